@@ -1,0 +1,60 @@
+# Every verb makes the virtual environment first, if it is not there.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo check-tables test test-all lint format check tables results-mini benchmarks clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup         virtual environment in $(VENV), installed from constraints.txt"
+	@echo "make demo          train and evaluate DAR on the embedded suite, print where the result is"
+	@echo "make test          tests, offline, under 4 minutes on 2 cores"
+	@echo "make test-all      the slow ones too"
+	@echo "make lint          ruff and mypy"
+	@echo "make tables        rebuild tables/ and leaderboard.md from results/"
+	@echo "make check         lint, test, and whether the generated files are fresh"
+	@echo "make results-mini  run everything that is committed under results/mini again"
+	@echo "make benchmarks    training and encoding rates beside a bare open_clip loop"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/cl-bench run --method dar --order forward --suite mini --output-dir demo
+
+test: setup
+	$(BIN)/python -m pytest -q -n auto
+
+test-all: setup
+	$(BIN)/python -m pytest -q -n auto -m "slow or not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tables: setup
+	$(BIN)/cl-bench tables
+
+check: lint test check-tables
+
+check-tables: setup
+	$(BIN)/cl-bench tables --check
+
+results-mini: setup
+	$(BIN)/python scripts/results_mini.py
+
+benchmarks: setup
+	$(BIN)/python scripts/benchmark_rates.py
+
+clean:
+	rm -rf $(VENV) scratch demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

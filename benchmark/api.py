@@ -1,0 +1,32 @@
+"""The one module that a method file imports, beside torch."""
+
+from .clip import Clip, Delta, end_of_text, unit
+from .errors import BenchError
+from .method import Config, Method, prompt_classifier
+from .toolkit.lora import PROJECTIONS, LoRA, weighted_deltas
+from .toolkit.losses import matching
+from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
+
+__all__ = [
+    "PROJECTIONS",
+    "Batch",
+    "BenchError",
+    "Classes",
+    "Clip",
+    "Config",
+    "Delta",
+    "Features",
+    "Images",
+    "LoRA",
+    "Loader",
+    "Method",
+    "ParamGroup",
+    "Task",
+    "Texts",
+    "Tools",
+    "end_of_text",
+    "matching",
+    "prompt_classifier",
+    "unit",
+    "weighted_deltas",
+]

@@ -1,0 +1,182 @@
+"""Everything that a run reads, opened and checked before the first training step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .clip import Clip, load
+from .data.cache import cache_root, transform_id
+from .data.features import FrozenFeatures
+from .data.feed import Feed, make_loader
+from .data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
+from .display import Display
+from .errors import BenchError
+from .evaluate import EvalSet, evaluate
+from .method import Frozen
+from .order import resolve_order
+from .request import Plan
+from .suites import Dataset, Suite
+from .types import Batch
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A run's backbone and data.
+
+    Attributes:
+        order: task names as they are learned. measured: scores they were sorted by, if any.
+        train: training split per task. evals: tasks in learned order, then held-out sets.
+        identity: fingerprints of all that the numbers derive from.
+    """
+
+    clip: Clip
+    device: torch.device
+    feed: Feed
+    order: tuple[str, ...]
+    measured: dict[str, float]
+    titles: dict[str, str]
+    train: dict[str, Loaded]
+    evals: tuple[EvalSet, ...]
+    reference_data: Loaded | None
+    identity: dict[str, Any]
+
+    def reference(self, batch_size: int, seed: tuple[object, ...]) -> Iterator[Batch]:
+        """Endless batches of the suite's reference data.
+
+        Raises:
+            BenchError: the suite has none.
+        """
+        if self.reference_data is None:
+            raise BenchError(
+                "a suite with reference data", "one without", "choose a suite that declares it"
+            )
+        loader, epoch = make_loader(self.feed, self.reference_data, seed, batch_size), 0
+        while True:
+            yield from loader.epoch(epoch)
+            epoch += 1
+
+
+def pick_device(asked: str) -> torch.device:
+    """Auto takes a GPU where there is one.
+
+    Raises:
+        BenchError: an unknown or absent device.
+    """
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"'{device.type}' is not supported")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as e:
+        there = "cpu" + (", cuda" if torch.cuda.is_available() else "")
+        raise BenchError(
+            f"a device of this machine (auto, {there})",
+            f"'{asked}' ({str(e).splitlines()[0]})",
+            "correct --device",
+        ) from e
+    return device
+
+
+def open_bench(plan: Plan, display: Display) -> Bench:
+    """Load the backbone and every split of a plan.
+
+    Raises:
+        BenchError: whatever is wrong with weights, data, order or device.
+    """
+    device = pick_device(plan.request.device)
+    root = cache_root(plan.request.cache_dir)
+    clip = _backbone(plan, device)
+    feed = Feed(clip, _features(plan, clip, device, root))
+    read = partial(_read, clip=clip, root=root, limit=plan.request.limit)
+    tasks = {d.name: d for d in plan.suite.tasks}
+    tests: dict[str, Loaded] = {}
+
+    def measure() -> dict[str, float]:
+        display.line("order: measuring zero-shot scores")
+        tests.update({name: read(d, "test") for name, d in tasks.items()})
+        return {
+            which.name: _zero_shot(clip, feed, which)
+            for which in _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
+        }
+
+    order, measured = resolve_order(plan.request.order, list(tasks), measure)
+    display.line(f"data: {len(order)} tasks, decoded images in {root}")
+    train = {name: read(tasks[name], "train") for name in order}
+    tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
+    ordered = [d for d in plan.suite.tasks if d.name in order]
+    evals = _eval_sets(ordered, tests, order, plan.suite) if plan.request.evals != "ood" else []
+    if plan.request.evals != "id":
+        evals += [_held_out(d, read(d, "test")) for d in plan.suite.held_out]
+    if not evals:
+        raise BenchError(
+            "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
+        )
+    reference = plan.suite.reference
+    reference_data = read(reference, "train") if reference is not None else None
+    identity = {
+        "weights": clip.fingerprint,
+        "transform": transform_id(clip.size),
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "order": list(order),
+        "train": {name: data.fingerprint for name, data in train.items()},
+        "test": {which.name: which.data.fingerprint for which in evals},
+        "reference": reference_data.fingerprint if reference_data is not None else None,
+    }
+    titles = {d.name: d.title for d in plan.suite.tasks}
+    return Bench(
+        clip, device, feed, tuple(order), measured, titles, train, tuple(evals), reference_data,
+        identity,
+    )  # fmt: skip
+
+
+def _backbone(plan: Plan, device: torch.device) -> Clip:
+    clip = load(plan.backbone, plan.pretrained)
+    clip.precision = plan.request.precision
+    return clip.to(device)
+
+
+def _features(plan: Plan, clip: Clip, device: torch.device, root: Path) -> FrozenFeatures:
+    about = (clip.name, clip.fingerprint, device.type, plan.request.precision)
+    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root)
+
+
+def _read(dataset: Dataset, split: Any, clip: Clip, root: Path, limit: int | None) -> Loaded:
+    return load_split(dataset.load(split), clip.size, clip.tokenize, root, limit)
+
+
+def _eval_sets(
+    datasets: list[Dataset], tests: dict[str, Loaded], order: list[str], suite: Suite
+) -> list[EvalSet]:
+    """Evaluation sets of the tasks, in learned order; classes compete in the suite's order."""
+    labelled = {d.name: t for d in datasets if isinstance(t := tests[d.name], LoadedLabelled)}
+    found = []
+    for d in sorted(datasets, key=lambda d: order.index(d.name)):
+        data, position = tests[d.name], order.index(d.name)
+        if isinstance(data, LoadedPairs):
+            found.append(EvalSet(d.name, d.title, data, position))
+        elif suite.class_scope == "own":
+            found.append(EvalSet(d.name, d.title, data, position, (data,)))
+        else:
+            scope, own = tuple(labelled.values()), list(labelled).index(d.name)
+            found.append(EvalSet(d.name, d.title, data, position, scope, own))
+    return found
+
+
+def _held_out(dataset: Dataset, data: Loaded) -> EvalSet:
+    scope = (data,) if isinstance(data, LoadedLabelled) else ()
+    return EvalSet(dataset.name, dataset.title, data, None, scope)
+
+
+def _zero_shot(clip: Clip, feed: Feed, which: EvalSet) -> float:
+    """I2T R@1, or accuracy, of the untouched backbone."""
+    rows = evaluate(Frozen(clip.scale), feed, which, None).rows
+    main = [r for r in rows if r["metric"] == "acc" or (r["direction"], r["k"]) == ("i2t", 1)]
+    return float(main[0]["value"])

@@ -1,0 +1,178 @@
+"""The command line. Heavy imports stay inside the commands: `--help` and `ls` import no torch."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from . import __version__
+from .errors import BenchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Benchmark of continual learning of vision-language models.",
+)
+
+MethodName = Annotated[
+    str,
+    typer.Option("--method", "-m", help="name, name.variant, or a path to a method's .py file"),
+]
+
+
+@app.command()
+def run(
+    method: MethodName,
+    order: Annotated[
+        str,
+        typer.Option("--order", "-o", help="forward | reverse | measured | random:SEED | a,b,c"),
+    ] = "forward",
+    suite: Annotated[
+        str | None, typer.Option("--suite", "-s", help="a suite's name or a .toml file")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="open_clip model [the suite's]")] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="weights tag, file, bundled or random:SEED [the suite's]")
+    ] = None,
+    seed: Annotated[list[int], typer.Option(help="repeat it for several runs")] = [42],  # noqa: B006
+    hp: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE", help="a method's setting; repeatable")
+    ] = [],  # noqa: B006
+    epochs: Annotated[int | None, typer.Option(help="per task [the suite's]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="pairs per step [the suite's]")] = None,
+    evals: Annotated[
+        str, typer.Option(help="all | id (tasks only) | ood (held-out sets only)")
+    ] = "all",
+    limit: Annotated[
+        int | None, typer.Option(help="first N images of every split; never ranked")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 | bf16 (the towers only)")] = "fp32",
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="records go to DIR, unfinished ones to DIR/scratch [results, scratch]"),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="decoded images and features [CL_BENCH_CACHE or ~/.cache]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="replace a finished record")] = False,
+    save_ranks: Annotated[
+        bool, typer.Option(help="keep the rank of every query in .ranks.parquet")
+    ] = False,
+    display: Annotated[
+        Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
+    ] = "auto",
+) -> None:
+    """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet."""
+    from .commands import run_all
+    from .request import Request
+
+    requests = [
+        Request(
+            method=method,
+            order=order,
+            suite=suite or "mini",
+            backbone=backbone,
+            pretrained=pretrained,
+            seed=s,
+            hp=tuple(hp),
+            epochs=epochs,
+            batch_size=batch_size,
+            evals=evals,  # type: ignore[arg-type]
+            limit=limit,
+            device=device,
+            precision=precision,  # type: ignore[arg-type]
+            output_dir=output_dir,
+            cache_dir=cache_dir,
+            overwrite=overwrite,
+            save_ranks=save_ranks,
+        )
+        for s in dict.fromkeys(seed)
+    ]
+    try:
+        code = run_all(requests, suite is None, display)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command goes on from here.", err=True)
+        code = 130
+    raise typer.Exit(code)
+
+
+@app.command()
+def ls() -> None:
+    """Methods, suites with their tasks, orders, backbones with bundled weights, and records."""
+    from .listing import listing
+
+    typer.echo(listing())
+
+
+@app.command()
+def show(
+    record: Annotated[Path, typer.Argument(help="a record, results/<suite>/<run>.parquet")],
+    k: Annotated[int, typer.Option(help="K of Recall@K: 1, 5 or 10")] = 1,
+) -> None:
+    """One record: what ran, its scores, and the stage x dataset matrices."""
+    from .listing import show_record
+
+    typer.echo(show_record(record, k))
+
+
+@app.command()
+def tables(
+    results: Annotated[Path, typer.Option(help="folder of records")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="folder for the tables")] = Path("tables"),
+    leaderboard: Annotated[Path, typer.Option(help="the leaderboard")] = Path("leaderboard.md"),
+    check: Annotated[bool, typer.Option(help="change nothing; fail if one is stale")] = False,
+) -> None:
+    """Rebuild the tables and the leaderboard from the records and the papers' numbers."""
+    from .tables.render import build_tables, check_tables
+
+    if check:
+        stale = check_tables(results, out, leaderboard)
+        if stale:
+            raise BenchError(
+                "tables that fit the records", ", ".join(map(str, stale)), "run `make tables`", 5
+            )
+        typer.echo("tables and leaderboard fit the records")
+        return
+    for path in build_tables(results, out, leaderboard):
+        typer.echo(str(path))
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, device, cache, git state, hub reachable or not."""
+    from .doctor import report
+
+    typer.echo(report())
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and exit")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence and an exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except BenchError as e:
+        typer.echo(f"error: {e}", err=True)
+        sys.exit(e.code)

@@ -1,0 +1,470 @@
+"""The backbone: an open_clip model with adaptable linear maps. The only file that knows open_clip.
+
+Two things differ from the model that open_clip builds, and neither changes a number:
+
+- torch's `nn.MultiheadAttention` reads `out_proj.weight` without calling the module, so that an
+  adapter on `attn.out_proj` would act on nothing. Attention is ours here, with the same
+  state-dict keys.
+- Every linear map of a block is a `Site`: y = W x + b (+ delta(x)). A method adds a low-rank
+  delta there without touching weights or state-dict keys.
+
+Texts are cut at the longest caption of the batch before the transformer: attention is causal and
+the feature is read at the end-of-text token, so what follows it cannot matter.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .errors import BenchError, nearest
+
+WEIGHTS = Path(__file__).parent / "weights"
+Delta = Callable[[Tensor], Tensor]
+Precision = Literal["fp32", "bf16"]
+
+
+class Site(nn.Module):
+    """A place where a linear map W x + b can be changed by an additive delta(x).
+
+    It owns no parameter: `weight` and `bias` are looked up in the module that does, so that the
+    state-dict keys stay those of open_clip. `rows` picks a slice of a packed weight (q, k, v).
+    """
+
+    def __init__(self, owner: nn.Module, names: tuple[str, str], rows: slice) -> None:
+        super().__init__()
+        self._owner = (owner,)  # a tuple, so that the owner is not registered as a child
+        self._names, self._rows = names, rows
+        self.delta: Delta | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """View (out, in) of the weight; writing to it under no_grad writes to the model."""
+        return cast(Tensor, getattr(self._owner[0], self._names[0]))[self._rows]
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Y = W x + b as computed by the caller -> y + delta(x)."""
+        return y if self.delta is None else y + self.delta(x)
+
+
+class Linear(nn.Linear):
+    """nn.Linear with a Site."""
+
+    def __init__(self, like: nn.Linear) -> None:
+        super().__init__(like.in_features, like.out_features, like.bias is not None)
+        self.weight, self.bias = like.weight, like.bias
+        self.site = Site(self, ("weight", "bias"), slice(None))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X (..., in) -> (..., out)."""
+        return cast(Tensor, self.site(x, super().forward(x)))
+
+
+class Attention(nn.Module):
+    """Self-attention with torch's packed state-dict keys, and sites q, k, v, out_proj."""
+
+    def __init__(self, like: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.heads, width = like.num_heads, like.embed_dim
+        self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
+        self.out_proj = Linear(like.out_proj)
+        packed = ("in_proj_weight", "in_proj_bias")
+        self.q, self.k, self.v = (
+            Site(self, packed, slice(i * width, (i + 1) * width)) for i in range(3)
+        )
+
+    def forward(self, x_BLW: Tensor, causal: bool) -> Tensor:
+        """Self-attention over L tokens; causal: a token sees itself and those before it."""
+        packed = F.linear(x_BLW, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        shape = (*x_BLW.shape[:2], self.heads, -1)
+        q, k, v = (
+            site(x_BLW, y).view(shape).transpose(1, 2)
+            for site, y in zip((self.q, self.k, self.v), packed, strict=True)
+        )
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+        return cast(Tensor, self.out_proj(out.transpose(1, 2).flatten(2)))
+
+
+class Clip(nn.Module):
+    """A CLIP model: two towers into one space of unit vectors.
+
+    Attributes:
+        name: open_clip model name. size: image side in pixels. mean, std: pixel normalisation.
+        context: number of token positions. fingerprint: sha256 of the pretrained weights.
+    """
+
+    def __init__(
+        self, name: str, model: nn.Module, tokenize: Callable[[list[str]], Tensor]
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self._check_layout(name, model)
+        self.visual = cast(Any, model.visual)
+        self.transformer = cast(Any, model.transformer)
+        self.token_embedding = cast(nn.Embedding, model.token_embedding)
+        self.positional_embedding = cast(nn.Parameter, model.positional_embedding)
+        self.ln_final = cast(nn.Module, model.ln_final)
+        self.text_projection = cast(nn.Parameter, model.text_projection)
+        self.logit_scale = cast(nn.Parameter, model.logit_scale)
+        self.tokenize = tokenize
+        config = self.visual.preprocess_cfg
+        self.size = int(config["size"][0])
+        self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
+        self.context = int(cast(Any, model).context_length)
+        for block in (*self.visual.transformer.resblocks, *self.transformer.resblocks):
+            block.attn = Attention(block.attn)
+            block.mlp.c_fc, block.mlp.c_proj = Linear(block.mlp.c_fc), Linear(block.mlp.c_proj)
+        self.fingerprint = ""
+        self.precision: Precision = "fp32"
+
+    @staticmethod
+    def _check_layout(name: str, model: nn.Module) -> None:
+        visual = getattr(model, "visual", None)
+        blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
+        plain = (
+            hasattr(model, "token_embedding")
+            and getattr(model, "text_pool_type", "") == "argmax"
+            and blocks is not None
+            and all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
+            and getattr(visual, "pool_type", "") == "tok"
+            and getattr(visual, "attn_pool", None) is None
+        )
+        if not plain:
+            raise BenchError(
+                "a CLIP with two plain transformers (OpenAI's layout)",
+                f"'{name}', whose towers differ",
+                "choose a ViT-* model such as ViT-B-16-quickgelu",
+            )
+
+    def _autocast(self) -> torch.autocast:
+        """The towers alone run in reduced precision; similarities, losses and merges stay fp32."""
+        device = self.logit_scale.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    # -- towers, in two halves so that a method can insert prompts between them
+
+    def embed_image(self, pixels_B3HW: Tensor) -> Tensor:
+        """Pixels -> (B, L, W): class token, patches, positions and the first norm."""
+        with self._autocast():
+            return cast(Tensor, self.visual._embeds(pixels_B3HW))
+
+    def image_tower(self, x_BLW: Tensor) -> Tensor:
+        """Token embeddings -> (B, D) image features, not normalised; token 0 is the class token."""
+        with self._autocast():
+            for block in self.visual.transformer.resblocks:
+                x_BLW = _block(block, x_BLW, causal=False)
+            return cast(Tensor, self.visual.ln_post(x_BLW[:, 0]) @ self.visual.proj)
+
+    def embed_text(self, tokens_ML: Tensor) -> Tensor:
+        """Tokens, cut at the longest text -> (M, L, W): token and position embeddings."""
+        tokens_ML = tokens_ML[:, : int(end_of_text(tokens_ML).max()) + 1]
+        x_MLW = self.token_embedding(tokens_ML)
+        return cast(Tensor, x_MLW + self.positional_embedding[: x_MLW.shape[1]])
+
+    def text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
+        """Token embeddings -> (M, D) text features read at position end_M, not normalised."""
+        with self._autocast():
+            for block in self.transformer.resblocks:
+                x_MLW = _block(block, x_MLW, causal=True)
+            rows_M = torch.arange(len(x_MLW), device=end_M.device)
+            return cast(Tensor, self.ln_final(x_MLW[rows_M, end_M]) @ self.text_projection)
+
+    def image(self, pixels_B3HW: Tensor) -> Tensor:
+        """Pixels -> unit rows (B, D), float32."""
+        return unit(self.image_tower(self.embed_image(pixels_B3HW)))
+
+    def text(self, tokens_ML: Tensor) -> Tensor:
+        """Tokens -> unit rows (M, D), float32."""
+        return unit(self.text_tower(self.embed_text(tokens_ML), end_of_text(tokens_ML)))
+
+    @property
+    def scale(self) -> Tensor:
+        """exp(logit_scale): the inverse temperature of the similarity."""
+        return self.logit_scale.exp()
+
+    def weights(self) -> list[nn.Parameter]:
+        """All parameters that training may change: everything but logit_scale.
+
+        The scale stays at its pretrained value in every method (the DAR preprint, App. A; ZSCL's
+        official code excludes it too), so that no method differs by its temperature.
+        """
+        return [p for n, p in self.named_parameters() if n != "logit_scale"]
+
+    # -- adapters
+
+    def sites(self, targets: tuple[str, ...]) -> dict[str, Site]:
+        """Sites of both towers whose name ends in one of the targets, in model order.
+
+        Args:
+            targets: of "attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj".
+
+        Raises:
+            BenchError: a target that no block has.
+        """
+        found: dict[str, Site] = {}
+        for tower, stack in (("image", self.visual.transformer), ("text", self.transformer)):
+            for i, block in enumerate(stack.resblocks):
+                attn, mlp = block.attn, block.mlp
+                here = {"attn.q": attn.q, "attn.k": attn.k, "attn.v": attn.v}
+                here |= {"attn.out_proj": attn.out_proj.site}
+                here |= {"mlp.c_fc": mlp.c_fc.site, "mlp.c_proj": mlp.c_proj.site}
+                if unknown := [t for t in targets if t not in here]:
+                    raise BenchError(
+                        f"adapter targets of {', '.join(here)}",
+                        f"'{unknown[0]}'",
+                        nearest(unknown[0], here),
+                    )
+                found |= {f"{tower}.{i}.{t}": here[t] for t in targets}
+        return found
+
+    @contextmanager
+    def adapted(self, deltas: Mapping[str, Delta], targets: tuple[str, ...]) -> Iterator[None]:
+        """Inside, every site y = W x + b gives y + delta(x); afterwards the model is as before."""
+        sites = self.sites(targets)
+        before = {name: site.delta for name, site in sites.items()}
+        try:
+            for name, delta in deltas.items():
+                sites[name].delta = delta
+            yield
+        finally:
+            for name, site in sites.items():
+                site.delta = before[name]
+
+
+def _block(block: Any, x_BLW: Tensor, causal: bool) -> Tensor:
+    x_BLW = x_BLW + block.ls_1(block.attn(block.ln_1(x_BLW), causal))
+    return cast(Tensor, x_BLW + block.ls_2(block.mlp(block.ln_2(x_BLW))))
+
+
+def end_of_text(tokens_ML: Tensor) -> Tensor:
+    """Position (M,) of the end-of-text token: it has the highest id of the vocabulary."""
+    return tokens_ML.argmax(dim=-1)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Rows of length 1, in float32 whatever the precision of the forward pass."""
+    return F.normalize(x.float(), dim=-1)
+
+
+# -- loading
+
+
+@dataclass(frozen=True)
+class CompactTokenizer:
+    """CLIP's byte-pair encoding over a small table, for the embedded tiny models.
+
+    Token ids that occur in the rendered captions keep a row of their own; every other id shares
+    one of `buckets` rows by a fixed hash, so that any text can be encoded. The last two rows are
+    start and end of text: the end token keeps the highest id, which is how its place is found.
+    """
+
+    rows: Mapping[int, int]
+    buckets: int
+    context: int
+    encode: Callable[[str], list[int]]
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """Texts -> (M, context) int64; long texts are cut and the end token restored."""
+        own = len(self.rows)
+        start = own + self.buckets
+        tokens_ML = torch.zeros(len(texts), self.context, dtype=torch.int64)
+        for i, text in enumerate(texts):
+            ids = [
+                self.rows.get(t, own + t * 2654435761 % 2**32 % self.buckets)
+                for t in self.encode(text)
+            ][: self.context - 2]
+            tokens_ML[i, : len(ids) + 2] = torch.tensor([start, *ids, start + 1])
+        return tokens_ML
+
+
+def bundled() -> tuple[str, ...]:
+    """Names of the tiny models that ship with the package."""
+    return tuple(sorted(p.stem for p in WEIGHTS.glob("tiny-?.json")))
+
+
+def tiny_tokenizer(context: int) -> CompactTokenizer:
+    """The tokenizer of the bundled models; its table is weights/tiny-vocabulary.json."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    table = json.loads((WEIGHTS / "tiny-vocabulary.json").read_text())
+    rows = {int(t): i for i, t in enumerate(table["tokens"])}
+    return CompactTokenizer(rows, int(table["buckets"]), context, SimpleTokenizer().encode)
+
+
+def _tokenizer(name: str, context: int) -> Callable[[list[str]], Tensor]:
+    if name in bundled():
+        return tiny_tokenizer(context)
+    import open_clip
+
+    plain = open_clip.get_tokenizer(name)
+    return lambda texts: cast(Tensor, plain(texts))
+
+
+def build(name: str) -> Clip:
+    """The architecture with random weights (torch's global generator).
+
+    Raises:
+        BenchError: open_clip knows no model of that name, or its towers are not plain.
+    """
+    import open_clip
+
+    for tiny in bundled():
+        open_clip.add_model_config(WEIGHTS / f"{tiny}.json")
+    known = open_clip.list_models()
+    if name not in known:
+        raise BenchError("an open_clip model name", f"'{name}'", nearest(name, known))
+    logging.disable(logging.WARNING)  # "no pretrained weights": they are loaded by the caller
+    try:
+        model = open_clip.create_model(name, pretrained=None)
+    finally:
+        logging.disable(logging.NOTSET)
+    return Clip(name, model, _tokenizer(name, int(model.context_length)))
+
+
+def load(name: str, pretrained: str) -> Clip:
+    """A backbone with its weights, in float32 on the CPU, in eval mode.
+
+    Args:
+        name: open_clip model name, for example ViT-B-16-quickgelu or tiny-s.
+        pretrained: "bundled" (the tiny models), "random:<seed>", a weights file, or an open_clip
+            tag such as openai.
+
+    Raises:
+        BenchError: unknown model or tag, weights that do not fit or that were trained with the
+            other activation (QuickGELU against GELU).
+    """
+    if not pretrained.startswith("random:"):
+        weights, preprocess = _weights(name, pretrained)
+        clip = build(name)
+        _fit(clip, weights, name, pretrained)
+        clip.mean = tuple(preprocess.get("mean", clip.mean))
+        clip.std = tuple(preprocess.get("std", clip.std))
+    else:
+        seed = pretrained.removeprefix("random:")
+        if not seed.isdigit():
+            raise BenchError("random:<whole number>", f"'{pretrained}'", "give a seed")
+        torch.manual_seed(int(seed))
+        clip = build(name)
+    clip.fingerprint = fingerprint(clip.state_dict())
+    return clip.eval()
+
+
+def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if pretrained == "bundled":
+        if name not in bundled():
+            raise BenchError(
+                f"a model with bundled weights ({', '.join(bundled())})",
+                f"'{name}'",
+                "give --pretrained an open_clip tag such as openai, or a weights file",
+            )
+        pretrained = str(WEIGHTS / f"{name}.safetensors")
+    path = Path(pretrained)
+    if path.suffix in (".safetensors", ".pt", ".pth", ".bin"):
+        return _read_file(name, path), {}
+    return _download(name, pretrained)
+
+
+def _read_file(name: str, path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise BenchError("a weights file", f"no file '{path}'", "correct --pretrained", code=4)
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as f:
+                meta = f.metadata() or {}
+            if "quick_gelu" in meta:
+                _check_activation(name, str(path), meta["quick_gelu"] == "true")
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except BenchError:
+        raise
+    except Exception as e:
+        raise BenchError(
+            "a readable weights file", f"'{path}' ({type(e).__name__})", "fetch it again", code=4
+        ) from e
+    state = state.get("state_dict", state)
+    if {"input_resolution", "context_length", "vocab_size"} <= state.keys():
+        _check_activation(name, str(path), True)  # OpenAI's own archive layout
+    extra = ("input_resolution", "context_length", "vocab_size")
+    return {k.removeprefix("module."): v for k, v in state.items() if k not in extra}
+
+
+def _download(name: str, tag: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    base = name.removesuffix("-quickgelu")
+    tags = sorted({*list_pretrained_tags_by_model(name), *list_pretrained_tags_by_model(base)})
+    config = get_pretrained_cfg(name, tag) or get_pretrained_cfg(base, tag)
+    if not config:
+        raise BenchError(
+            f"a weights file, or a tag of {name} ({', '.join(tags) or 'it has none'})",
+            f"'{tag}'",
+            nearest(tag, tags) if tags else "give --pretrained a file",
+        )
+    _check_activation(name, tag, bool(config.get("quick_gelu", False)))
+    resize = (config.get("resize_mode", "shortest"), config.get("interpolation", "bicubic"))
+    if resize != ("shortest", "bicubic"):
+        raise BenchError(
+            "weights whose images are resized by the shortest side, bicubic",
+            f"'{tag}' with {resize[0]}, {resize[1]}",
+            f"choose another tag of {name}",
+        )
+    try:
+        path = open_clip.download_pretrained(config)
+    except Exception as e:
+        raise BenchError(
+            f"the weights '{tag}' of {name} from the hub or its cache",
+            f"{type(e).__name__}",
+            "go online once, set HF_ENDPOINT to a mirror, or give --pretrained a local file",
+            code=4,
+        ) from e
+    return _read_file(name, Path(path)), config
+
+
+def _check_activation(name: str, source: str, quick: bool) -> None:
+    """A model that computes with the other GELU gives wrong numbers without any other sign."""
+    import open_clip
+
+    config = open_clip.get_model_config(name) or {}
+    if bool(config.get("quick_gelu", False)) == quick:
+        return
+    swapped = name.removesuffix("-quickgelu") if not quick else f"{name}-quickgelu"
+    raise BenchError(
+        f"a model with {'QuickGELU' if quick else 'GELU'}, as the weights '{source}' were trained",
+        f"'{name}', whose config has {'GELU' if quick else 'QuickGELU'}",
+        f"use --backbone {swapped}",
+    )
+
+
+def _fit(clip: Clip, weights: Mapping[str, Tensor], name: str, source: str) -> None:
+    own = clip.state_dict()
+    given = {k: v for k, v in weights.items() if k != "attn_mask"}
+    wrong = sorted(k for k in own.keys() & given.keys() if own[k].shape != given[k].shape)
+    odd = sorted(own.keys() ^ given.keys()) + wrong
+    if odd:
+        raise BenchError(
+            f"the {len(own)} tensors of {name}",
+            f"'{source}' with {len(odd)} that do not fit ({odd[0]} ...)",
+            "give the weights of this architecture",
+        )
+    clip.load_state_dict({k: v.float() for k, v in given.items()})
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """sha256 over names, shapes and bytes of the tensors, sorted by name."""
+    h = hashlib.sha256()
+    for name in sorted(state):
+        t = state[name].detach().cpu().contiguous()
+        h.update(f"{name}:{t.dtype}:{tuple(t.shape)};".encode())
+        h.update(t.view(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b"")
+    return h.hexdigest()

@@ -1,0 +1,81 @@
+"""`cl-bench run`: one plan after the other, each a no-op when its record is there."""
+
+from .display import Display, DisplayMode, make_display
+from .errors import BenchError
+from .request import Plan, Request, make_plan
+from .results import Record, read_record
+
+
+def run_all(requests: list[Request], default_suite: bool, mode: DisplayMode) -> int:
+    """Run every request; returns the exit code: 0 done, 3 a record with failed cells.
+
+    Raises:
+        BenchError: the first mistake that the user can mend.
+    """
+    display = make_display(mode)
+    codes = []
+    for plan in [make_plan(r) for r in requests]:
+        display.line(_first_line(plan, default_suite))
+        for reason in plan.unofficial:
+            display.line(f"this record goes to {plan.scratch}: {reason}")
+        codes.append(_run(plan, display))
+    return max(codes)
+
+
+def _first_line(plan: Plan, default_suite: bool) -> str:
+    why = (
+        " (the default: it is embedded and needs no data; --suite takes a .toml of your own)"
+        if default_suite
+        else ""
+    )
+    name = f"{plan.found.name}.{plan.found.variant}" if plan.found.variant else plan.found.name
+    settings = "".join(f", {k}={v}" for k, v in plan.settings.items())
+    return (
+        f"suite {plan.suite.name}{why}: {name}{settings}, {plan.backbone}, "
+        f"order {plan.request.order}, seed {plan.request.seed}"
+    )
+
+
+def _run(plan: Plan, display: Display) -> int:
+    if not plan.request.overwrite and (there := _existing(plan)) is not None:
+        display.line(f"already finished, nothing to do (--overwrite runs it again){there[1]}")
+        return _end(there[0], plan, display)
+    from .runner import execute
+
+    execute(plan, display)
+    return _end(read_record(plan.target), plan, display)
+
+
+def _existing(plan: Plan) -> tuple[Record, str] | None:
+    """The record of this very request, and what to say of its code."""
+    if not plan.target.exists():
+        return None
+    record = read_record(plan.target)
+    made = record.provenance.get("asked")
+    if made != plan.asked:
+        keys = [k for k, v in plan.asked.items() if not isinstance(made, dict) or made.get(k) != v]
+        raise BenchError(
+            f"'{plan.target}' to be this run's record",
+            f"one made with another {', '.join(keys) or 'request'}",
+            "use --overwrite to replace it or --output-dir to keep both",
+            code=5,
+        )
+    same_code = record.provenance.get("code", {}).get("sha256") == plan.code
+    same_code &= record.provenance.get("method", {}).get("sha256") == plan.found.sha
+    if same_code:
+        return record, ""
+    if plan.unofficial:
+        return None  # scratch records follow the code that is being written
+    return record, "; the code has changed since it was made"
+
+
+def _end(record: Record, plan: Plan, display: Display) -> int:
+    from .tables.render import final_row
+
+    display.line("")
+    display.line(final_row(record.frame))
+    display.result(str(plan.target))
+    failed = sorted(set(record.frame.loc[record.frame["status"] != "ok", "eval_title"]))
+    if failed:
+        display.line(f"not everything could be scored: {', '.join(failed)}")
+    return 3 if failed else 0

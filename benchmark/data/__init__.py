@@ -1,0 +1,1 @@
+"""Datasets: what a split is, where its images come from, and the decoded cache."""

@@ -1,0 +1,120 @@
+"""The decoded cache: every image once through the eval transform, as uint8 in a memory map.
+
+Resizing and cropping CLIP images ends in uint8, so that the cache is exact. A cache file is named
+by what it derives from (source content, transform); it is written whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..errors import BenchError
+from ..files import atomic
+from .split import ImageSource, digest
+
+Pixels = npt.NDArray[np.uint8]
+VERSION = "1"  # of the transform below; a change makes every cache stale
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Decoded images: pixels (N, S, S, 3) uint8, memory-mapped, and their sha256."""
+
+    pixels: Pixels
+    digest: str
+
+
+def transform_id(size: int) -> str:
+    """Name of the eval transform, part of every cache key and of the record."""
+    return f"shortest-{size}-bicubic-centre-crop-uint8-v{VERSION}"
+
+
+def fit(image: Image.Image, size: int) -> Pixels:
+    """CLIP's eval transform up to uint8: shortest side to `size` (bicubic), centre crop.
+
+    Args:
+        image: RGB, any size.
+        size: side in pixels.
+
+    Returns:
+        (size, size, 3) uint8, equal to torchvision's Resize and CenterCrop.
+    """
+    w, h = image.size
+    if min(w, h) != size:
+        w, h = (size, int(size * h / w)) if w <= h else (int(size * w / h), size)
+        image = image.resize((w, h), Image.Resampling.BICUBIC)
+    left, top = round((w - size) / 2), round((h - size) / 2)
+    return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
+
+
+def cache_root(given: Path | None) -> Path:
+    """The cache folder: --cache-dir, else CL_BENCH_CACHE, else XDG's cache folder."""
+    if given is not None:
+        return given
+    if env := os.environ.get("CL_BENCH_CACHE"):
+        return Path(env)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cl-bench"
+
+
+def cached(source: ImageSource, size: int, root: Path) -> Cached:
+    """The source's images after the transform, from the cache or decoded now.
+
+    Args:
+        source: images to decode.
+        size: side in pixels.
+        root: cache folder.
+
+    Raises:
+        BenchError: an image cannot be decoded, or the cache cannot be written.
+    """
+    stem = digest([source.content, transform_id(size)])[:32]
+    path, note = root / "pixels" / f"{stem}.npy", root / "pixels" / f"{stem}.json"
+    shape = (source.size, size, size, 3)
+    found = _open(path, note, shape)
+    if found is None:
+        _build(source, size, path, note)
+        found = _open(path, note, shape)
+    if found is None:
+        raise BenchError(
+            f"a readable cache file '{path}'", "one that changed while it was written", "run again"
+        )
+    return found
+
+
+def _open(path: Path, note: Path, shape: tuple[int, ...]) -> Cached | None:
+    """The cache if it is whole: the note is written last, and names size and digest."""
+    try:
+        about: dict[str, Any] = json.loads(note.read_text())
+        pixels = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        return None
+    return Cached(cast(Pixels, pixels), str(about["sha256"]))
+
+
+def _build(source: ImageSource, size: int, path: Path, note: Path) -> None:
+    h = hashlib.sha256()
+    with atomic(path) as temporary:
+        out = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.uint8, shape=(source.size, size, size, 3)
+        )
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, source.size, CHUNK):
+                rows = range(start, min(start + CHUNK, source.size))
+                block = np.stack(list(pool.map(lambda i: fit(source.open(i), size), rows)))
+                out[start : start + len(block)] = block
+                h.update(block.tobytes())
+        out.flush()
+        del out
+    with atomic(note) as temporary:
+        temporary.write_text(json.dumps({"sha256": h.hexdigest(), "content": source.content}))

@@ -1,0 +1,283 @@
+"""From loaded splits to what a method sees: batches, the training lease, evaluation items."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..clip import Clip
+from ..errors import BenchError
+from ..types import Batch, Classes, Images, Loader, Note, Texts, _no_note
+from .features import FrozenFeatures, normalise
+from .loaded import Loaded, LoadedLabelled, LoadedPairs
+
+
+def derive(*key: object) -> int:
+    """A 63-bit seed from any key: the same on every machine, in every process."""
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little") >> 1
+
+
+def generator(*key: object) -> torch.Generator:
+    """A fresh CPU generator seeded by the key."""
+    return torch.Generator().manual_seed(derive(*key))
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Makes Images and Texts: pixels and tokens on the device, frozen features on request."""
+
+    clip: Clip
+    frozen: FrozenFeatures
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches live."""
+        return self.clip.logit_scale.device
+
+    def images(
+        self, data: Loaded, rows: Tensor, note: Note = _no_note, task: int | None = None
+    ) -> Images:
+        """The images at `rows` of a loaded split."""
+
+        def frozen() -> Tensor:
+            return self.frozen.images(data.pixels, data.pixel_key)[rows].to(self.device)
+
+        pixels = normalise(data.pixels[rows.numpy()], self.clip)
+        return Images(pixels, frozen, note, task)
+
+    def texts(
+        self,
+        tokens_ML: Tensor,
+        key: str,
+        rows: Tensor,
+        note: Note = _no_note,
+        task: int | None = None,
+    ) -> Texts:
+        """The texts at `rows` of a token table whose sha256 is `key`."""
+
+        def frozen() -> Tensor:
+            return self.frozen.texts(tokens_ML, key)[rows].to(self.device)
+
+        return Texts(tokens_ML[rows].to(self.device), frozen, note, task)
+
+    def classes(
+        self,
+        parts: Sequence[LoadedLabelled],
+        first_prompt_only: bool = False,
+        note: Note = _no_note,
+        task: int | None = None,
+    ) -> Classes:
+        """The classes of one dataset or of several, in one list."""
+        names: list[str] = []
+        owners, prompts, domains = [], [], []
+        for d, part in enumerate(parts):
+            table_CPL = part.prompts_CPL[:, :1] if first_prompt_only else part.prompts_CPL
+            c = torch.arange(len(part.names)) + len(names)
+            owners.append(c.repeat_interleave(table_CPL.shape[1]))
+            prompts.append(table_CPL.flatten(0, 1))
+            domains.append(torch.full((len(part.names),), d))
+            names += part.names
+        tokens_ML = torch.cat(prompts)
+        key = "+".join([str(first_prompt_only), *(p.text_key for p in parts)])
+        texts = self.texts(tokens_ML, key, torch.arange(len(tokens_ML)), note, task)
+        return Classes(tuple(names), texts, torch.cat(owners).to(self.device), torch.cat(domains))
+
+
+def batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut an order into the fewest batches of at most batch_size, as equal as can be.
+
+    No example is dropped, and no small last batch trains with few negatives.
+    """
+    count = -(-len(order) // batch_size)
+    return [torch.from_numpy(part) for part in np.array_split(order.numpy(), count)]
+
+
+Place = tuple[Tensor, Tensor, Tensor]
+
+
+def mixed(
+    sizes: list[int], batch_size: int, seed: tuple[object, ...], epoch: int, start: int
+) -> Iterator[Place]:
+    """The batches of one epoch over several sets, shuffled together.
+
+    Yields:
+        For each batch from `start` on: the set of each example, its row there, and a draw in
+        [0, 1) that picks one of several captions.
+    """
+    of_set = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    row = torch.cat([torch.arange(n) for n in sizes])
+    order = torch.randperm(len(row), generator=generator(*seed, "order", epoch))
+    draw = torch.rand(len(row), generator=generator(*seed, "caption", epoch))
+    for part in batches(order, batch_size)[start:]:
+        yield of_set[part], row[part], draw[part]
+
+
+@dataclass
+class PairLoader:
+    """Training batches over one or several sets of pairs. Implements `types.Loader`.
+
+    Every image once per epoch, with one of its captions drawn anew in every epoch.
+    """
+
+    feed: Feed
+    sets: tuple[LoadedPairs, ...]
+    seed: tuple[object, ...]
+    batch_size: int
+    closed: bool = False
+
+    def __len__(self) -> int:
+        return -(-sum(len(s) for s in self.sets) // self.batch_size)
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of that epoch, from batch `start` on."""
+        sizes = [len(s) for s in self.sets]
+        for place in mixed(sizes, self.batch_size, self.seed, index, start):
+            _check_open(self)
+            yield self._batch(*place)
+
+    def _batch(self, of_set: Tensor, row: Tensor, draw: Tensor) -> Batch:
+        images, texts = [], []
+        for s, data in enumerate(self.sets):
+            mine = row[of_set == s]
+            if not len(mine):
+                continue
+            first, count = data.first_N[mine], data.first_N[mine + 1] - data.first_N[mine]
+            caption = first + (draw[of_set == s] * count).long()
+            images.append(self.feed.images(data, mine))
+            texts.append(self.feed.texts(data.tokens_ML, data.text_key, caption))
+        target = torch.arange(len(row), device=self.feed.device)
+        return Batch(_cat_images(images), _cat_texts(texts), target, paired=True)
+
+    def sweep(self) -> Iterator[Batch]:
+        """Every image once in order, with all of its captions."""
+        for data in self.sets:
+            for rows in torch.arange(len(data)).split(self.batch_size):
+                _check_open(self)
+                first = int(data.first_N[rows[0]])
+                captions = torch.arange(first, int(data.first_N[rows[-1] + 1]))
+                target = (data.first_N[rows] - first).to(self.feed.device)
+                texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
+                yield Batch(self.feed.images(data, rows), texts, target, paired=True)
+
+
+@dataclass
+class LabelLoader:
+    """Training batches over labelled sets; the texts are all classes' first prompts.
+
+    Implements `types.Loader`. Joined sets share one list of classes.
+    """
+
+    feed: Feed
+    sets: tuple[LoadedLabelled, ...]
+    seed: tuple[object, ...]
+    batch_size: int
+    closed: bool = False
+
+    def __len__(self) -> int:
+        return -(-sum(len(s) for s in self.sets) // self.batch_size)
+
+    def _offsets(self) -> list[int]:
+        sizes = [len(s.names) for s in self.sets]
+        return [sum(sizes[:i]) for i in range(len(sizes))]
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of that epoch, from batch `start` on."""
+        sizes = [len(s) for s in self.sets]
+        classes = self.feed.classes(self.sets, first_prompt_only=True)
+        for of_set, row, _ in mixed(sizes, self.batch_size, self.seed, index, start):
+            _check_open(self)
+            images, target = self._images(of_set, row)
+            yield Batch(images, classes.prompts, target, paired=False)
+
+    def _images(self, of_set: Tensor, row: Tensor) -> tuple[Images, Tensor]:
+        images, target = [], []
+        for s, offset in enumerate(self._offsets()):
+            mine = row[of_set == s]
+            if len(mine):
+                images.append(self.feed.images(self.sets[s], mine))
+                target.append(self.sets[s].label_N[mine] + offset)
+        return _cat_images(images), torch.cat(target).to(self.feed.device)
+
+    def sweep(self) -> Iterator[Batch]:
+        """Every image once in order, each with the prompt of its class."""
+        prompts = self.feed.classes(self.sets, first_prompt_only=True).prompts
+        for data, offset in zip(self.sets, self._offsets(), strict=True):
+            for rows in torch.arange(len(data)).split(self.batch_size):
+                _check_open(self)
+                texts = _pick(prompts, (data.label_N[rows] + offset).to(self.feed.device))
+                target = torch.arange(len(rows), device=self.feed.device)
+                yield Batch(self.feed.images(data, rows), texts, target, paired=False)
+
+
+def make_loader(
+    feed: Feed, data: Loaded, seed: tuple[object, ...], batch_size: int
+) -> PairLoader | LabelLoader:
+    """The training loader of a loaded split."""
+    if isinstance(data, LoadedPairs):
+        return PairLoader(feed, (data,), seed, batch_size)
+    return LabelLoader(feed, (data,), seed, batch_size)
+
+
+def join(loaders: Iterable[Loader]) -> Loader:
+    """One loader that mixes the examples of several; a pure function of the set, not the order.
+
+    Raises:
+        BenchError: pairs and labelled sets together, which have no common batch.
+    """
+    parts = sorted(loaders, key=lambda p: repr(getattr(p, "seed", "")))
+    if all(isinstance(p, PairLoader) for p in parts):
+        kind: type[PairLoader] | type[LabelLoader] = PairLoader
+    elif all(isinstance(p, LabelLoader) for p in parts):
+        kind = LabelLoader
+    else:
+        raise BenchError(
+            "tasks of one kind to be trained jointly",
+            "image-caption and labelled tasks in one suite",
+            "choose another method or split the suite",
+        )
+    plain: list[PairLoader | LabelLoader] = [
+        p for p in parts if isinstance(p, PairLoader | LabelLoader)
+    ]
+    sets = tuple(s for p in plain for s in p.sets)
+    return kind(plain[0].feed, sets, ("joined", *(p.seed for p in plain)), plain[0].batch_size)  # type: ignore[arg-type]
+
+
+def close(loader: Loader) -> None:
+    """End a lease: the loader gives no batch any more."""
+    if isinstance(loader, PairLoader | LabelLoader):
+        loader.closed = True
+
+
+def _check_open(loader: PairLoader | LabelLoader) -> None:
+    if loader.closed:
+        raise BenchError(
+            "a method to read a task's data during that task only",
+            "a read after it had ended",
+            "declare 'samples' in `uses` if the method keeps data, so that it is shown",
+        )
+
+
+def _cat_images(parts: list[Images]) -> Images:
+    if len(parts) == 1:
+        return parts[0]
+    return Images(
+        torch.cat([p.pixels_B3HW for p in parts]),
+        _joined([p.frozen for p in parts]),
+    )
+
+
+def _cat_texts(parts: list[Texts]) -> Texts:
+    if len(parts) == 1:
+        return parts[0]
+    return Texts(torch.cat([p.tokens_ML for p in parts]), _joined([p.frozen for p in parts]))
+
+
+def _pick(texts: Texts, rows: Tensor) -> Texts:
+    return Texts(texts.tokens_ML[rows], lambda: texts.frozen()[rows])
+
+
+def _joined(parts: list[Callable[[], Tensor]]) -> Callable[[], Tensor]:
+    return lambda: torch.cat([part() for part in parts])

@@ -1,0 +1,116 @@
+"""Splits made ready for the model: decoded pixels, tokens, fingerprints."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import BenchError
+from .cache import Pixels, cached
+from .split import Labelled, Pairs, Split, digest
+
+Tokenize = Callable[[list[str]], Tensor]
+
+
+@dataclass(frozen=True)
+class LoadedPairs:
+    """Image-caption pairs.
+
+    Attributes:
+        pixels: (N, S, S, 3) uint8. tokens_ML: all captions. owner_M: the image of each caption,
+            ascending. first_N: the first caption of each image, with N+1 entries.
+        pixel_key: sha256 of the pixels; text_key: of the tokens; fingerprint: of both.
+    """
+
+    name: str
+    pixels: Pixels
+    pixel_key: str
+    tokens_ML: Tensor
+    text_key: str
+    owner_M: Tensor
+    first_N: Tensor
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class LoadedLabelled:
+    """Labelled images; prompts_CPL holds the tokens of P prompts per class."""
+
+    name: str
+    pixels: Pixels
+    pixel_key: str
+    label_N: Tensor
+    names: tuple[str, ...]
+    prompts_CPL: Tensor
+    text_key: str
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+Loaded = LoadedPairs | LoadedLabelled
+
+
+def load_split(
+    split: Split, size: int, tokenize: Tokenize, root: Path, limit: int | None = None
+) -> Loaded:
+    """Decode (or map from the cache) and tokenise one split.
+
+    Args:
+        split: what to load.
+        size: image side in pixels.
+        tokenize: texts -> (M, L) int64.
+        root: cache folder.
+        limit: keep the first `limit` images only; such a run is never ranked.
+
+    Raises:
+        BenchError: an empty split, or what decoding raises.
+    """
+    if split.images.size == 0:
+        raise BenchError(f"images in '{split.name}'", "an empty split", "check its split rule")
+    done = cached(split.images, size, root)
+    n = min(limit or len(done.pixels), len(done.pixels))
+    pixels, key = done.pixels[:n], digest([done.digest, str(n)])
+    if isinstance(split, Pairs):
+        return _pairs(split, pixels, key, tokenize)
+    return _labelled(split, pixels, key, tokenize)
+
+
+def _pairs(split: Pairs, pixels: Pixels, key: str, tokenize: Tokenize) -> LoadedPairs:
+    captions = split.captions[: len(pixels)]
+    tokens_ML = tokenize([c for texts in captions for c in texts])
+    counts = torch.tensor([len(texts) for texts in captions])
+    text_key = digest([tokens_ML.numpy().tobytes(), counts.numpy().tobytes()])
+    return LoadedPairs(
+        split.name,
+        pixels,
+        key,
+        tokens_ML,
+        text_key,
+        torch.arange(len(captions)).repeat_interleave(counts),
+        torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)]),
+        digest([key, *(c for texts in captions for c in (str(len(texts)), *texts))]),
+    )
+
+
+def _labelled(split: Labelled, pixels: Pixels, key: str, tokenize: Tokenize) -> LoadedLabelled:
+    labels = np.asarray(split.labels[: len(pixels)], dtype=np.int64)
+    prompts = [t.format(name) for name in split.classnames for t in split.templates]
+    prompts_CPL = tokenize(prompts).unflatten(0, (len(split.classnames), -1))
+    return LoadedLabelled(
+        split.name,
+        pixels,
+        key,
+        torch.from_numpy(labels),
+        split.classnames,
+        prompts_CPL,
+        digest([prompts_CPL.numpy().tobytes()]),
+        digest([key, labels.tobytes(), *prompts]),
+    )

@@ -1,0 +1,69 @@
+"""What one split of one dataset is, before any transform. No torch here.
+
+Two closed kinds: `Pairs` (images with captions) and `Labelled` (images with class labels). The
+evaluator knows which inference hook each of them calls; nothing else in the harness asks.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Images that are decoded on demand.
+
+    Attributes:
+        size: number of images.
+        open: index in [0, size) -> decoded RGB image of any size. Raises BenchError with the
+            row's name when the image cannot be decoded.
+        content: hex digest of everything that the pixels derive from (file bytes, or the
+            renderer's source and seed). Two sources with equal content decode equally.
+    """
+
+    size: int
+    open: Callable[[int], Image.Image]
+    content: str
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images with captions; `captions[i]` belongs to image i and has one or several."""
+
+    name: str
+    images: ImageSource
+    captions: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with class labels.
+
+    Attributes:
+        labels: (size,) int64 in [0, len(classnames)).
+        classnames: class names in label order.
+        templates: prompts with one `{}` each; the first is used in training, all at test time.
+    """
+
+    name: str
+    images: ImageSource
+    labels: npt.NDArray[np.int64]
+    classnames: tuple[str, ...]
+    templates: tuple[str, ...]
+
+
+Split = Pairs | Labelled
+
+
+def digest(parts: Iterable[str | bytes]) -> str:
+    """sha256 over length-prefixed parts, so that no two lists of parts collide by concatenation."""
+    h = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        h.update(len(raw).to_bytes(8, "little"))
+        h.update(raw)
+    return h.hexdigest()

@@ -1,0 +1,163 @@
+"""Scores an encoder on one evaluation set. The only evaluator; it knows no method.
+
+Two kinds of sets: pairs ask for embeddings of images and of texts, labelled ones for a classifier.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .data.feed import Feed
+from .data.loaded import Loaded, LoadedLabelled, LoadedPairs
+from .method import Encoder
+from .metrics.classification import top1
+from .metrics.retrieval import first_positive_rank, hits
+from .types import Note
+
+KS = (1, 5, 10)
+BATCH = 512
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """One test split and how it is scored.
+
+    Attributes:
+        name, title: of the dataset. data: the loaded split.
+        position: 0-based place in the learned order, None where it is held out.
+        scope: for labelled sets, all splits whose classes compete, and the index of this one.
+    """
+
+    name: str
+    title: str
+    data: Loaded
+    position: int | None
+    scope: tuple[LoadedLabelled, ...] = ()
+    own: int = 0
+
+    @property
+    def label_space(self) -> str | None:
+        """own, union, or None for pairs."""
+        return None if not self.scope else "own" if len(self.scope) == 1 else "union"
+
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Rows of one evaluation, and per direction the rank of the first positive of each query."""
+
+    rows: list[Row]
+    ranks: dict[str, list[int]]
+
+
+class _Notes:
+    """Counts what a method notes per item."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], Counter[int]] = {}
+
+    def of(self, modality: str) -> Note:
+        def note(key: str, value_B: Tensor) -> None:
+            counter = self.counts.setdefault((key, modality), Counter())
+            counter.update(value_B.flatten().tolist())
+
+        return note
+
+    def rows(self) -> Iterator[Row]:
+        for (key, modality), counter in sorted(self.counts.items()):
+            for value, count in sorted(counter.items()):
+                n = counter.total()
+                yield _row(key, modality, value, count, n, 0)
+
+
+def _row(
+    metric: str, direction: str | None, k: int | None, count: int, queries: int, gallery: int
+) -> Row:
+    return {
+        "direction": direction,
+        "metric": metric,
+        "k": k,
+        "value": count / queries,
+        "hits": count,
+        "n_queries": queries,
+        "n_gallery": gallery,
+    }
+
+
+@torch.no_grad()
+def evaluate(encoder: Encoder, feed: Feed, which: EvalSet, task: int | None) -> Scores:
+    """Score one set.
+
+    Args:
+        encoder: a method in eval mode, or the frozen backbone.
+        feed: makes the batches.
+        which: the set.
+        task: index of the task that the set belongs to, for methods that declare "task id" and
+            have learned it; else None.
+
+    Raises:
+        ValueError: an embedding or a score is NaN or infinite.
+    """
+    if isinstance(which.data, LoadedPairs):
+        return _pairs(encoder, feed, which.data, task)
+    return _labelled(encoder, feed, which, which.data, task)
+
+
+def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
+    """What stands in the record where a set could not be scored: a status, never a hole."""
+    data = which.data
+    if isinstance(data, LoadedPairs):
+        n = {"t2i": (len(data.tokens_ML), len(data)), "i2t": (len(data), len(data.tokens_ML))}
+        empty = [_row("hit", d, k, 0, *n[d]) for d in n for k in KS]
+    else:
+        empty = [_row("acc", None, None, 0, len(data), sum(len(s.names) for s in which.scope))]
+    return [{**r, "value": None, "hits": None, "status": status, "error": error} for r in empty]
+
+
+def _encode(n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    return torch.cat([encode(rows) for rows in torch.arange(n).split(BATCH)])
+
+
+def _pairs(encoder: Encoder, feed: Feed, data: LoadedPairs, task: int | None) -> Scores:
+    notes = _Notes()
+    image_ND = _encode(
+        len(data), lambda i: encoder.encode_image(feed.images(data, i, notes.of("image"), task))
+    )
+    tokens, key = data.tokens_ML, data.text_key
+    text_MD = _encode(
+        len(tokens),
+        lambda i: encoder.encode_text(feed.texts(tokens, key, i, notes.of("text"), task)),
+    )
+    device = image_ND.device
+    owner_M1 = data.owner_M[:, None].to(device)
+    offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))
+    caption_NP = data.first_N[:-1, None] + offset
+    caption_NP = caption_NP.where(caption_NP < data.first_N[1:, None], -1).to(device)
+    rank = {
+        "t2i": first_positive_rank(text_MD, image_ND, owner_M1),
+        "i2t": first_positive_rank(image_ND, text_MD, caption_NP),
+    }
+    gallery = {"t2i": len(data), "i2t": len(tokens)}
+    rows = [_row("hit", d, k, hits(r, k), len(r), gallery[d]) for d, r in rank.items() for k in KS]
+    return Scores(rows + list(notes.rows()), {d: r.tolist() for d, r in rank.items()})
+
+
+def _labelled(
+    encoder: Encoder, feed: Feed, which: EvalSet, data: LoadedLabelled, task: int | None
+) -> Scores:
+    notes = _Notes()
+    classes = feed.classes(which.scope, note=notes.of("text"), task=task)
+    score = encoder.classifier(classes)
+    guess_B = _encode(
+        len(data), lambda i: top1(score(feed.images(data, i, notes.of("image"), task)))
+    )
+    offset = sum(len(s.names) for s in which.scope[: which.own])
+    right = int((guess_B.cpu() == data.label_N + offset).sum())
+    rows = [_row("acc", None, None, right, len(data), len(classes))]
+    return Scores(rows + list(notes.rows()), {})

@@ -1,0 +1,106 @@
+"""What there is: methods, suites, records; and one record in full. No torch."""
+
+from pathlib import Path
+from typing import Any
+
+from .errors import BenchError
+from .order import KINDS
+from .registry import method_names
+from .suites import find_suite, suite_names
+
+RESULTS = Path("results")
+
+
+def listing() -> str:
+    """Methods, suites with tasks and recipe, orders, and the records under results/."""
+    lines = ["methods (--method NAME, NAME.variant or a path to a .py file)"]
+    names = method_names()
+    width = max(len(name) for name in names)
+    lines += [f"  {name:<{width}}  {origin}" for name, origin in sorted(names.items())]
+    lines.append("\nsuites (--suite NAME or a .toml file)")
+    for name in suite_names():
+        lines += _suite(name)
+    lines.append(f"\norders (--order): {KINDS}")
+    return "\n".join([*lines, *_records()])
+
+
+def _suite(name: str) -> list[str]:
+    suite = find_suite(name)
+    r = suite.recipe
+    return [
+        f"  {name} {suite.version}: {suite.about}",
+        f"    tasks     {', '.join(d.name for d in suite.tasks)}",
+        f"    held out  {', '.join(d.name for d in suite.held_out)}",
+        f"    backbone  {suite.backbone} ({suite.pretrained})",
+        f"    recipe    {r.epochs} epochs, batches of {r.batch_size}, lr {r.lr:g}",
+    ]
+
+
+def _records() -> list[str]:
+    lines = []
+    for folder in sorted(p for p in RESULTS.glob("*") if p.is_dir()):
+        found = [f for f in folder.glob("[!.]*.parquet") if not f.name.endswith(".ranks.parquet")]
+        lines.append(f"  {folder}: {len(found)} records")
+    return ["\nrecords (cl-bench show FILE)", *(lines or ["  none yet"])]
+
+
+def show_record(path: Path, k: int) -> str:
+    """One record: identity, provenance in short, the end of the run, and its matrices.
+
+    Raises:
+        BenchError: no such file, not a record, or no scores at that k.
+    """
+    from .results import read_record
+    from .tables.render import final_row, matrix, render_matrix
+
+    if path.is_dir():
+        raise BenchError(
+            "a record's file", f"the folder '{path}'", "name one of its .parquet files"
+        )
+    record = read_record(path)
+    frame = record.frame
+    parts = [_head(record.provenance, frame.iloc[0]), final_row(frame)]
+    for direction, title in (("t2i", "text to image"), ("i2t", "image to text")):
+        if (frame["direction"] == direction).any():
+            table = render_matrix(matrix(frame, direction, "hit", k))
+            parts.append(f"{title} R@{k}, rows: after each stage\n{table}")
+    if (frame["metric"] == "acc").any():
+        table = render_matrix(matrix(frame, None, "acc", None))
+        parts.append(f"accuracy, rows: after each stage\n{table}")
+    parts += _routes(frame)
+    return "\n\n".join(parts)
+
+
+def _head(about: dict[str, Any], row: Any) -> str:
+    code, cost = about.get("code", {}), about.get("seconds", {})
+    lines = [
+        f"{row['suite']} {row['suite_version']}: {row['method']}"
+        + (f".{row['variant']}" if row["variant"] else "")
+        + (f" with {row['settings']}" if row["settings"] else ""),
+        f"order {row['order']} ({row['task_order']}), seed {row['seed']}, {row['backbone']} "
+        f"({row['pretrained']})",
+        f"made {about.get('created', '?')} at commit {str(code.get('commit'))[:12]}, "
+        + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in cost.items())
+        + f", peak {about.get('peak_memory', {}).get('process_mib', '?')} MiB",
+    ]
+    if about.get("unofficial"):
+        lines.append("not for the leaderboard: " + "; ".join(about["unofficial"]))
+    return "\n".join(lines)
+
+
+def _routes(frame: Any) -> list[str]:
+    """Share of each set's items per adapter at the last stage, where the method notes it."""
+    from .tables.render import render_matrix
+
+    rows = frame[(frame["metric"] == "route") & (frame["step"] == frame["step"].max())]
+    if rows.empty:
+        return []
+    parts = []
+    for modality in ("image", "text"):
+        mine = rows[rows["direction"] == modality]
+        table = mine.pivot(index="eval_title", columns="k", values="value").fillna(0.0)
+        order = list(dict.fromkeys(mine["eval_title"]))
+        names = mine.iloc[0]["task_order"].split(",")
+        table = (100 * table.loc[order]).rename(columns=dict(enumerate(names)))
+        parts.append(f"{modality}s routed to each adapter, percent\n{render_matrix(table)}")
+    return parts

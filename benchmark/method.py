@@ -1,0 +1,175 @@
+"""The protocol of a method: training hooks and inference hooks, each with a plain default.
+
+A method file holds a frozen dataclass `Config`, one final subclass of `Method`, and a docstring
+with its paper. It never sees a dataset's name, a device, a seed, a file, past or future data.
+"""
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .clip import Clip, unit
+from .toolkit.losses import matching
+from .types import (
+    Badge,
+    Batch,
+    Classes,
+    Features,
+    Images,
+    Loader,
+    ParamGroup,
+    Task,
+    Texts,
+    Tools,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Fields that every method has; a method's Config extends it.
+
+    Attributes:
+        lr: peak learning rate; None takes the suite's.
+        weight_decay: AdamW's decoupled weight decay; None takes the suite's.
+    """
+
+    lr: float | None = None
+    weight_decay: float | None = None
+
+
+class Encoder(Protocol):
+    """What evaluation asks of a model."""
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Images -> unit rows (B, D), float32."""
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Texts -> unit rows (M, D), float32."""
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Classes -> function of images -> scores (B, C)."""
+
+
+class Method(nn.Module, ABC):
+    """A continual-learning method. Abstract: every method is one final subclass.
+
+    Attributes:
+        Config: the method's hyper-parameters.
+        variants: tag -> overrides of Config; `--method name.tag` asks for one.
+        label: name in tables. paper: whom to cite.
+        uses: what the method needs beyond the current task's data; shown as badges.
+    """
+
+    Config: ClassVar[type[Config]] = Config
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    label: ClassVar[str]
+    paper: ClassVar[str] = ""
+    uses: ClassVar[frozenset[Badge]] = frozenset()
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__()
+        self.clip, self.config, self.tools = clip, config, tools
+
+    # -- training, called in this order for every task
+
+    def before_task(self, task: Task) -> None:
+        """Build what the task needs, from (config, task.index, task.generator, weights) alone.
+
+        A resumed run replays it for the finished tasks and then loads the saved tensors.
+        """
+
+    def loader(self, task: Task) -> Loader:
+        """The batches to train on; past tasks' only for methods that declare "samples"."""
+        return task.loader
+
+    def trainable(self) -> list[ParamGroup]:
+        """Parameters to train in this task; an empty list means no step is made."""
+        return [ParamGroup(self.clip.weights())]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings of a training batch, with gradient."""
+        return Features(
+            self.encode_image(batch.images),
+            self.encode_text(batch.texts),
+            self.clip.scale,
+            batch.target_B,
+            batch.paired,
+        )
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms; training minimises their sum and logs each."""
+        return {"match": matching(self.features(batch))}
+
+    def after_step(self, step: int, total: int) -> None:
+        """After optimiser step `step` (1-based) of `total`; no gradients here."""
+
+    def after_task(self, task: Task) -> None:
+        """After the last step, without gradients; may read the task's loader once more."""
+
+    # -- inference, in eval mode and without gradients
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Images -> unit rows (B, D), float32. An item's row must not depend on the others."""
+        return self.clip.image(images.pixels_B3HW)
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Texts -> unit rows (M, D), float32. An item's row must not depend on the others."""
+        return self.clip.text(texts.tokens_ML)
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Classes -> function of images -> scores (B, C); class texts are encoded once."""
+        return prompt_classifier(self, classes, self.clip.scale)
+
+
+def prompt_classifier(
+    encoder: Encoder, classes: Classes, scale: Tensor
+) -> Callable[[Images], Tensor]:
+    """CLIP's zero-shot classifier: mean of a class's prompt embeddings, scaled to length 1.
+
+    Args:
+        encoder: whose text and image embeddings are compared.
+        classes: C classes with their prompts.
+        scale: multiplies the cosine.
+
+    Returns:
+        Function of B images -> scores (B, C).
+    """
+    text_MD = encoder.encode_text(classes.prompts)
+    sum_CD = text_MD.new_zeros(len(classes), text_MD.shape[1])
+    class_CD = unit(sum_CD.index_add(0, classes.owner_M, text_MD))
+    return lambda images: scale * encoder.encode_image(images) @ class_CD.T
+
+
+class Frozen:
+    """The untouched backbone as an encoder, from the shared cache: step 0 of every run."""
+
+    def __init__(self, scale: Tensor) -> None:
+        self.scale = scale
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Images -> unit rows (B, D)."""
+        return images.frozen()
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Texts -> unit rows (M, D)."""
+        return texts.frozen()
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Zero-shot classifier of the untouched backbone."""
+        return prompt_classifier(self, classes, self.scale)
+
+
+def trainable_count(method: Method) -> int:
+    """Number of scalars that the method trains in the current task."""
+    return sum(p.numel() for group in method.trainable() for p in group.params)
+
+
+def no_grad_after_task(method: Method, task: Task) -> None:
+    """Calls `after_task` as the protocol promises: eval mode, no gradients."""
+    method.eval()
+    with torch.no_grad():
+        method.after_task(task)

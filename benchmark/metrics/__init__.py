@@ -1,0 +1,1 @@
+"""Metrics as pure functions: recall and accuracy of one stage, and what a sequence does to them."""

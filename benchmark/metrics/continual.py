@@ -1,0 +1,147 @@
+r"""Metrics of a whole sequence, from the matrix of scores after every step.
+
+Every function takes `R` of shape (T + 1, T): row 0 is the untouched backbone, row t the model after
+learning task t, columns are the T tasks in learned order. Scores are fractions or percent; results
+have the same unit. Below, t and j count tasks from 1, so `R[t, j]` of a formula is `R[t, j - 1]`
+of the array.
+
+Three definitions of forgetting are in use, and they differ in sign and size. For
+
+    after task 1:  80
+    after task 2:  90  75
+    after task 3:  95  60  88
+
+`forgetting_from_learned` gives 0.0 (avalanche; minus the backward transfer),
+`forgetting_from_best` 5.0 (Chaudhry et al. 2018, arXiv 1801.10112; continuum) and
+`forgetting_from_peak` 7.5 (mammoth, PILOT). The tables of cl-bench use the first.
+
+Every function raises ValueError when `R` has another shape, or a NaN where the metric looks: a
+hole is never averaged over. What a metric does not look at may be NaN.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Scores = NDArray[np.float64]
+
+
+def _scores(R: ArrayLike, at_least: int = 1) -> Scores:
+    scores = np.asarray(R, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] + 1:
+        raise ValueError(f"R must have shape (T + 1, T), got {scores.shape}")
+    if scores.shape[1] < at_least:
+        raise ValueError(f"needs at least {at_least} tasks, got {scores.shape[1]}")
+    return scores
+
+
+def _whole(needed: Scores) -> Scores:
+    if np.isnan(needed).any():
+        raise ValueError("R has a hole (NaN) where this metric looks")
+    return needed
+
+
+def _masked_mean(scores: Scores, mask: NDArray[np.bool_], axis: int) -> Scores:
+    """Mean of the entries under the mask, per row or column; a score of 0 counts like any other."""
+    _whole(scores[mask])
+    return np.asarray(np.where(mask, scores, 0.0).sum(axis=axis) / mask.sum(axis=axis))
+
+
+def _diagonal(learned: Scores) -> Scores:
+    return _whole(np.diagonal(learned))
+
+
+def last(R: ArrayLike) -> Scores:
+    """Last_j = R[T, j], the scores at the end; shape (T,). Its mean is the final average."""
+    return _whole(_scores(R)[-1])
+
+
+def average(R: ArrayLike) -> Scores:
+    """Average_j = mean over t = 1..T of R[t, j], before and after learning j; shape (T,).
+
+    Source: Zheng et al. 2023 (ZSCL), arXiv 2303.06628.
+    """
+    return np.asarray(_whole(_scores(R)[1:]).mean(axis=0))
+
+
+def transfer(R: ArrayLike) -> Scores:
+    """Transfer_j = mean over t = 1..j-1 of R[t, j], for j = 2..T; shape (T - 1,).
+
+    What learning the tasks before j does to j. The untouched backbone (row 0) is not part of it.
+    The entries are chosen by an explicit triangular mask: code that masks entries equal to 0
+    instead loses a true score of 0. Source: Zheng et al. 2023 (ZSCL), arXiv 2303.06628.
+    """
+    before = _scores(R, at_least=2)[1:, 1:]
+    mask = np.arange(before.shape[0])[:, None] <= np.arange(before.shape[1])[None, :]
+    return _masked_mean(before, mask, axis=0)
+
+
+def final_average(R: ArrayLike) -> float:
+    """Mean over all tasks of the score at the end, mean_j R[T, j]."""
+    return float(last(R).mean())
+
+
+def delta_to_zero_shot(R: ArrayLike) -> float:
+    """How far the end lies above the untouched backbone, mean_j (R[T, j] - R[0, j])."""
+    return float((last(R) - _whole(_scores(R)[0])).mean())
+
+
+def learning_accuracy(R: ArrayLike) -> float:
+    """Mean score of a task just after learning it, mean_j R[j, j] (Riemer et al. 2019)."""
+    return float(_diagonal(_scores(R)[1:]).mean())
+
+
+def forgetting_from_learned(R: ArrayLike) -> float:
+    """Loss since each task was learned, mean over j < T of R[j, j] - R[T, j].
+
+    Negative when later tasks help. Equals minus the backward transfer.
+    """
+    learned = _scores(R, at_least=2)[1:]
+    return float((_diagonal(learned)[:-1] - _whole(learned[-1, :-1])).mean())
+
+
+def _peak(learned: Scores, rows: int) -> Scores:
+    """Best score of each task but the last among rows j..rows; shape (T - 1,)."""
+    seen = learned[:rows, :-1]
+    mask = np.tri(*seen.shape, dtype=np.bool_)
+    _whole(seen[mask])
+    best: Scores = np.where(mask, seen, -np.inf).max(axis=0)
+    return best
+
+
+def forgetting_from_best(R: ArrayLike) -> float:
+    """Loss since the best earlier moment, mean over j < T of max_{j <= t < T} R[t, j] - R[T, j].
+
+    Chaudhry et al. 2018 (arXiv 1801.10112), with the maximum taken from the step that learned j
+    on: a backbone with zero-shot skill has scores before that, and losing those is not forgetting.
+    """
+    learned = _scores(R, at_least=2)[1:]
+    best = _peak(learned, len(learned) - 1)
+    return float((best - _whole(learned[-1, :-1])).mean())
+
+
+def forgetting_from_peak(R: ArrayLike) -> float:
+    """As `forgetting_from_best`, with the final row inside the maximum: never negative."""
+    learned = _scores(R, at_least=2)[1:]
+    return float((_peak(learned, len(learned)) - learned[-1, :-1]).mean())
+
+
+def backward_transfer(R: ArrayLike) -> float:
+    """Gain since each task was learned, mean over j < T of R[T, j] - R[j, j] (GEM, 1706.08840)."""
+    return -forgetting_from_learned(R)
+
+
+def forward_transfer(R: ArrayLike) -> float:
+    """What the earlier tasks did for the next, mean over j = 2..T of R[j-1, j] - R[0, j].
+
+    Against the untouched backbone, where GEM (arXiv 1706.08840) takes a random initialisation.
+    """
+    scores = _scores(R, at_least=2)
+    just_before = _whole(np.diagonal(scores[1:], offset=1))
+    return float((just_before - _whole(scores[0, 1:])).mean())
+
+
+def average_incremental_recall(R: ArrayLike) -> float:
+    """AIR: mean over t = 1..T of the mean over k = 1..t of R[t, k]."""
+    learned = _scores(R)[1:]
+    mask = np.tri(*learned.shape, dtype=np.bool_)
+    return float(_masked_mean(learned, mask, axis=1).mean())

@@ -1,0 +1,49 @@
+"""Task orders: forward, reverse, random:<seed>, measured, or a list of names."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from .errors import BenchError, nearest
+
+KINDS = "forward, reverse, measured, random:<seed> or a comma list of task names"
+
+
+def resolve_order(
+    asked: str, names: Sequence[str], measure: Callable[[], Mapping[str, float]]
+) -> tuple[list[str], dict[str, float]]:
+    """The task names in the order asked for.
+
+    Args:
+        asked: see `KINDS`. A comma list may leave tasks out; they are then no part of the run.
+        names: the suite's tasks in forward order.
+        measure: zero-shot score of every task; called for "measured" only. The order is by
+            descending image-to-text R@1 (accuracy for labelled tasks), the one key that gives the
+            order of both of the DAR paper's tables; equal scores keep the forward order.
+
+    Returns:
+        Names in order, and the scores they were sorted by (empty unless measured).
+
+    Raises:
+        BenchError: an order that is none of these, an unknown name or a name given twice.
+    """
+    if asked == "forward":
+        return list(names), {}
+    if asked == "reverse":
+        return list(reversed(names)), {}
+    if asked == "measured":
+        scores = dict(measure())
+        return sorted(names, key=lambda n: -scores[n]), scores
+    kind, _, seed = asked.partition(":")
+    if kind == "random":
+        if not seed.isdigit():
+            raise BenchError("random:<whole number>", f"'{asked}'", "write for example random:7")
+        return [names[i] for i in np.random.default_rng(int(seed)).permutation(len(names))], {}
+    given = [part.strip() for part in asked.split(",")]
+    for name in given:
+        if name not in names:
+            known = [*names, "forward", "reverse", "measured"]
+            raise BenchError(f"an order ({KINDS})", f"'{asked}'", nearest(name, known))
+    if len(set(given)) < len(given):
+        raise BenchError("each task once in --order", f"'{asked}'", "remove the repetition")
+    return given, {}

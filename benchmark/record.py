@@ -1,0 +1,167 @@
+"""From a run's cells to its record: tidy rows and provenance."""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from .bench import Bench
+from .data.cache import transform_id
+from .evaluate import EvalSet, Row, Scores
+from .files import atomic
+from .provenance import hardware, versions
+from .request import Plan
+from .results import to_frame, validate, write_record
+
+Cell = tuple[int, EvalSet, Scores]
+
+
+@dataclass
+class Costs:
+    """What the run cost: seconds per phase, parameters, bytes kept, losses per task and epoch."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    trainable: list[int] = field(default_factory=list)
+    state_bytes: list[int] = field(default_factory=list)
+    losses: list[list[dict[str, float]]] = field(default_factory=list)
+    resumed: int = 0
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds the time inside to a phase."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, for a saved state."""
+        return asdict(self)
+
+    def resume(self, before: dict[str, Any]) -> None:
+        """Add what an earlier process of the same run had spent."""
+        for name, seconds in before["seconds"].items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self.trainable = before["trainable"] + self.trainable
+        self.state_bytes = before["state_bytes"] + self.state_bytes
+        self.losses = before["losses"] + self.losses
+        self.resumed = before["resumed"] + 1
+
+
+def score_text(rows: list[Row]) -> str:
+    """The main score of a set, for the live view: I2T R@1 or accuracy in percent."""
+    for row in rows:
+        if row["value"] is not None and (row["direction"], row["k"]) in (("i2t", 1), (None, None)):
+            return f"{100 * row['value']:.1f}"
+    return "failed"
+
+
+def rows_of(plan: Plan, bench: Bench, cells: list[Cell]) -> list[Row]:
+    """Every cell's rows with the columns of the record (see `records.SCHEMA`)."""
+    settings = ",".join(f"{k}={v}" for k, v in plan.settings.items())
+    common = {
+        "suite": plan.suite.name,
+        "suite_version": plan.suite.version,
+        "method": plan.found.name,
+        "variant": plan.found.variant,
+        "settings": settings,
+        "backbone": plan.backbone,
+        "pretrained": plan.pretrained,
+        "order": plan.request.order,
+        "task_order": ",".join(bench.order),
+        "seed": plan.request.seed,
+        "n_steps": len(bench.order),
+        "uses": ",".join(sorted(plan.found.cls.uses)),
+        "source": "measured",
+    }
+    rows = []
+    for step, which, scores in cells:
+        place = {
+            "step": step,
+            "step_task": bench.order[step - 1] if step else None,
+            "eval_task": which.name,
+            "eval_title": which.title,
+            "eval_position": None if which.position is None else which.position + 1,
+            "role": _role(step, which.position),
+            "kind": "labelled" if which.scope else "pairs",
+            "label_space": which.label_space,
+        }
+        for row in scores.rows:
+            rows.append({**common, **place, "status": "ok", "error": None, **row})
+    return rows
+
+
+def _role(step: int, position: int | None) -> str:
+    if position is None:
+        return "ood"
+    learned = position + 1
+    return "future" if learned > step else "current" if learned == step else "seen"
+
+
+def ranks_of(cells: list[Cell]) -> list[dict[str, Any]]:
+    """Rank of the first positive (0 = first) of every query, from which recall is recomputed."""
+    return [
+        {"step": step, "eval_task": which.name, "direction": direction, "query": q, "rank": rank}
+        for step, which, scores in cells
+        for direction, ranks in scores.ranks.items()
+        for q, rank in enumerate(ranks)
+    ]
+
+
+def provenance_of(plan: Plan, bench: Bench, costs: Costs) -> dict[str, Any]:
+    """All that the numbers came from and what they cost."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    memory = {"process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)}
+    if bench.device.type == "cuda":
+        memory["gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    return {
+        "asked": plan.asked,
+        "command": sys.argv[1:],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "unofficial": list(plan.unofficial),
+        "method": {
+            "label": plan.found.cls.label,
+            "paper": plan.found.cls.paper,
+            "origin": plan.found.origin,
+            "sha256": plan.found.sha,
+        },
+        "code": {"sha256": plan.code, **plan.git},
+        "versions": versions(),
+        "hardware": {**hardware(), "device": bench.device.type},
+        "weights": {"backbone": plan.backbone, "sha256": bench.clip.fingerprint},
+        "transform": transform_id(bench.clip.size),
+        "data": {"train": bench.identity["train"], "test": bench.identity["test"]},
+        "order": {"tasks": list(bench.order), "measured": bench.measured},
+        "parameters": {
+            "total": sum(p.numel() for p in bench.clip.parameters()),
+            "trainable": costs.trainable,
+        },
+        "state_bytes": costs.state_bytes,
+        "seconds": {k: round(v, 2) for k, v in costs.seconds.items()},
+        "peak_memory": memory,
+        "losses": costs.losses,
+        "resumed": costs.resumed,
+    }
+
+
+def write_run(plan: Plan, bench: Bench, costs: Costs, cells: list[Cell]) -> None:
+    """Check and write the record, and the ranks beside it where they were asked for.
+
+    Raises:
+        BenchError: the record is not consistent, or the folder cannot be written.
+    """
+    rows = rows_of(plan, bench, cells)
+    validate(to_frame(rows), plan.target)
+    if plan.request.save_ranks:
+        with atomic(plan.target.with_suffix(".ranks.parquet")) as temporary:
+            pq.write_table(pa.Table.from_pylist(ranks_of(cells)), temporary, compression="zstd")
+    write_record(plan.target, rows, provenance_of(plan, bench, costs))

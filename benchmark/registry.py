@@ -1,0 +1,201 @@
+"""Finds a method by name, entry point or path. Listing imports nothing."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.metadata import EntryPoint, entry_points
+from math import isfinite
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from .errors import BenchError, nearest
+
+if TYPE_CHECKING:
+    from .method import Config, Method
+
+GROUP = "cl_bench.methods"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A method that was asked for.
+
+    Attributes:
+        name, variant: as in records; variant is "" for none. cls: the Method subclass.
+        config: defaults, the variant's overrides and --hp, in this order.
+        overrides: what --hp changed, as text. file: where it is defined; sha: of that file.
+        origin: "methods", "entry point" or "path".
+    """
+
+    name: str
+    variant: str
+    cls: "type[Method]"
+    config: "Config"
+    overrides: dict[str, str]
+    file: Path
+    sha: str
+    origin: str
+
+
+def _folder() -> Path:
+    spec = importlib.util.find_spec("methods")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _built_in() -> dict[str, Path]:
+    files = sorted(_folder().glob("[a-z]*.py"))
+    return {f.stem.replace("_", "-"): f for f in files}
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {e.name: e for e in entry_points(group=GROUP)}
+
+
+def method_names() -> dict[str, str]:
+    """Method name -> where it comes from, without importing any of them."""
+    known = {name: "methods/" + path.name for name, path in _built_in().items()}
+    return known | {name: f"entry point {e.value}" for name, e in _plugins().items()}
+
+
+def find_method(asked: str, hp: list[str]) -> Found:
+    """The method of that name with its config.
+
+    Args:
+        asked: "name", "name.variant", or a path to a .py file (with ".py:variant" for a variant).
+        hp: "key=value" overrides of the config.
+
+    Raises:
+        BenchError: unknown name, variant, key or value; two methods of one name; a file that
+            defines no method or several; a plugin that cannot be imported.
+    """
+    if ".py" in asked:
+        path, _, variant = asked.partition(":")
+        file = Path(path)
+        if not file.is_file():
+            raise BenchError("a method file", f"no file '{path}'", "correct --method")
+        name, module = file.stem.replace("_", "-"), _import_file(file)
+        origin = "path"
+    else:
+        name, _, variant = asked.partition(".")
+        module, origin = _import_named(name, asked)
+    cls = _only_method(module, asked)
+    config = _configure(cls, name, variant, hp)
+    overrides = dict(item.split("=", 1) for item in hp)
+    source = Path(inspect.getfile(cls))
+    sha = sha256(source.read_bytes()).hexdigest()
+    return Found(name, variant, cls, config, dict(sorted(overrides.items())), source, sha, origin)
+
+
+def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
+    files, plugins = _built_in(), _plugins()
+    if name in files and name in plugins:
+        raise BenchError(
+            f"one method named '{name}'",
+            f"methods/{files[name].name} and the entry point {plugins[name].value}",
+            "rename one of them",
+        )
+    if name in files:
+        return importlib.import_module(f"methods.{files[name].stem}"), "methods"
+    if name not in plugins:
+        raise BenchError(
+            "a method, 'method.variant' or a path to a .py file",
+            f"'{asked}'",
+            nearest(name, [*files, *plugins]) + "; `cl-bench ls` lists all",
+        )
+    try:
+        return importlib.import_module(plugins[name].value.partition(":")[0]), "entry point"
+    except Exception as e:
+        raise BenchError(
+            f"the entry point '{name}' ({plugins[name].value}) to import",
+            f"{type(e).__name__}: {e}",
+            "mend or uninstall that package",
+        ) from e
+
+
+def _import_file(file: Path) -> ModuleType:
+    name = f"cl_bench_method_{sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BenchError:
+        raise
+    except Exception as e:
+        raise BenchError(
+            "a method file that imports", f"{type(e).__name__}: {e}", f"mend '{file}'"
+        ) from e
+    return module
+
+
+def _only_method(module: ModuleType, asked: str) -> "type[Method]":
+    from .method import Method
+
+    own = [
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c) and issubclass(c, Method) and c.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise BenchError(
+            f"one subclass of Method in '{asked}'",
+            ", ".join(c.__name__ for c in own) or "none",
+            "keep one method in one file",
+        )
+    if not hasattr(own[0], "label"):
+        raise BenchError(
+            f"a class attribute `label` in {own[0].__name__}", "none", "give its name in tables"
+        )
+    return own[0]
+
+
+def _configure(cls: "type[Method]", name: str, variant: str, hp: list[str]) -> "Config":
+    config = cls.Config()
+    if variant:
+        if variant not in cls.variants:
+            known = ", ".join(cls.variants) or "none"
+            raise BenchError(
+                f"a variant of {name} ({known})",
+                f"'{variant}'",
+                nearest(variant, cls.variants) if cls.variants else f"use --method {name}",
+            )
+        config = replace(config, **cls.variants[variant])
+    types = get_type_hints(type(config))  # a plugin may have postponed annotations
+    changes = {}
+    for item in hp:
+        key, equals, text = item.partition("=")
+        if not equals or key not in types:
+            raise BenchError(
+                f"--hp key=value with a setting of {name} ({', '.join(types)})",
+                f"'{item}'",
+                nearest(key, types),
+            )
+        changes[key] = _parse(types[key], text, item)
+    return replace(config, **changes)
+
+
+def _parse(kind: Any, text: str, item: str) -> Any:
+    """Text -> the field's type: int, float, bool, str, tuple[str, ...], or None where allowed."""
+    options = get_args(kind) if type(None) in get_args(kind) else (kind,)
+    if type(None) in options and text.lower() == "none":
+        return None
+    kind = next(o for o in options if o is not type(None))
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind is float and not isfinite(float(text)):
+            raise ValueError
+        if kind in (int, float, str):
+            return kind(text)
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    except (KeyError, ValueError):
+        wanted = getattr(kind, "__name__", str(kind))
+        raise BenchError(f"a value of type {wanted}", f"'{item}'", "correct --hp") from None

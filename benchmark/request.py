@@ -1,0 +1,175 @@
+"""What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from .errors import BenchError
+from .provenance import code_sha, git_state
+from .registry import Found, find_method
+from .results import file_stem, suite_folder
+from .suites import Recipe, Suite, find_suite
+
+Evals = Literal["all", "id", "ood"]
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of `cl-bench run` for one seed; None takes the suite's default."""
+
+    method: str
+    order: str = "forward"
+    suite: str = "mini"
+    backbone: str | None = None
+    pretrained: str | None = None
+    seed: int = 42
+    hp: tuple[str, ...] = ()
+    epochs: int | None = None
+    batch_size: int | None = None
+    evals: Evals = "all"
+    limit: int | None = None
+    device: str = "auto"
+    precision: Precision = "fp32"
+    output_dir: Path | None = None
+    cache_dir: Path | None = None
+    overwrite: bool = False
+    save_ranks: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request with every default filled in.
+
+    Attributes:
+        settings: whatever differs from the suite's and the method's defaults, as text; part of
+            the record's name.
+        asked: everything that the numbers depend on, for comparison with an existing record.
+        unofficial: why the record may not land in results/; empty if it may.
+    """
+
+    request: Request
+    suite: Suite
+    found: Found
+    backbone: str
+    pretrained: str
+    recipe: Recipe
+    settings: dict[str, str]
+    asked: dict[str, Any]
+    code: str
+    git: dict[str, Any]
+    unofficial: tuple[str, ...]
+
+    @property
+    def stem(self) -> str:
+        """File name of the record, without suffix."""
+        settings = ",".join(f"{k}={v}" for k, v in self.settings.items())
+        return file_stem(
+            self.found.name,
+            self.found.variant,
+            settings,
+            self.backbone,
+            self.request.order,
+            self.request.seed,
+        )
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of everything unfinished or unofficial."""
+        given = self.request.output_dir
+        return Path("scratch") if given is None else given / "scratch"
+
+    @property
+    def target(self) -> Path:
+        """Where the finished record goes."""
+        root = self.request.output_dir or Path("results")
+        root = self.scratch if self.unofficial else root
+        return root / suite_folder(self.suite.name) / f"{self.stem}.parquet"
+
+
+def make_plan(request: Request) -> Plan:
+    """Resolve a request.
+
+    Raises:
+        BenchError: an unknown suite, method, setting or a value out of range.
+    """
+    _check_range(request)
+    suite, found = find_suite(request.suite), find_method(request.method, list(request.hp))
+    changed = {k: v for k in ("epochs", "batch_size") if (v := getattr(request, k)) is not None}
+    recipe = replace(suite.recipe, **changed)
+    backbone = request.backbone or suite.backbone
+    pretrained = request.pretrained or suite.pretrained
+    settings = {**found.overrides, **_differences(request, suite, recipe, pretrained)}
+    asked = {
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "method": found.name,
+        "variant": found.variant,
+        "config": _plain(asdict(found.config)),
+        "recipe": asdict(recipe),
+        "backbone": backbone,
+        "pretrained": pretrained,
+        "order": request.order,
+        "seed": request.seed,
+        "evals": request.evals,
+        "limit": request.limit,
+        "precision": request.precision,
+        "ranks": request.save_ranks,
+    }
+    git = git_state(found.file)
+    return Plan(
+        request, suite, found, backbone, pretrained, recipe, settings, asked, code_sha(), git,
+        tuple(_unofficial(request, found, git)),
+    )  # fmt: skip
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+
+
+def _check_range(request: Request) -> None:
+    for name in ("epochs", "batch_size", "limit"):
+        value = getattr(request, name)
+        if value is not None and value < 1:
+            flag = "--" + name.replace("_", "-")
+            raise BenchError(f"{flag} of at least 1", str(value), "correct it")
+    if not 0 <= request.seed < 2**31:
+        raise BenchError("--seed in 0 ... 2147483647", str(request.seed), "correct it")
+    for name, kind in (("evals", Evals), ("precision", Precision)):
+        value = getattr(request, name)
+        if value not in get_args(kind):
+            known = ", ".join(get_args(kind))
+            raise BenchError(f"--{name} of {known}", f"'{value}'", "choose one")
+
+
+def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str) -> dict[str, str]:
+    found = {
+        f.name: str(getattr(recipe, f.name))
+        for f in fields(recipe)
+        if getattr(recipe, f.name) != getattr(suite.recipe, f.name)
+    }
+    if pretrained != suite.pretrained:
+        path = Path(pretrained)
+        found["pretrained"] = path.stem if path.suffix in (".safetensors", ".pt") else pretrained
+    if request.precision != "fp32":
+        found["precision"] = request.precision
+    if request.evals != "all":
+        found["evals"] = request.evals
+    if request.limit is not None:
+        found["limit"] = str(request.limit)
+    return dict(sorted(found.items()))
+
+
+def _unofficial(request: Request, found: Found, git: dict[str, Any]) -> list[str]:
+    reasons = []
+    if request.limit is not None:
+        reasons.append(f"limited to {request.limit} images a split")
+    if request.evals != "all":
+        reasons.append(f"evaluated on --evals {request.evals} only")
+    if found.origin == "path":
+        reasons.append("the method is a file outside methods/")
+    if git["commit"] is None:
+        reasons.append("the code is not in a git checkout")
+    elif git["dirty"]:
+        reasons.append(f"the code is not committed ({git['dirty'][0]} ...)")
+    return reasons

@@ -1,0 +1,218 @@
+"""The protocol of one run. It knows no method's name.
+
+Stage 0 is the untouched backbone. Then for every task: before_task, training, after_task, and all
+evaluation sets. Whatever is finished is on disk at once (a cell of scores, a task's state, a step
+inside a task), so that the same command goes on where a killed one was.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from . import checkpoint
+from .bench import Bench, open_bench
+from .checkpoint import Pristine
+from .data.feed import close, generator, join, make_loader
+from .data.loaded import LoadedLabelled
+from .data.split import digest
+from .display import Display
+from .errors import BenchError
+from .evaluate import EvalSet, Scores, evaluate, failed_rows
+from .method import Encoder, Frozen, Method, no_grad_after_task, trainable_count
+from .record import Cell, Costs, score_text, write_run
+from .request import Plan
+from .train import Fit, Progress
+from .types import Batch, Task, Tools
+from .workspace import Saved, Workspace
+
+SAVE_EVERY = 3.0  # seconds of training between saved steps, and at least 20 times a save's cost
+
+
+class Run:
+    """One method, one order, one seed.
+
+    Args:
+        plan: what was asked for.
+        bench: backbone, data and features, made by `open_bench`.
+        space: where unfinished work is kept.
+        display: what the user sees.
+        costs: filled while running.
+    """
+
+    def __init__(
+        self, plan: Plan, bench: Bench, space: Workspace, display: Display, costs: Costs
+    ) -> None:
+        self.plan, self.bench, self.space = plan, bench, space
+        self.display, self.costs = display, costs
+        self.pristine = Pristine.of(bench.clip)
+        cls = plan.found.cls
+        self.method: Method = cls(bench.clip, plan.found.config, self._tools(cls.uses))
+        self.method.to(bench.device)
+
+    def _seed(self, *key: object) -> tuple[object, ...]:
+        """Seeds depend on the run's seed and the key, never on the place in the order."""
+        return (self.plan.request.seed, *key)
+
+    def _tools(self, uses: frozenset[Any]) -> Tools:
+        def reference(batch_size: int) -> Iterator[Batch]:
+            if "reference data" not in uses:
+                raise BenchError(
+                    "a method that declares 'reference data' in `uses`",
+                    "one that reads it without",
+                    "declare it, so that the leaderboard can show it",
+                )
+            return self.bench.reference(batch_size, self._seed("reference"))
+
+        def generate(*key: object) -> torch.Generator:
+            return generator(*self._seed("method", *key))
+
+        return Tools(self.bench.clip.tokenize, generate, reference, join, self.bench.device)
+
+    def _task(self, index: int) -> Task:
+        name = self.bench.order[index]
+        data = self.bench.train[name]
+        seed = self._seed(data.fingerprint)
+        loader = make_loader(self.bench.feed, data, seed, self.plan.recipe.batch_size)
+        classes = None
+        if isinstance(data, LoadedLabelled):
+            classes = self.bench.feed.classes((data,), first_prompt_only=True)
+
+        def generate(*key: object) -> torch.Generator:
+            return generator(*seed, "method", *key)
+
+        return Task(index, len(self.bench.order), loader, classes, generate)
+
+    # -- the protocol
+
+    def go(self) -> list[Cell]:
+        """All stages; returns every cell."""
+        saved = self.space.newest(len(self.bench.order))
+        cells = self._stage(0, Frozen(self.bench.clip.scale))
+        for index in range(len(self.bench.order)):
+            task = self._task(index)
+            if saved is not None and index < saved.tasks:
+                self._replay(task, saved)
+            else:
+                self._learn(task, saved)
+            cells += self._stage(index + 1, self.method)
+        return cells
+
+    def _replay(self, task: Task, saved: Saved) -> None:
+        """Rebuild what a finished task built; after the last one, load its tensors."""
+        self.method.before_task(task)
+        self.method.to(self.bench.device)
+        if task.index == saved.tasks - 1 and not saved.step:
+            checkpoint.restore(self.method, saved.tensors, saved.about["same"])
+        self._end(task)
+        if task.index == saved.tasks - 1 and not saved.step:
+            self.costs.resume(saved.about["costs"])
+            self.display.line(f"going on after {saved.tasks} finished tasks")
+
+    def _learn(self, task: Task, saved: Saved | None) -> None:
+        with self.costs.phase("train"):
+            self.method.before_task(task)
+            self.method.to(self.bench.device)
+            fit = Fit(self.method, task, self.plan.recipe, self._seed(self._data(task)))
+            if saved is not None and saved.step and saved.tasks == task.index:
+                self._restore_step(fit, saved)
+            self.costs.trainable.append(trainable_count(self.method))
+            self._fit(fit)
+            no_grad_after_task(self.method, task)
+        self.costs.losses.append(fit.progress.losses)
+        self._end(task)
+        state, same = checkpoint.method_state(self.method, self.pristine)
+        self.costs.state_bytes.append(checkpoint.extra_bytes(state))
+        about = {"tasks": task.index + 1, "same": same, "costs": self.costs.plain()}
+        self.space.keep_task(task.index + 1, state, about)
+
+    def _data(self, task: Task) -> str:
+        return self.bench.train[self.bench.order[task.index]].fingerprint
+
+    def _end(self, task: Task) -> None:
+        if "samples" not in self.method.uses:
+            close(task.loader)
+
+    def _restore_step(self, fit: Fit, saved: Saved) -> None:
+        names = [k for k in saved.tensors if k.startswith("optimizer.")]
+        moments = {k: saved.tensors.pop(k) for k in names}
+        checkpoint.restore(self.method, saved.tensors, saved.about["same"])
+        checkpoint.restore_fit(fit, moments, saved.about["progress"])
+        self.costs.resume(saved.about["costs"])
+        self.display.line(f"going on at step {fit.progress.step} of {fit.progress.total}")
+
+    def _fit(self, fit: Fit) -> None:
+        total, index = fit.progress.total, fit.task.index
+        title = self.bench.titles[self.bench.order[index]]
+        head = f"task {index + 1}/{fit.task.total} {title}"
+        last, cost = time.monotonic(), 0.0
+
+        def on_step(progress: Progress, loss: float, size: int) -> None:
+            nonlocal last, cost
+            self.display.step(progress.step, loss, size)
+            now = time.monotonic()
+            if progress.step < total and now - last > max(SAVE_EVERY, 20 * cost):
+                self._save_step(fit)
+                last = time.monotonic()
+                cost = last - now
+
+        with self.display.training(head, total, self.plan.recipe.epochs, fit.progress.step):
+            fit.run(on_step)
+
+    def _save_step(self, fit: Fit) -> None:
+        state, same = checkpoint.method_state(self.method, self.pristine)
+        moments, progress = checkpoint.fit_state(fit)
+        about = {
+            "tasks": fit.task.index,
+            "step": fit.progress.step,
+            "same": same,
+            "progress": progress,
+            "costs": self.costs.plain(),
+        }
+        self.space.keep_step({**state, **moments}, about)
+
+    # -- evaluation
+
+    def _stage(self, step: int, encoder: Encoder) -> list[Cell]:
+        cells = []
+        stage = f"stage {step}/{len(self.bench.order)}"
+        self.method.eval()
+        with self.costs.phase("evaluate"), self.display.evaluating(stage, len(self.bench.evals)):
+            for which in self.bench.evals:
+                scores = self.space.scores(step, which.name)
+                if scores is None:
+                    scores = self._score(step, encoder, which)
+                    self.space.keep_scores(step, which.name, scores)
+                self.display.evaluated(which.title, score_text(scores.rows))
+                cells.append((step, which, scores))
+        return cells
+
+    def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
+        position = which.position
+        told = position is not None and position < step and "task id" in self.method.uses
+        try:
+            return evaluate(encoder, self.bench.feed, which, position if told else None)
+        except torch.OutOfMemoryError as e:
+            status, error = "oom", str(e)
+        except ValueError as e:
+            status, error = "failed", str(e)
+        self.display.line(f"stage {step}, {which.title}: {status} ({error})")
+        return Scores(failed_rows(which, status, error), {})
+
+
+def execute(plan: Plan, display: Display) -> None:
+    """Run a plan from where it stands to its record at `plan.target`.
+
+    Raises:
+        BenchError: whatever the user can mend; everything that was finished is kept.
+    """
+    costs = Costs()
+    with costs.phase("prepare"):
+        bench = open_bench(plan, display)
+    identity = digest([repr(bench.identity), plan.code, plan.found.sha, repr(plan.asked)])
+    space = Workspace(plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}", display.line)
+    with space.locked():
+        cells = Run(plan, bench, space, display, costs).go()
+        write_run(plan, bench, costs, cells)
+        space.remove()

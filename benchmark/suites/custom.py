@@ -1,0 +1,296 @@
+"""A suite of the user's own datasets, declared in a TOML file (see examples/own-suite.toml)."""
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from math import inf
+from pathlib import Path
+from typing import Any, cast
+
+from ..data.encoded import file_bytes, short
+from ..data.local import Columns, Item, Table, images_of, read_table
+from ..data.split import Labelled, Pairs, Split
+from ..data.splits import ByColumn, ByFraction, Rule, by_column, by_fraction
+from ..data.values import captions_of, label_values, labels_of, read_lines
+from ..errors import BenchError
+from .keys import Keys
+from .suite import ClassScope, Dataset, Recipe, SplitName, Suite, suite_names
+
+RECIPE = Recipe(epochs=8, batch_size=64, lr=1e-3, weight_decay=0.1, warmup=0.1)
+TEMPLATES = ("a photo of a {}.",)
+
+_TEXTS = ("name", "version", "about", "backbone", "pretrained", "class_scope")
+_SUITE = (*_TEXTS, "recipe", "task", "held_out")
+_PARQUET = ("train", "test", "data")
+_TABLES = ("train_table", "test_table", "table")
+_ABOUT = ("name", "title", "licence", "citation")
+_COLUMNS = ("id", "image", "captions", "label", "classnames", "templates")
+_DATASET = (*_ABOUT, *_PARQUET, "images", *_TABLES, "split", *_COLUMNS)
+# Key -> (smallest, largest, whole number); zero epochs or a zero learning rate train nothing.
+_RECIPE: dict[str, tuple[float, float, bool]] = {
+    "epochs": (1, inf, True),
+    "batch_size": (2, inf, True),
+    "lr": (1e-12, inf, False),
+    "weight_decay": (0, inf, False),
+    "warmup": (0, 1, False),
+    "grad_clip": (0, inf, False),
+}
+
+
+@dataclass(frozen=True)
+class _Local:
+    """What the TOML says of one dataset; `files` maps train and test, or data, to tables."""
+
+    name: str
+    files: dict[str, Path]
+    images: Path | None
+    columns: Columns
+    rule: Rule | None
+    labelled: bool
+    classnames: tuple[str, ...] | Path | None
+    templates: tuple[str, ...]
+
+
+def read_suite(path: str) -> Suite:
+    """The suite that a TOML file declares. Tables and images are read by `Dataset.load`.
+
+    Args:
+        path: the TOML file; the paths in it are relative to its folder.
+
+    Raises:
+        BenchError: no such file, no valid TOML, an unknown or missing key, or a value out of
+            range. `Dataset.load` raises it for everything that is wrong with the data.
+    """
+    file = Path(path)
+    keys = Keys(_parsed(file), file.name).only(_SUITE)
+    name = _identifier(keys)
+    if name in suite_names():
+        keys.bad("a name of its own", f"'{name}', an embedded suite", "choose another name")
+    version = keys.text("version", "1.0")
+    if not re.fullmatch(r"\d+\.\d+", version):
+        keys.bad('a version like "1.0"', f"'{version}'", "write major.minor")
+    tasks, held_out = keys.tables("task"), keys.tables("held_out")
+    if not tasks:
+        keys.bad("at least one [[task]]", "none", "add one")
+    pretrained = keys.text("pretrained", "bundled")
+    weights = file.parent / pretrained
+    return Suite(
+        name=name,
+        version=version,
+        tasks=tuple(_dataset(_named(t, "task", file), file.parent, False) for t in tasks),
+        held_out=tuple(_dataset(_named(t, "held_out", file), file.parent, True) for t in held_out),
+        backbone=keys.text("backbone", "tiny-s"),
+        pretrained=str(weights) if weights.is_file() else pretrained,
+        recipe=_recipe(keys.table("recipe").only(_RECIPE)),
+        class_scope=_class_scope(keys, [*tasks, *held_out]),
+        about=keys.text("about", f"declared by {file.name}"),
+    )
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    raw = file_bytes(file)
+    try:
+        return tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"valid TOML in {file.name}", f"'{error}'", "mend that line") from error
+
+
+def _identifier(keys: Keys) -> str:
+    name = keys.text("name")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        keys.bad("a name of lower-case letters, digits and '-'", f"'{name}'", "change the name")
+    return name
+
+
+def _named(keys: Keys, kind: str, file: Path) -> Keys:
+    """The same table, called by its name in errors."""
+    return replace(keys, where=f"[[{kind}]] '{_identifier(keys)}' of {file.name}")
+
+
+def _recipe(keys: Keys) -> Recipe:
+    values = {
+        key: keys.number(key, low, high, whole=whole)
+        for key, (low, high, whole) in _RECIPE.items()
+        if key in keys
+    }
+    return replace(RECIPE, **values)
+
+
+def _class_scope(keys: Keys, datasets: list[Keys]) -> ClassScope:
+    """The scope, once the names are known to be distinct across all datasets."""
+    names = [dataset.text("name") for dataset in datasets]
+    for name in names:
+        if names.count(name) > 1:
+            keys.bad("distinct dataset names", f"'{name}' twice", "rename one of them")
+    scope = keys.text("class_scope", "own")
+    if scope not in ("own", "union"):
+        keys.bad('`class_scope` "own" or "union"', f"'{scope}'", "choose one")
+    if scope == "union" and not any("label" in dataset for dataset in datasets):
+        fix = "remove `class_scope`, which is for labelled datasets"
+        keys.bad("a dataset with a `label`", "captions only", fix)
+    return cast(ClassScope, scope)
+
+
+def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
+    keys.only(_DATASET)
+    name = keys.text("name")
+    if ("captions" in keys) == ("label" in keys):
+        got = "both" if "label" in keys else "neither"
+        keys.bad("either `captions` or `label`", got, "name the column of one of them")
+    labelled = "label" in keys
+    for key in ("classnames", "templates"):
+        if key in keys and not labelled:
+            keys.bad(f"`{key}` only beside `label`", "captions", "remove it")
+    files, images = _files(keys, folder, held_out)
+    rule = _rule(keys) if "data" in files else None
+    columns = Columns(
+        image=keys.text("image", "image"),
+        value=keys.text("label" if labelled else "captions"),
+        id=keys.text("id") if "id" in keys else None,
+        split=rule.column if isinstance(rule, ByColumn) else None,
+    )
+    local = _Local(
+        name, files, images, columns, rule, labelled, _classnames(keys, folder), _templates(keys)
+    )
+    return Dataset(
+        name=name,
+        title=keys.text("title", name),
+        load=_loader(local),
+        licence=keys.text("licence", "not stated"),
+        citation=keys.text("citation", "not stated"),
+    )
+
+
+def _files(keys: Keys, folder: Path, held_out: bool) -> tuple[dict[str, Path], Path | None]:
+    """The tables by part, and the folder of the images where the tables are text."""
+    given = tuple(key for key in _PARQUET + _TABLES if key in keys)
+    forms = [_PARQUET[:2], _PARQUET[2:], _TABLES[:2], _TABLES[2:]]
+    forms += [("test",), ("test_table",)] if held_out else []
+    if given not in forms:
+        expected = "`train` and `test`, or `data` (or the same of tables: `train_table`, `table`)"
+        got = ", ".join(f"`{key}`" for key in given) or "no file"
+        keys.bad(expected, got, "name the files in one of these ways")
+    tables, single = given[0] in _TABLES, given[0] in ("data", "table")
+    if tables and "images" not in keys:
+        keys.bad("`images` beside a table", "none", "name the folder of the image files")
+    if not tables and "images" in keys:
+        keys.bad("`images` only beside a table", "parquet files", "remove it")
+    if single and "split" not in keys:
+        keys.bad(f"a `split` for `{given[0]}`", "none", "add one, like split = { test = 0.2 }")
+    if not single and "split" in keys:
+        keys.bad("`split` only for one file", "separate files", "remove it")
+    endings = (".csv", ".jsonl") if tables else (".parquet",)
+    files = {}
+    for key in given:
+        file = folder / keys.text(key)
+        if file.suffix not in endings:
+            keys.bad(f"a {' or '.join(endings)} file for `{key}`", f"'{file.name}'", "convert it")
+        files["data" if key == "table" else key.removesuffix("_table")] = file
+    return files, folder / keys.text("images") if tables else None
+
+
+def _rule(keys: Keys) -> Rule:
+    split = keys.table("split")
+    if "column" not in split:
+        split.only(("test", "seed", "column"))
+        test = split.number("test", 0, 1, whole=False)
+        if test in (0.0, 1.0):
+            split.bad("a fraction between 0 and 1 for `test`", f"{test:g}", "leave some for both")
+        return ByFraction(test, split.number("seed", 0, inf, whole=True, default=42))
+    split.only(("column", "train", "test"))
+    rule = ByColumn(
+        split.text("column"), split.texts("train", ("train",)), split.texts("test", ("test",))
+    )
+    both = sorted(set(rule.train) & set(rule.test))
+    if both:
+        split.bad("values of one part each", f"'{both[0]}' in both", "remove it from one")
+    return rule
+
+
+def _classnames(keys: Keys, folder: Path) -> tuple[str, ...] | Path | None:
+    if "classnames" not in keys:
+        return None
+    inline = isinstance(keys.raw["classnames"], list)
+    return keys.texts("classnames", ()) if inline else folder / keys.text("classnames")
+
+
+def _templates(keys: Keys) -> tuple[str, ...]:
+    templates = keys.texts("templates", TEMPLATES)
+    for template in templates:
+        if template.count("{}") != 1 or re.search(r"[{}]", template.replace("{}", "")):
+            keys.bad("templates with one {}", f"'{template}'", "put {} where the class name goes")
+    return templates
+
+
+def _loader(local: _Local) -> Callable[[SplitName], Split]:
+    """`Dataset.load`: reads each table once, when one of its parts is first asked for."""
+
+    @cache
+    def table(part: str) -> Table:
+        file = local.files["data"] if "data" in local.files else local.files[part]
+        return read_table(file, local.columns, local.images or file.parent)
+
+    @cache
+    def load(part: SplitName) -> Split:
+        if {"train", "test"} <= local.files.keys():
+            _apart(local, table("train"), table("test"))
+        items = _items(local, table(part), part)
+        rule = repr(local.rule)
+        images = images_of(table(part), items, [repr(local.columns), rule, part])
+        if not local.labelled:
+            return Pairs(local.name, images, captions_of(items))
+        values = label_values(table(part))
+        names = _class_list(local, table, values)
+        labels = labels_of(items, values, names)
+        return Labelled(local.name, images, labels, names, local.templates)
+
+    return load
+
+
+def _apart(local: _Local, train: Table, test: Table) -> None:
+    """Raises where both files hold one id or one image file; equal bytes are not looked for."""
+    there = {item.key: item.where for item in train.items if item.named}
+    for item in test.items:
+        if item.named and item.key in there:
+            got = f"one image in {there[item.key]} and in {item.where}"
+            expected = f"separate training and test images of '{local.name}'"
+            raise BenchError(expected, got, "remove it from one of the files")
+
+
+def _items(local: _Local, table: Table, part: SplitName) -> list[Item]:
+    """The images of one part, in order; BenchError where there is none."""
+    n = len(table.items)
+    if n == 0:
+        got = "none"
+        raise BenchError(f"images in {short(table.file)}", got, "add rows or name another file")
+    if isinstance(local.rule, ByFraction):
+        picked = by_fraction(n, local.rule, part).tolist()
+    elif isinstance(local.rule, ByColumn):
+        values = [item.part for item in table.items]
+        picked = by_column(values, local.rule, part, short(table.file)).tolist()
+    else:
+        return list(table.items)
+    return [table.items[i] for i in picked]
+
+
+def _class_list(
+    local: _Local, table: Callable[[str], Table], values: dict[str, int | str]
+) -> tuple[str, ...]:
+    """Class names as declared, else the sorted string labels of the training part."""
+    names = read_lines(local.classnames) if isinstance(local.classnames, Path) else local.classnames
+    strings = any(isinstance(value, str) for value in values.values())
+    if names is None:
+        if not strings:
+            got = "integer labels without them"
+            fix = "add `classnames`, a file whose line n is class n, or a list"
+            raise BenchError(f"`classnames` of '{local.name}'", got, fix)
+        part: SplitName = "test" if set(local.files) == {"test"} else "train"
+        source = table(part)
+        labels = label_values(source)
+        names = tuple(sorted({str(labels[i.key]) for i in _items(local, source, part)}))
+    if not all(names) or (strings and len(set(names)) < len(names)):
+        got = "a blank line" if not all(names) else "a name twice"
+        raise BenchError(f"distinct class names for '{local.name}'", got, "correct `classnames`")
+    return names

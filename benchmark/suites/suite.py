@@ -1,0 +1,114 @@
+"""The declaration of a suite and the look-up by name or path."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..data.split import Split
+from ..errors import BenchError, nearest
+
+SplitName = Literal["train", "test"]
+ClassScope = Literal["own", "union"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The suite-wide training budget. A method's Config may override lr and weight_decay.
+
+    Attributes:
+        epochs: passes over a task's training split.
+        batch_size: pairs per optimiser step; also the number of in-batch negatives.
+        lr: peak learning rate of AdamW.
+        weight_decay: AdamW's decoupled weight decay.
+        warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
+            follows.
+        grad_clip: largest global gradient norm; 0 means no clipping.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    warmup: float
+    grad_clip: float = 0.0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset of a suite.
+
+    Attributes:
+        name: identifier in records and in `--order a,b,c`: lower-case letters, digits, '-'.
+        title: column head in tables.
+        load: split name -> split. Held-out datasets are only asked for "test".
+        licence: licence label shown by `cl-bench ls`.
+        citation: whom to cite.
+    """
+
+    name: str
+    title: str
+    load: Callable[[SplitName], Split]
+    licence: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A sequence of tasks and held-out datasets with one budget.
+
+    Attributes:
+        name: identifier in records and the folder under results/.
+        version: "major.minor"; only records of the same version are compared.
+        tasks: the datasets in forward order.
+        held_out: datasets that are never trained on, evaluated at every stage (OOD).
+        backbone: default open_clip model name.
+        pretrained: default weights tag or file of that backbone.
+        recipe: the training budget.
+        class_scope: for labelled tasks, whether test images are classified among their own
+            dataset's classes ("own", MTIL) or among the classes of all tasks ("union", X-TAIL).
+        about: one line for `cl-bench ls`.
+        reference: image-text data from outside the tasks, for methods that declare it.
+    """
+
+    name: str
+    version: str
+    tasks: tuple[Dataset, ...]
+    held_out: tuple[Dataset, ...]
+    backbone: str
+    pretrained: str
+    recipe: Recipe
+    class_scope: ClassScope
+    about: str
+    reference: Dataset | None = None
+
+
+EMBEDDED = ("mini",)
+
+
+def suite_names() -> tuple[str, ...]:
+    """Names of the suites that come with the package."""
+    return EMBEDDED
+
+
+def find_suite(name: str) -> Suite:
+    """The suite of that name, or the one declared by a TOML file.
+
+    Args:
+        name: an embedded suite's name, or a path that ends in `.toml`.
+
+    Raises:
+        BenchError: no such suite or file, or the file does not declare a suite.
+    """
+    if name.endswith(".toml"):
+        from .custom import read_suite
+
+        return read_suite(name)
+    if name == "mini":
+        from .mini import mini
+
+        return mini()
+    raise BenchError(
+        f"a suite ({', '.join(EMBEDDED)}) or a path to a .toml file",
+        f"'{name}'",
+        nearest(name, EMBEDDED),
+    )

@@ -1,0 +1,1 @@
+"""The paper's tables, the leaderboard and the terminal's summaries, all from records; no torch."""

@@ -1,0 +1,273 @@
+"""The leaderboard: one line per method, suite version and backbone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from ..metrics import continual
+from ..metrics.continual import Scores
+from ..results import Record, method_label
+from .cells import MISSING, named
+from .runs import score_matrix
+from .spec import UPPER_BOUND, row_key
+
+BOTH_ORDERS = ("forward", "reverse")
+SEEDS_TO_RANK = 3
+_SCORES: Mapping[str, Callable[[Scores], float]] = {
+    "final": continual.final_average,
+    "delta": continual.delta_to_zero_shot,
+    "forgetting": continual.forgetting_from_learned,
+    "transfer": lambda R: float(continual.transfer(R).mean()),
+    "average": lambda R: float(continual.average(R).mean()),
+}
+_COLUMNS = {
+    True: (("T→I R@1", "t2i"), ("I→T R@1", "i2t")),
+    False: (("Transfer", "transfer"), ("Average", "average"), ("Last", "i2t")),
+}
+_NEEDED = (
+    "metric", "direction", "k", "step", "n_steps", "eval_task", "eval_position", "value",
+)  # fmt: skip
+LEGEND = f"""## Legend
+
+Percent. Means over the forward and the reverse order, each the mean of its seeds; where neither
+was run, over the orders that were. ± is the standard deviation over seeds (ddof = 1), pooled over
+these orders. Nothing is averaged over a hole: a run with a failed cell shows a dash.
+
+- **T→I R@1, I→T R@1**: Recall@1 at the end, mean over the learned tasks (a labelled task counts
+  with its accuracy).
+- **Transfer, Average, Last** (labelled suites): mean accuracy of a task before it is learned, over
+  all steps, and at the end; means over tasks.
+- **Δ zero-shot**: the end minus the untouched backbone, mean of both directions.
+- **Forgetting**: just after learning minus the end, mean over all tasks but the last and both
+  directions; negative when later tasks help.
+- **OOD**: last step minus step 0 on the held-out sets, mean over sets (a set's score is the mean
+  Recall@1 of both directions, or its accuracy).
+- **Trained**, **Kept**: trainable parameters, and bytes kept between tasks; the largest run's.
+- **Ranked** (by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in both the
+  forward and the reverse order, no failed cell, the suite's settings. `{UPPER_BOUND}` is an upper
+  bound and has no rank.
+- **Badges** in brackets: what the method used beyond its own weights."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method in one group of comparable runs.
+
+    Attributes:
+        label: method, variant and overrides.
+        method: method name.
+        key: position among equals.
+        settings: overrides or ''.
+        uses: badges.
+        orders: order -> its runs' scores by seed; a score is a fraction, or None over a hole.
+        trained: trainable parameters.
+        kept: bytes kept between tasks.
+    """
+
+    label: str
+    method: str
+    key: tuple[int, str, str, str]
+    settings: str
+    uses: str
+    orders: Mapping[str, Mapping[int, Mapping[str, float | None]]]
+    trained: int | None
+    kept: int | None
+
+    def _counted(self) -> list[str]:
+        return [order for order in BOTH_ORDERS if order in self.orders] or sorted(self.orders)
+
+    def value(self, name: str) -> tuple[float, float | None] | None:
+        """Mean and pooled sd (None below two seeds) in percent; None over a hole."""
+        means, variances = [], []
+        for order in self._counted():
+            scores = [self.orders[order][seed].get(name) for seed in sorted(self.orders[order])]
+            percent = [100 * score for score in scores if score is not None]
+            if len(percent) < len(scores):
+                return None
+            means.append(fmean(percent))
+            if len(percent) > 1:
+                variances.append(variance(percent))
+        return fmean(means), fmean(variances) ** 0.5 if len(variances) == len(means) else None
+
+    def total(self) -> float | None:
+        """What the board is sorted by, in percent."""
+        ends = [self.value(direction) for direction in ("t2i", "i2t")]
+        known = [end[0] for end in ends if end is not None]
+        return fmean(known) if len(known) == len(ends) else None
+
+    def unranked(self) -> str:
+        """Why this line has no rank, '' if it has one."""
+        if self.settings:
+            return "settings overridden"
+        absent = [order for order in BOTH_ORDERS if order not in self.orders]
+        if absent:
+            return f"no {' and no '.join(absent)} order"
+        if min(len(self.orders[order]) for order in BOTH_ORDERS) < SEEDS_TO_RANK:
+            return f"fewer than {SEEDS_TO_RANK} seeds"
+        return "failed cells" if self.total() is None else ""
+
+
+def _or_none(metric: Callable[[Scores], float], R: Scores) -> float | None:
+    try:
+        return metric(R)
+    except ValueError:
+        return None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if values and len(known) == len(values) else None
+
+
+def _ood(frame: pd.DataFrame) -> float | None:
+    """Change on the held-out sets, last step minus step 0; None without sets or over a hole."""
+    top = (frame["metric"] == "acc") | ((frame["metric"] == "hit") & (frame["k"] == 1))
+    top &= frame["eval_position"].isna()
+    frame = frame[top.fillna(False).astype(bool)]
+    ends: dict[str, dict[int, list[float]]] = {}
+    for task, step, value in zip(
+        frame["eval_task"].tolist(), frame["step"].tolist(), frame["value"].tolist(), strict=True
+    ):
+        ends.setdefault(task, {}).setdefault(step, []).append(value)
+    n_steps = int(frame["n_steps"].max()) if len(frame) else 0
+    changes = []
+    for _, by_step in sorted(ends.items()):
+        before, after = by_step.get(0, []), by_step.get(n_steps, [])
+        whole = len(before) == len(after) > 0 and not np.isnan(before + after).any()
+        changes.append(fmean(after) - fmean(before) if whole else None)
+    return _mean(changes)
+
+
+def _scores(record: Record) -> dict[str, float | None]:
+    # Selecting rows costs in proportion to the columns, and a board selects many times.
+    top = (record.frame["metric"] == "acc") | (record.frame["k"] == 1).fillna(False)
+    frame = record.frame.loc[top.astype(bool), list(_NEEDED)]
+    matrices = {direction: score_matrix(frame, direction) for direction in ("t2i", "i2t")}
+    scores: dict[str, float | None] = {
+        name: _mean([_or_none(metric, R) for R in matrices.values()])
+        for name, metric in _SCORES.items()
+    }
+    for direction, R in matrices.items():
+        scores[direction] = _or_none(_SCORES["final"], R)
+    return scores | {"ood": _ood(frame)}
+
+
+def _largest(records: Sequence[Record], *keys: str) -> int | None:
+    """The largest of a number (or of its values per step) in these runs' provenance, or None."""
+    found = []
+    for record in records:
+        value: object = record.provenance
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        per_step = value if isinstance(value, list) else [value]
+        found += [number for number in per_step if isinstance(number, int)]
+    return max(found, default=None)
+
+
+def _line(records: Sequence[Record]) -> Line:
+    one = records[0].frame.iloc[0]
+    identity = (str(one["method"]), str(one["variant"]), str(one["settings"]))
+    orders: dict[str, dict[int, dict[str, float | None]]] = {}
+    badges: set[str] = set()
+    for record in records:
+        row = record.frame.iloc[0]
+        orders.setdefault(str(row["order"]), {})[int(row["seed"])] = _scores(record)
+        badges |= set(filter(None, str(row["uses"]).split(",")))
+    return Line(
+        label=method_label(*identity),
+        method=identity[0],
+        key=row_key(*identity),
+        settings=identity[2],
+        uses=", ".join(sorted(badges)),
+        orders=orders,
+        trained=_largest(records, "parameters", "trainable"),
+        kept=_largest(records, "state_bytes"),
+    )
+
+
+def _size(number: int | None, unit: str = "") -> str:
+    if number is None:
+        return MISSING
+    for power, prefix in ((9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.1f} {prefix}{unit}"
+    return f"{number} {unit}".rstrip()
+
+
+def _show(value: tuple[float, float | None] | None, sign: str = "") -> str:
+    if value is None:
+        return MISSING
+    mean = f"{round(value[0], 1) + 0.0:{sign}.1f}"
+    return mean if value[1] is None else f"{mean} ± {value[1]:.1f}"
+
+
+def _cells(line: Line, columns: Sequence[tuple[str, str]]) -> list[str]:
+    counts = [f"{order} x{len(line.orders[order])}" for order in sorted(line.orders)]
+    return [
+        named(line.label, line.uses),
+        *(_show(line.value(name)) for _, name in columns),
+        _show(line.value("delta"), "+"),
+        _show(line.value("forgetting"), "+"),
+        _show(line.value("ood"), "+"),
+        ", ".join(counts),
+        _size(line.trained),
+        _size(line.kept, "B"),
+    ]
+
+
+def _section(lines: Sequence[Line], columns: Sequence[tuple[str, str]]) -> str:
+    def place(line: Line) -> tuple[float, tuple[int, str, str, str]]:
+        total = line.total()
+        return (np.inf if total is None else -total), line.key
+
+    heads = [head for head, _ in columns]
+    heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", "Runs", "Trained", "Kept"]
+    ranked, others, rank = [], [], 0
+    for line in sorted(lines, key=place):
+        reason = line.unranked()
+        if reason:
+            others.append([*_cells(line, columns), reason])
+            continue
+        bound = line.method == UPPER_BOUND
+        rank += not bound
+        ranked.append([MISSING if bound else str(rank), *_cells(line, columns)])
+    parts = []
+    if ranked:
+        parts.append(_markdown(ranked, ["Rank", *heads]))
+    if others:
+        parts.append(f"Not ranked:\n\n{_markdown(others, [*heads, 'Why not'])}")
+    return "\n\n".join(parts)
+
+
+def _markdown(lines: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
+    words = {"Method", "Runs", "Why not"}
+    align = ["left" if head in words else "right" for head in heads]
+    return tabulate(lines, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def render_leaderboard(records: Sequence[Record]) -> str:
+    """The leaderboard as markdown: a section per suite version and backbone, then the legend.
+
+    Args:
+        records: any runs, in any order.
+    """
+    groups: dict[tuple[str, ...], dict[str, list[Record]]] = {}
+    for record in records:
+        row = record.frame.iloc[0]
+        group = tuple(str(row[n]) for n in ("suite", "suite_version", "backbone", "pretrained"))
+        label = method_label(row["method"], row["variant"], row["settings"])
+        groups.setdefault(group, {}).setdefault(label, []).append(record)
+    parts = ["# Leaderboard"]
+    for group in sorted(groups):
+        runs = groups[group]
+        learned = next(iter(runs.values()))[0].frame
+        pairs = bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
+        section = _section([_line(found) for found in runs.values()], _COLUMNS[pairs])
+        parts.append("## {} {}, {} ({})".format(*group) + f"\n\n{section}")
+    if not records:
+        parts.append("No records yet: `cl-bench run` writes them.")
+    return "\n\n".join([*parts, LEGEND]) + "\n"

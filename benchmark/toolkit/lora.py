@@ -1,0 +1,90 @@
+"""Low-rank adapters (Hu et al., 2022) on the linear maps of both towers.
+
+Shapes: x (B, L, in), A (R, in), B (out, R); delta(x) = scale * (dropout(x) A^T) B^T with
+scale = alpha / R. B starts at zero, so that a new adapter changes nothing.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..clip import Clip, Delta
+
+PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+
+
+class LoRA(nn.Module):
+    """One adapter: factors A and B for every target of every block of both towers.
+
+    Args:
+        clip: the backbone whose linear maps set the shapes; its weights are not touched.
+        targets: which linear maps (see `Clip.sites`).
+        rank: R, at least 1.
+        alpha: numerator of the scale alpha / R.
+        dropout: probability of dropping an input feature in training, in [0, 1).
+        generator: seeds A (uniform in +-1/sqrt(in), as torch's Linear).
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        targets: Sequence[str],
+        rank: int,
+        alpha: float,
+        dropout: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.targets, self.scale, self.dropout = tuple(targets), alpha / rank, dropout
+        self.names: dict[str, str] = {}
+        self.A, self.B = nn.ParameterDict(), nn.ParameterDict()
+        for name, site in clip.sites(self.targets).items():
+            out_dim, in_dim = site.weight.shape
+            bound = in_dim**-0.5
+            a = torch.empty(rank, in_dim).uniform_(-bound, bound, generator=generator)
+            key = self.names[name] = name.replace(".", "/")  # ParameterDict allows no dots
+            self.A[key] = nn.Parameter(a.to(site.weight.device))
+            self.B[key] = nn.Parameter(torch.zeros(out_dim, rank, device=site.weight.device))
+
+    def _delta(self, key: str, x: Tensor) -> Tensor:
+        x = F.dropout(x, self.dropout, self.training)
+        return F.linear(F.linear(x, self.A[key]), self.B[key]) * self.scale
+
+    def deltas(self) -> dict[str, Delta]:
+        """Site name -> delta, for `Clip.adapted`."""
+        return {name: partial(self._delta, key) for name, key in self.names.items()}
+
+
+def weighted_deltas(adapters: Sequence[LoRA], weight_BK: Tensor) -> dict[str, Delta]:
+    """Site name -> the sum of K adapters' deltas with weights per item.
+
+    A convex combination of low-rank deltas is the combination of their outputs, so merged weights
+    are never built; this is linear merging in core space, exactly (Panariello et al., 2026).
+
+    Args:
+        adapters: K adapters with the same targets.
+        weight_BK: weights of each item of the batch.
+
+    Returns:
+        Deltas for inputs (B, L, in) of that batch; dropout is not applied.
+    """
+    if len(adapters) == 1 and bool((weight_BK == 1).all()):
+        return adapters[0].deltas()
+    ranks = torch.tensor([next(iter(a.A.values())).shape[0] for a in adapters])
+    scale_K = torch.tensor([a.scale for a in adapters]).to(weight_BK)
+    columns = (weight_BK * scale_K).repeat_interleave(ranks.to(weight_BK.device), dim=1)[:, None]
+
+    def delta(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        return F.linear(F.linear(x, a) * columns.to(x.dtype), b)
+
+    return {
+        name: partial(
+            delta,
+            torch.cat([adapter.A[key] for adapter in adapters]),
+            torch.cat([adapter.B[key] for adapter in adapters], dim=1),
+        )
+        for name, key in adapters[0].names.items()
+    }

@@ -1,0 +1,27 @@
+"""Losses on a batch of features."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..types import Features
+
+
+def matching(features: Features) -> Tensor:
+    """Cross-entropy of each image's scaled cosine similarities against its text.
+
+    For pairs, the mean with the same over the columns: the loss of CLIP (Radford et al., 2021,
+    Figure 3). For classes, the rows alone: class cross-entropy. One function for both worlds.
+
+    Args:
+        features: unit rows image_BD and text_MD, scale, target_B in [0, M), paired.
+
+    Returns:
+        Scalar, in nats, mean over the batch.
+    """
+    logits_BM = features.scale * features.image_BD @ features.text_MD.T
+    rows = F.cross_entropy(logits_BM, features.target_B)
+    if not features.paired:
+        return rows
+    columns = F.cross_entropy(logits_BM.T, torch.argsort(features.target_B))
+    return (rows + columns) / 2

@@ -1,0 +1,126 @@
+"""The only training loop. It knows no method: it asks for parameters and loss terms.
+
+Every random draw inside a step comes from a generator seeded by (seed, dataset, step), and batches
+are functions of (seed, dataset, epoch). So a run that goes on from a saved step repeats what an
+uninterrupted one would have done, bit for bit.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from .data.feed import derive
+from .errors import BenchError
+from .method import Method
+from .suites import Recipe
+from .types import Batch, Task
+
+
+@dataclass
+class Progress:
+    """Where a task's training stands; what a saved step needs beside the tensors.
+
+    Attributes:
+        step: optimiser steps done. total: steps of the task.
+        sums: per loss term, its sum over the steps of the current epoch.
+        losses: per finished epoch, the mean of each term.
+    """
+
+    step: int = 0
+    total: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    losses: list[dict[str, float]] = field(default_factory=list)
+
+
+def learning_rate(step: int, total: int, warmup: float) -> float:
+    """Factor on the peak rate at 0-based step: linear warm-up, then half a cosine to zero.
+
+    Args:
+        step: in [0, total). total: steps of the task. warmup: fraction of them, in [0, 1].
+    """
+    rise = round(warmup * total)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+class Fit:
+    """Training of one method on one task, step by step, so that it can be saved between steps.
+
+    Args:
+        method: after `before_task`.
+        task: the task's lease.
+        recipe: the suite's budget.
+        seed: everything random in a step derives from it.
+    """
+
+    def __init__(
+        self, method: Method, task: Task, recipe: Recipe, seed: tuple[object, ...]
+    ) -> None:
+        self.method, self.task, self.recipe, self.seed = method, task, recipe, seed
+        groups = [g for g in method.trainable() if g.params]
+        self.params = [p for g in groups for p in g.params]
+        self.loader = method.loader(task)
+        lr = recipe.lr if method.config.lr is None else method.config.lr
+        decay = method.config.weight_decay
+        decay = recipe.weight_decay if decay is None else decay
+        self.peaks = [lr * g.lr_scale for g in groups]
+        self.optimizer = (
+            torch.optim.AdamW(
+                [{"params": g.params} for g in groups], lr=lr, weight_decay=decay, fused=True
+            )
+            if groups
+            else None
+        )
+        self.progress = Progress(total=recipe.epochs * len(self.loader) if groups else 0)
+
+    def run(self, on_step: Callable[[Progress, float, int], None]) -> None:
+        """Train from the current step to the end; on_step(progress, loss, images) after each step."""
+        steps = len(self.loader)
+        self._only_trainable()
+        while self.progress.step < self.progress.total:
+            epoch, start = divmod(self.progress.step, steps)
+            for batch in self.loader.epoch(epoch, start):
+                loss = self._step(batch)
+                if self.progress.step % steps == 0:
+                    means = {k: v / steps for k, v in self.progress.sums.items()}
+                    self.progress.losses.append(means)
+                    self.progress.sums = {}
+                on_step(self.progress, loss, len(batch.images))
+
+    def _step(self, batch: Batch) -> float:
+        step, total = self.progress.step, self.progress.total
+        assert self.optimizer is not None
+        factor = learning_rate(step, total, self.recipe.warmup)
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+        torch.manual_seed(derive(*self.seed, "step", step))
+        self.method.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        terms = self.method.loss(batch)
+        loss = torch.stack(list(terms.values())).sum()
+        loss.backward()
+        values = torch.stack([t.detach() for t in terms.values()]).tolist()  # the step's one sync
+        if not math.isfinite(sum(values)):
+            got = ", ".join(f"{k} = {v:.4g}" for k, v in zip(terms, values, strict=True))
+            raise BenchError(
+                "a finite loss", f"{got} at step {step + 1} of {total}", "lower --hp lr=...", code=3
+            )
+        if self.recipe.grad_clip > 0:
+            nn.utils.clip_grad_norm_(self.params, self.recipe.grad_clip)
+        self.optimizer.step()
+        self.progress.step += 1
+        for name, value in zip(terms, values, strict=True):
+            self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
+        with torch.no_grad():
+            self.method.after_step(self.progress.step, total)
+        return float(sum(values))
+
+    def _only_trainable(self) -> None:
+        """No gradient is computed for what is not trained, and none flows into it."""
+        mine = {id(p) for p in self.params}
+        for p in self.method.parameters():
+            p.requires_grad_(id(p) in mine)

@@ -1,0 +1,191 @@
+"""What crosses the seam between the harness and a method.
+
+Shape legend, used as name suffixes everywhere:
+B images in a batch · M candidate texts · C classes · P prompt templates · L tokens · D embedding ·
+W tower width · H, W pixels (after 3) · T tasks · K selected adapters · R rank.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .errors import BenchError
+
+Badge = Literal["samples", "features", "reference data", "task id", "test pairing", "upper bound"]
+
+Note = Callable[[str, Tensor], None]
+
+
+def _no_note(key: str, value_B: Tensor) -> None:
+    """Where nobody counts, a note goes nowhere."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A batch of images as a method sees it.
+
+    Attributes:
+        pixels_B3HW: float32, normalised with the backbone's mean and standard deviation.
+        frozen: gives the unit rows (B, D) of the untouched backbone. They come from a cache that
+            all methods, stages and orders share, so asking costs one look-up.
+        note: note(key, index_B) counts an integer per item, for example the adapter that it was
+            routed to; the counts per evaluation set are in the record (metric "route").
+    """
+
+    pixels_B3HW: Tensor
+    frozen: Callable[[], Tensor]
+    note: Note = _no_note
+    _task: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels_B3HW)
+
+    @property
+    def task(self) -> int:
+        """0-based index of the task that the items belong to; only for methods that declare it."""
+        return _declared(self._task)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A batch of tokenised texts. Attributes as in `Images`; tokens_ML is int64, 0-padded."""
+
+    tokens_ML: Tensor
+    frozen: Callable[[], Tensor]
+    note: Note = _no_note
+    _task: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens_ML)
+
+    @property
+    def task(self) -> int:
+        """0-based index of the task that the items belong to; only for methods that declare it."""
+        return _declared(self._task)
+
+
+def _declared(task: int | None) -> int:
+    if task is None:
+        raise BenchError(
+            "a method that declares 'task id' in `uses`, and an item of a task it has learned",
+            "a method that reads `.task` without that",
+            "declare it, so that the leaderboard can show it",
+        )
+    return task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's data, the same shape for retrieval and for few-shot classification.
+
+    Attributes:
+        images: B images.
+        texts: M texts. Retrieval: M = B, the captions. Classification: the M classes' prompts.
+        target_B: int64 in [0, M): the text of each image.
+        paired: True where text j belongs to image j alone, so that text-to-image is a task too.
+    """
+
+    images: Images
+    texts: Texts
+    target_B: Tensor
+    paired: bool
+
+
+@dataclass(frozen=True)
+class Features:
+    """Embeddings of a batch: unit rows image_BD, text_MD, and the similarity scale."""
+
+    image_BD: Tensor
+    text_MD: Tensor
+    scale: Tensor
+    target_B: Tensor
+    paired: bool
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes that an image is to be told apart among.
+
+    Attributes:
+        names: C class names.
+        prompts: M texts, one or several for each class.
+        owner_M: the class of each prompt, in [0, C).
+        domain_C: classes with the same number come from one dataset. It says which classes belong
+            together, nothing about a test image.
+    """
+
+    names: tuple[str, ...]
+    prompts: Texts
+    owner_M: Tensor
+    domain_C: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Loader(Protocol):
+    """A task's training batches, a pure function of (seed, dataset, epoch)."""
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of that epoch from batch `start` on; skipped ones are not read."""
+
+    def sweep(self) -> Iterator[Batch]:
+        """Every image once, in the split's order, with all of its texts: M >= B.
+
+        Retrieval: all captions of the B images, `target_B` the first of each. Classification: the
+        prompt of each image's class, M = B.
+        """
+
+
+@dataclass
+class Task:
+    """The lease of one task's training data. No test data, no other task, no dataset name.
+
+    Attributes:
+        index: 0-based position in the order.
+        total: number of tasks in the order.
+        loader: the training batches. Closed when the task ends, unless the method declares
+            "samples".
+        classes: the task's classes, or None for image-caption tasks.
+        generator: generator(*key) is a fresh seeded generator that depends on the run's seed, the
+            dataset and the key, and on nothing else: not on the position in the order.
+    """
+
+    index: int
+    total: int
+    loader: Loader
+    classes: Classes | None
+    generator: Callable[..., torch.Generator]
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters to train, at lr_scale times the run's learning rate."""
+
+    params: list[nn.Parameter]
+    lr_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the harness lends a method for the whole run.
+
+    Attributes:
+        tokenize: texts -> (M, L) int64, cut at the context length with the end token restored.
+        generator: as in `Task`, but tied to the run's seed and the key alone.
+        reference: reference(batch_size) -> endless stream of image-text batches from outside the
+            tasks; only for methods that declare "reference data".
+        join: joins loaders into one that mixes their examples.
+    """
+
+    tokenize: Callable[[list[str]], Tensor]
+    generator: Callable[..., torch.Generator]
+    reference: Callable[[int], Iterator[Batch]]
+    join: Callable[[Iterable[Loader]], Loader]
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))

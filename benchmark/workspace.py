@@ -1,0 +1,127 @@
+"""The folder of an unfinished run: its lock, scores that are done, states to go on from."""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from torch import Tensor
+
+from . import checkpoint
+from .checkpoint import Damaged
+from .errors import BenchError
+from .evaluate import Scores
+from .files import atomic
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A state to go on from: after `tasks` finished ones, and inside the next if `step` > 0."""
+
+    tasks: int
+    step: int
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+
+class Workspace:
+    """One run's folder, named by everything that its numbers depend on.
+
+    Args:
+        folder: the run's own.
+        say: shows a sentence to the user.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self._say = folder, say
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one process works on a run.
+
+        Raises:
+            BenchError: another one does, or the folder cannot be made.
+        """
+        handle: TextIO | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = (self.folder / "lock").open("w")
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise BenchError(
+                "to be the only process of this run",
+                f"another one at work in '{self.folder}'",
+                "wait for it, or stop it first",
+                code=6,
+            ) from e
+        except OSError as e:
+            raise BenchError(
+                f"to write in '{self.folder}'",
+                e.strerror or type(e).__name__,
+                "give --output-dir a folder that you may write to",
+                code=6,
+            ) from e
+        try:
+            yield
+        finally:
+            handle.close()
+
+    def remove(self) -> None:
+        """The run is finished; its record holds everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- scores
+
+    def scores(self, step: int, name: str) -> Scores | None:
+        """Scores that were finished, or None; a damaged file counts as none."""
+        try:
+            return Scores(**json.loads(self._cell(step, name).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep_scores(self, step: int, name: str, scores: Scores) -> None:
+        """Keep the scores of one evaluation set at one stage."""
+        with atomic(self._cell(step, name)) as temporary:
+            temporary.write_text(json.dumps(asdict(scores)))
+
+    def _cell(self, step: int, name: str) -> Path:
+        return self.folder / "scores" / f"{step:03d}-{name}.json"
+
+    # -- states
+
+    def keep_task(self, tasks: int, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> int:
+        """Keep the state after `tasks` finished tasks, and the one before it; returns bytes."""
+        size = checkpoint.write(self._state(tasks), tensors, about)
+        self._forget(self.folder / "step.safetensors")
+        for old in range(1, tasks - 1):
+            self._forget(self._state(old))
+        return size
+
+    def keep_step(self, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+        """Keep a state inside a task."""
+        checkpoint.write(self.folder / "step.safetensors", tensors, about)
+
+    def newest(self, total: int) -> Saved | None:
+        """The newest whole state; one that is damaged is reported and passed over."""
+        for path in [self.folder / "step.safetensors", *map(self._state, range(total, 0, -1))]:
+            if not path.exists():
+                continue
+            try:
+                tensors, about = checkpoint.read(path)
+            except Damaged as e:
+                self._say(f"a saved state is damaged ({e}); going on from the one before it")
+                self._forget(path)
+                continue
+            return Saved(about["tasks"], about.get("step", 0), tensors, about)
+        return None
+
+    def _state(self, tasks: int) -> Path:
+        return self.folder / f"task-{tasks:03d}.safetensors"
+
+    def _forget(self, path: Path) -> None:
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)

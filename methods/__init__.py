@@ -1,0 +1,1 @@
+"""One file a method: `methods/lora_ft.py` is `--method lora-ft`."""

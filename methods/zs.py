@@ -1,0 +1,27 @@
+"""Zero-shot: the pretrained model, never trained.
+
+Every stage repeats step 0; its features come from the shared cache, so it costs nothing.
+"""
+
+from torch import Tensor
+
+from benchmark.api import Images, Method, ParamGroup, Texts
+
+
+class ZeroShot(Method):
+    """CLIP as it was pretrained (Radford et al., 2021)."""
+
+    label = "ZS"
+    paper = "Radford et al., Learning transferable visual models, ICML 2021"
+
+    def trainable(self) -> list[ParamGroup]:
+        """Nothing: no step is made."""
+        return []
+
+    def encode_image(self, images: Images) -> Tensor:
+        """The untouched backbone's image features."""
+        return images.frozen()
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """The untouched backbone's text features."""
+        return texts.frozen()

@@ -1,0 +1,195 @@
+"""Trains the embedded tiny CLIP models and writes what ships in benchmark/weights/.
+
+    python scripts/train_tiny_clip.py vocabulary
+    python scripts/train_tiny_clip.py train tiny-s --out benchmark/weights
+    python scripts/train_tiny_clip.py train tiny-b --out benchmark/weights
+
+The renders are those of role "pretrain": their scenes are disjoint from every training and test
+set of the mini suite. The share of a domain in the mix sets its zero-shot recall.
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from benchmark.clip import WEIGHTS, Clip, build, load
+from benchmark.data import mini
+from benchmark.data.features import normalise
+from benchmark.metrics.retrieval import first_positive_rank, hits
+
+VOCABULARY = 4096  # rows of the token table, as in the model configs
+SHARES = {
+    "photos": 0.44,
+    "gen-art": 0.035,
+    "paintings": 0.03,
+    "products": 0.025,
+    "cartoons": 0.015,
+    "sketches": 0.008,
+    "scans": 0.002,
+    "street": 0.16,
+    "pantry": 0.12,
+    "objects": 0.12,
+    "land": 0.045,
+}
+SEED = 2026
+
+
+def vocabulary() -> None:
+    """Collect the token ids that rendered captions use; the rest of the table is shared."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    encode, used = SimpleTokenizer().encode, Counter[int]()
+    for domain in mini.CAPTIONED:
+        for texts in mini.render_pairs(domain, "pretrain", 20_000, SEED).captions:
+            used.update(t for text in texts for t in encode(text))
+    for domain in mini.LABELLED:
+        split = mini.render_labelled(domain, "pretrain", 100, SEED)
+        for name in split.classnames:
+            used.update(t for p in split.templates for t in encode(p.format(name)))
+    tokens = sorted(used)
+    table = {"tokens": tokens, "buckets": VOCABULARY - 2 - len(tokens)}
+    (WEIGHTS / "tiny-vocabulary.json").write_text(json.dumps(table) + "\n")
+    print(f"{len(tokens)} tokens in use, {table['buckets']} shared rows")
+
+
+def _render(job: tuple[str, int, int]) -> tuple[np.ndarray, list[list[str]]]:
+    domain, size, seed = job
+    if domain in mini.CAPTIONED:
+        pairs = mini.render_pairs(domain, "pretrain", size, seed)
+        source, captions = pairs.images, [list(texts) for texts in pairs.captions]
+    else:
+        split = mini.render_labelled(domain, "pretrain", size, seed)
+        names = [split.classnames[y] for y in split.labels]
+        source, captions = split.images, [[t.format(n) for t in split.templates] for n in names]
+    return np.stack([np.asarray(source.open(i)) for i in range(size)]), captions
+
+
+def corpus(total: int) -> tuple[torch.Tensor, list[list[str]]]:
+    """(N, 48, 48, 3) uint8 and the captions of each image, rendered in blocks of 1000."""
+    jobs = [
+        (domain, min(1000, round(total * share) - i), SEED + i // 1000)
+        for domain, share in SHARES.items()
+        for i in range(0, round(total * share), 1000)
+    ]
+    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+        parts = pool.map(_render, jobs, chunksize=1)
+    pixels = torch.from_numpy(np.concatenate([part for part, _ in parts]))
+    return pixels, [texts for _, block in parts for texts in block]
+
+
+class ZeroShot:
+    """I2T R@1 (or accuracy) in percent on renders of role test."""
+
+    def __init__(self, size: int = 240) -> None:
+        self.sets = {}
+        for domain in SHARES:
+            if domain in mini.CAPTIONED:
+                pairs = mini.render_pairs(domain, "test", size, 0)
+                source, texts = pairs.images, [c for cs in pairs.captions for c in cs]
+                truth = torch.arange(len(texts)).view(size, -1)
+            else:
+                split = mini.render_labelled(domain, "test", size, 0)
+                source, truth = split.images, torch.tensor(split.labels)[:, None]
+                texts = [split.templates[0].format(n) for n in split.classnames]
+            pixels = np.stack([np.asarray(source.open(i)) for i in range(size)])
+            self.sets[domain] = pixels, texts, truth
+
+    @torch.no_grad()
+    def __call__(self, clip: Clip) -> dict[str, float]:
+        """Percent per domain."""
+        device, found = clip.logit_scale.device, {}
+        for domain, (pixels, texts, truth) in self.sets.items():
+            image = clip.image(normalise(pixels, clip))
+            text = clip.text(clip.tokenize(texts).to(device))
+            rank = first_positive_rank(image, text, truth.to(device))
+            found[domain] = round(100 * hits(rank, 1) / len(pixels), 1)
+        return found
+
+
+def train(name: str, out: Path, total: int, steps: int, batch: int, peak: float) -> None:
+    """Contrastive training with identical captions in a batch masked out of the negatives."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    start = time.monotonic()
+    pixels, captions = corpus(total)
+    print(f"{len(pixels)} images in {time.monotonic() - start:.0f} s")
+    zero_shot = ZeroShot()
+    torch.manual_seed(SEED)
+    clip = build(name).to(device).train()
+    first = torch.tensor([0, *np.cumsum([len(c) for c in captions])])
+    flat = [c for cs in captions for c in cs]
+    tokens = torch.cat([clip.tokenize(flat[i : i + 4096]) for i in range(0, len(flat), 4096)])
+    text_id = torch.tensor(np.unique(flat, return_inverse=True)[1])
+    pixels, tokens, text_id = pixels.to(device), tokens.to(device), text_id.to(device)
+    counts = first[1:] - first[:-1]
+    decay = [p for p in clip.parameters() if p.ndim >= 2]
+    plain = [p for p in clip.parameters() if p.ndim < 2]
+    groups = [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=True)
+    draw = torch.Generator().manual_seed(SEED)
+    mean = torch.tensor(clip.mean, device=device)[:, None, None]
+    std = torch.tensor(clip.std, device=device)[:, None, None]
+    start = time.monotonic()
+    for step in range(steps):
+        warm = min(1.0, (step + 1) / (0.04 * steps))
+        factor = warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = peak * factor
+        row = torch.randint(len(pixels), (batch,), generator=draw)
+        caption = first[row] + (torch.rand(batch, generator=draw) * counts[row]).long()
+        row, caption = row.to(device), caption.to(device)
+        x = (pixels[row].permute(0, 3, 1, 2).float() / 255 - mean) / std
+        text = clip.text(tokens[caption])
+        logits = clip.scale.clamp(max=100) * clip.image(x) @ text.T
+        same = text_id[caption][:, None] == text_id[caption][None]
+        same.fill_diagonal_(False)
+        logits = logits.masked_fill(same, -torch.inf)
+        target = torch.arange(batch, device=device)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % max(1, steps // 8) == 0:
+            scores = zero_shot(clip)
+            seconds = time.monotonic() - start
+            print(f"{step + 1}/{steps} {seconds:.0f} s loss {loss.item():.3f} {scores}", flush=True)
+    with torch.no_grad():
+        clip.logit_scale.clamp_(max=math.log(100))
+    state = {k: v.half().contiguous().cpu() for k, v in clip.state_dict().items()}
+    path = out / f"{name}.safetensors"
+    save_file(state, path, metadata={"quick_gelu": "true", "model": name})
+    print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
+    print(zero_shot(load(name, str(path))))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("vocabulary")
+    fit = verbs.add_parser("train")
+    fit.add_argument("name")
+    fit.add_argument("--out", type=Path, default=WEIGHTS)
+    fit.add_argument("--total", type=int, default=50_000)
+    fit.add_argument("--steps", type=int, default=1_600)
+    fit.add_argument("--batch", type=int, default=128)
+    fit.add_argument("--lr", type=float, default=1e-3)
+    a = parser.parse_args()
+    if a.verb == "vocabulary":
+        vocabulary()
+    else:
+        train(a.name, a.out, a.total, a.steps, a.batch, a.lr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The metrics of a sequence, against values worked out by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from benchmark.metrics import continual as c
+
+nan = np.nan
+# Row 0 zero-shot; a true 0 sits in the triangle that Transfer averages.
+R = np.array(
+    [
+        [50.0, 40.0, 30.0],
+        [80.0, 44.0, 0.0],
+        [90.0, 75.0, 20.0],
+        [95.0, 60.0, 88.0],
+    ]
+)
+LOWER = np.array([[nan] * 3, [80, nan, nan], [90, 75, nan], [95, 60, 88]], dtype=float)
+ALL: list[Callable[[np.ndarray], object]] = [
+    c.last,
+    c.average,
+    c.transfer,
+    c.final_average,
+    c.delta_to_zero_shot,
+    c.learning_accuracy,
+    c.forgetting_from_learned,
+    c.forgetting_from_best,
+    c.forgetting_from_peak,
+    c.backward_transfer,
+    c.forward_transfer,
+    c.average_incremental_recall,
+]
+
+
+def test_last_average_transfer_count_a_true_zero() -> None:
+    np.testing.assert_allclose(c.last(R), [95, 60, 88])
+    np.testing.assert_allclose(c.average(R), [265 / 3, 179 / 3, 36])
+    np.testing.assert_allclose(c.transfer(R), [44, 10])
+
+
+def test_scalars() -> None:
+    assert c.final_average(R) == pytest.approx(81)
+    assert c.delta_to_zero_shot(R) == pytest.approx((45 + 20 + 58) / 3)
+    assert c.learning_accuracy(R) == pytest.approx(81)
+    assert c.forward_transfer(R) == pytest.approx(((44 - 40) + (20 - 30)) / 2)
+    assert c.average_incremental_recall(R) == pytest.approx((80 + 82.5 + 81) / 3)
+
+
+def test_the_three_forgettings_of_one_matrix_need_only_the_lower_triangle() -> None:
+    assert c.forgetting_from_learned(LOWER) == pytest.approx(0.0)
+    assert c.forgetting_from_best(LOWER) == pytest.approx(5.0)
+    assert c.forgetting_from_peak(LOWER) == pytest.approx(7.5)
+    assert c.average_incremental_recall(LOWER) == c.average_incremental_recall(R)
+
+
+def test_backward_transfer_is_minus_forgetting() -> None:
+    worse = R.copy()
+    worse[-1] -= 10
+    assert c.backward_transfer(worse) == pytest.approx(-10)
+    assert c.forgetting_from_learned(worse) == pytest.approx(10)
+
+
+def test_skill_lost_before_learning_is_not_forgetting() -> None:
+    untrained = np.array([[50.0, 90.0, 0], [60, 99, 0], [60, 70, 0], [60, 70, 50]])
+    assert c.forgetting_from_best(untrained) == 0
+
+
+def test_constant_rows_have_no_dynamics() -> None:
+    flat = np.tile([0.3, 0.2, 0.1, 0.4], (5, 1))
+    for metric in (c.delta_to_zero_shot, c.forgetting_from_best, c.forward_transfer):
+        assert metric(flat) == 0
+    np.testing.assert_allclose(c.transfer(flat), [0.2, 0.1, 0.4])
+    np.testing.assert_allclose(c.average(flat), flat[0])
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.__name__)
+def test_a_hole_where_the_metric_looks_is_an_error(metric: Callable[[np.ndarray], object]) -> None:
+    holes = np.full((4, 3), nan)
+    with pytest.raises(ValueError, match="hole"):
+        metric(holes)
+    # Whatever the metric: changing a NaN it tolerates cannot matter, so each single hole either
+    # raises or leaves the result as it was.
+    whole = metric(R)
+    for place in np.ndindex(*R.shape):
+        one = R.copy()
+        one[place] = nan
+        try:
+            np.testing.assert_array_equal(metric(one), whole)
+        except ValueError:
+            continue
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.__name__)
+def test_a_matrix_without_its_zero_shot_row_is_an_error(
+    metric: Callable[[np.ndarray], object],
+) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        metric(R[1:])
+
+
+def test_one_task() -> None:
+    one = np.array([[10.0], [30.0]])
+    assert c.final_average(one) == 30
+    assert c.average_incremental_recall(one) == 30
+    for metric in (c.transfer, c.forward_transfer, c.forgetting_from_learned):
+        with pytest.raises(ValueError, match="at least 2"):
+            metric(one)

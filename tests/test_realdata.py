@@ -1,0 +1,93 @@
+"""The real images and texts of ../shared/realdata load as a user's own suite."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmark.data.split import Labelled, Pairs
+from benchmark.suites.custom import read_suite
+from benchmark.suites.suite import SplitName, Suite
+
+REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
+pytestmark = pytest.mark.skipif(
+    not REALDATA.is_dir(), reason="no ../shared/realdata beside this checkout"
+)
+
+# Folder -> (train images, test images, captions per image or classes), as in its README.
+PAIRS = {
+    "photos": (1100, 400, 1),
+    "ai-art": (602, 300, 1),
+    "exercise": (593, 280, 1),
+    "aerial": (900, 300, 5),
+    "emoji": (1145, 400, 1),
+    "pixel-art": (1000, 400, 1),
+    "charts": (164, 80, 1),
+}
+LABELLED = {
+    "labelled-eurosat": (400, 600, 10),
+    "labelled-caltech101": (1600, 800, 100),
+    "labelled-clothing": (400, 347, 10),
+    "labelled-mnist": (400, 600, 10),
+}
+PARTS: tuple[SplitName, SplitName] = ("train", "test")
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    """All folders as one suite, whose rows are told apart by their ids."""
+    lines = ['name = "real"']
+    for name in [*PAIRS, *LABELLED]:
+        lines += ["[[task]]", f'name = "{name}"', 'id = "id"']
+        lines += [f"{part} = '{REALDATA / name / part}.parquet'" for part in PARTS]
+        if name in PAIRS:
+            lines.append('captions = "captions"')
+        else:
+            lines += ['label = "label"', f"classnames = '{REALDATA / name / 'classnames.txt'}'"]
+    file = tmp_path_factory.mktemp("real") / "suite.toml"
+    file.write_text("\n".join(lines))
+    return read_suite(str(file))
+
+
+def test_every_folder_is_covered() -> None:
+    assert {p.name for p in REALDATA.iterdir() if p.is_dir()} == {*PAIRS, *LABELLED}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs(suite: Suite, name: str) -> None:
+    task = next(t for t in suite.tasks if t.name == name)
+    for part, size in zip(PARTS, PAIRS[name], strict=False):
+        split = task.load(part)
+        assert isinstance(split, Pairs)
+        assert len(split.captions) == split.images.size == size
+        assert {len(captions) for captions in split.captions} == {PAIRS[name][2]}
+        sizes = {split.images.open(i).size for i in range(0, size, 40)}
+        assert all(1 <= side <= 224 for pair in sizes for side in pair)
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_labelled(suite: Suite, name: str) -> None:
+    task = next(t for t in suite.tasks if t.name == name)
+    for part, size in zip(PARTS, LABELLED[name], strict=False):
+        split = task.load(part)
+        assert isinstance(split, Labelled)
+        assert split.labels.shape == (size,)
+        assert split.images.size == size
+        assert len(split.classnames) == LABELLED[name][2]
+        assert split.images.open(size - 1).mode == "RGB"
+
+
+def test_train_and_test_have_different_content(suite: Suite) -> None:
+    contents = [task.load(part).images.content for task in suite.tasks for part in PARTS]
+    assert len(set(contents)) == 2 * len(suite.tasks)
+
+
+def test_long_texts_are_kept_whole(suite: Suite) -> None:
+    task = next(t for t in suite.tasks if t.name == "exercise")
+    split = task.load("train")
+    assert isinstance(split, Pairs)
+    stored = pq.read_table(REALDATA / "exercise" / "train.parquet").column("captions").to_pylist()
+    assert [list(captions) for captions in split.captions] == [
+        [caption.strip() for caption in captions] for captions in stored
+    ]
+    assert max(len(captions[0].split()) for captions in split.captions) == 199
