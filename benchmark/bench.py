@@ -1,6 +1,5 @@
 """Everything that a run reads, opened and checked before the first training step."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from .clip import Clip, load
 from .data.cache import cache_root, transform_id
 from .data.features import FrozenFeatures
-from .data.feed import Feed, make_loader
+from .data.feed import Feed, draw_pairs
 from .data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
 from .display import Display
 from .errors import BenchError
@@ -44,20 +43,19 @@ class Bench:
     reference_data: Loaded | None
     identity: dict[str, Any]
 
-    def reference(self, batch_size: int, seed: tuple[object, ...]) -> Iterator[Batch]:
-        """Endless batches of the suite's reference data.
+    def reference(self, batch_size: int) -> Batch:
+        """A random batch of the suite's reference data.
 
         Raises:
-            BenchError: the suite has none.
+            BenchError: the suite has none, or not as image-text pairs.
         """
-        if self.reference_data is None:
+        if not isinstance(self.reference_data, LoadedPairs):
             raise BenchError(
-                "a suite with reference data", "one without", "choose a suite that declares it"
+                "a suite with image-text reference data",
+                "one without",
+                "choose a suite that declares it",
             )
-        loader, epoch = make_loader(self.feed, self.reference_data, seed, batch_size), 0
-        while True:
-            yield from loader.epoch(epoch)
-            epoch += 1
+        return draw_pairs(self.feed, self.reference_data, batch_size)
 
 
 def pick_device(asked: str) -> torch.device:
@@ -117,7 +115,7 @@ def open_bench(plan: Plan, display: Display) -> Bench:
         raise BenchError(
             "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
         )
-    reference = plan.suite.reference
+    reference = plan.suite.reference if "reference data" in plan.found.cls.uses else None
     reference_data = read(reference, "train") if reference is not None else None
     identity = {
         "weights": clip.fingerprint,
@@ -163,20 +161,21 @@ def _eval_sets(
         if isinstance(data, LoadedPairs):
             found.append(EvalSet(d.name, d.title, data, position))
         elif suite.class_scope == "own":
-            found.append(EvalSet(d.name, d.title, data, position, (data,)))
+            found.append(EvalSet(d.name, d.title, data, position, (data,), 0, (position,)))
         else:
             scope, own = tuple(labelled.values()), list(labelled).index(d.name)
-            found.append(EvalSet(d.name, d.title, data, position, scope, own))
+            places = tuple(order.index(name) for name in labelled)
+            found.append(EvalSet(d.name, d.title, data, position, scope, own, places))
     return found
 
 
 def _held_out(dataset: Dataset, data: Loaded) -> EvalSet:
     scope = (data,) if isinstance(data, LoadedLabelled) else ()
-    return EvalSet(dataset.name, dataset.title, data, None, scope)
+    return EvalSet(dataset.name, dataset.title, data, None, scope, 0, (None,) * len(scope))
 
 
 def _zero_shot(clip: Clip, feed: Feed, which: EvalSet) -> float:
     """I2T R@1, or accuracy, of the untouched backbone."""
-    rows = evaluate(Frozen(clip.scale), feed, which, None).rows
+    rows = evaluate(Frozen(clip.scale), feed, which).rows
     main = [r for r in rows if r["metric"] == "acc" or (r["direction"], r["k"]) == ("i2t", 1)]
     return float(main[0]["value"])

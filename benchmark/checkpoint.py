@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .errors import BenchError
@@ -46,36 +47,32 @@ def _digest(tensor: Tensor) -> str:
     return hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode() + raw).hexdigest()
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> int:
-    """Write tensors and what is said of them; `about` is written last and seals the tensors.
-
-    Returns:
-        Bytes of tensor data.
-    """
+def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors, what is said of them, and a digest of each, in one safetensors file."""
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    raw = save(plain)
+    digests = {k: _digest(v) for k, v in plain.items()}
+    metadata = {"about": json.dumps(about), "digests": json.dumps(digests)}
     with atomic(path) as temporary:
-        temporary.write_bytes(raw)
-    sealed = {**about, "sha256": hashlib.sha256(raw).hexdigest()}
-    with atomic(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(sealed))
-    return sum(v.numel() * v.element_size() for v in plain.values())
+        save_file(plain, temporary, metadata)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `write` wrote.
 
     Raises:
-        Damaged: a part is missing, cut or does not fit the other.
+        Damaged: the file is cut or changed.
     """
     try:
-        raw = path.read_bytes()
-        about: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
-    except (OSError, ValueError) as e:
+        with safe_open(path, framework="pt") as f:
+            metadata = f.metadata() or {}
+            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+        about: dict[str, Any] = json.loads(metadata["about"])
+        digests = json.loads(metadata["digests"])
+    except (OSError, ValueError, KeyError, SafetensorError) as e:
         raise Damaged(f"{path.name}: {type(e).__name__}") from e
-    if hashlib.sha256(raw).hexdigest() != about.pop("sha256", None):
-        raise Damaged(f"{path.name}: its bytes are not those that were written")
-    return load(raw), about
+    if digests != {k: _digest(v) for k, v in tensors.items()}:
+        raise Damaged(f"{path.name}: its tensors are not those that were written")
+    return tensors, about
 
 
 def method_state(method: nn.Module, pristine: Pristine) -> tuple[dict[str, Tensor], list[str]]:
@@ -93,36 +90,48 @@ def extra_bytes(tensors: Mapping[str, Tensor]) -> int:
 
 
 @torch.no_grad()
-def restore(method: nn.Module, tensors: Mapping[str, Tensor], same: list[str]) -> None:
+def restore(
+    method: nn.Module, tensors: Mapping[str, Tensor], same: list[str], pristine: Pristine
+) -> None:
     """Give a rebuilt method its saved tensors; its backbone must be freshly loaded.
 
     Buffers take the saved shape; a part that the saved state does not have (a teacher that
     `after_task` dropped) is dropped.
 
     Raises:
-        BenchError: the method did not rebuild a part that was saved: its `before_task` does more,
-            or less, than build structure.
+        BenchError: the method did not rebuild a part that was saved, or changed a pretrained
+            weight: its `before_task` does more, or less, than build structure.
     """
     keep = {*tensors, *same}
     for name in [k for k in method.state_dict() if k not in keep]:
         _drop(method, name, keep)
+    device = next(iter(method.parameters())).device
     for name, value in tensors.items():
         owner_name, _, leaf = name.rpartition(".")
         try:
             owner = method.get_submodule(owner_name)
             if leaf in owner._buffers:
-                old = owner._buffers[leaf]
-                device = value.device if old is None else old.device
                 owner._buffers[leaf] = value.to(device)
-            else:
-                owner.get_parameter(leaf).copy_(value)
-        except (AttributeError, RuntimeError) as e:
-            raise BenchError(
-                f"the saved tensor '{name}' to fit the method rebuilt by its `before_task`",
-                str(e).splitlines()[0],
-                "let before_task build structure from the config and task.index alone",
-                code=5,
-            ) from e
+                continue
+            target = owner.get_parameter(leaf)
+        except AttributeError as e:
+            raise _unfit(name, "nothing of that name") from e
+        if target.shape != value.shape:
+            raise _unfit(name, f"shape {tuple(target.shape)} against {tuple(value.shape)}")
+        target.copy_(value)
+    state = method.state_dict()
+    for name in same:
+        if name not in state or not pristine.unchanged(name, state[name]):
+            raise _unfit(name, "a pretrained weight that the replay changed")
+
+
+def _unfit(name: str, got: str) -> BenchError:
+    return BenchError(
+        f"the saved tensor '{name}' to fit the method rebuilt by its `before_task`",
+        got,
+        "let before_task build structure from the config and task.index alone",
+        code=5,
+    )
 
 
 def _drop(method: nn.Module, name: str, keep: set[str]) -> None:
@@ -143,13 +152,15 @@ def _drop(method: nn.Module, name: str, keep: set[str]) -> None:
 
 # -- inside a task
 
+MOMENTS = "optimizer."
+
 
 def fit_state(fit: Fit) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The optimiser's moments by parameter index, and the progress."""
     tensors: dict[str, Tensor] = {}
     if fit.optimizer is not None:
         for index, moments in fit.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
+            tensors |= {f"{MOMENTS}{index}.{k}": v for k, v in moments.items()}
     return tensors, asdict(fit.progress)
 
 
@@ -160,8 +171,11 @@ def restore_fit(fit: Fit, tensors: Mapping[str, Tensor], progress: Mapping[str, 
         return
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
-        head, index, key = name.split(".", 2)
-        if head == "optimizer":
-            state.setdefault(int(index), {})[key] = value
+        if not name.startswith(MOMENTS):
+            continue
+        index, key = name.removeprefix(MOMENTS).split(".", 1)
+        if value.ndim and value.shape != fit.params[int(index)].shape:
+            raise _unfit(name, "a parameter of another shape")
+        state.setdefault(int(index), {})[key] = value
     whole = fit.optimizer.state_dict()
     fit.optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

@@ -47,7 +47,7 @@ def run(
         str, typer.Option(help="all | id (tasks only) | ood (held-out sets only)")
     ] = "all",
     limit: Annotated[
-        int | None, typer.Option(help="first N images of every split; never ranked")
+        int | None, typer.Option(help="N images of every split, evenly spaced; never ranked")
     ] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 | bf16 (the towers only)")] = "fp32",

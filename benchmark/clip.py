@@ -188,6 +188,16 @@ class Clip(nn.Module):
         return unit(self.text_tower(self.embed_text(tokens_ML), end_of_text(tokens_ML)))
 
     @property
+    def dim(self) -> int:
+        """D, the length of an embedding."""
+        return int(self.text_projection.shape[1])
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """W of the image tower and of the text tower."""
+        return int(self.visual.proj.shape[0]), int(self.text_projection.shape[0])
+
+    @property
     def scale(self) -> Tensor:
         """exp(logit_scale): the inverse temperature of the similarity."""
         return self.logit_scale.exp()
@@ -273,6 +283,9 @@ class CompactTokenizer:
     context: int
     encode: Callable[[str], list[int]]
 
+    def __deepcopy__(self, memo: object) -> "CompactTokenizer":
+        return self  # immutable, and large: a copied model shares it
+
     def __call__(self, texts: list[str]) -> Tensor:
         """Texts -> (M, context) int64; long texts are cut and the end token restored."""
         own = len(self.rows)
@@ -310,6 +323,17 @@ def _tokenizer(name: str, context: int) -> Callable[[list[str]], Tensor]:
     return lambda texts: cast(Tensor, plain(texts))
 
 
+def _check_name(name: str) -> None:
+    """Makes the tiny models known to open_clip, and refuses a name that it does not know."""
+    import open_clip
+
+    for tiny in bundled():
+        open_clip.add_model_config(WEIGHTS / f"{tiny}.json")
+    known = open_clip.list_models()
+    if name not in known:
+        raise BenchError("an open_clip model name", f"'{name}'", nearest(name, known))
+
+
 def build(name: str) -> Clip:
     """The architecture with random weights (torch's global generator).
 
@@ -318,11 +342,7 @@ def build(name: str) -> Clip:
     """
     import open_clip
 
-    for tiny in bundled():
-        open_clip.add_model_config(WEIGHTS / f"{tiny}.json")
-    known = open_clip.list_models()
-    if name not in known:
-        raise BenchError("an open_clip model name", f"'{name}'", nearest(name, known))
+    _check_name(name)
     logging.disable(logging.WARNING)  # "no pretrained weights": they are loaded by the caller
     try:
         model = open_clip.create_model(name, pretrained=None)
@@ -343,6 +363,7 @@ def load(name: str, pretrained: str) -> Clip:
         BenchError: unknown model or tag, weights that do not fit or that were trained with the
             other activation (QuickGELU against GELU).
     """
+    _check_name(name)
     if not pretrained.startswith("random:"):
         weights, preprocess = _weights(name, pretrained)
         clip = build(name)
@@ -439,10 +460,11 @@ def _check_activation(name: str, source: str, quick: bool) -> None:
     if bool(config.get("quick_gelu", False)) == quick:
         return
     swapped = name.removesuffix("-quickgelu") if not quick else f"{name}-quickgelu"
+    known = swapped in open_clip.list_models()
     raise BenchError(
         f"a model with {'QuickGELU' if quick else 'GELU'}, as the weights '{source}' were trained",
         f"'{name}', whose config has {'GELU' if quick else 'QuickGELU'}",
-        f"use --backbone {swapped}",
+        f"use --backbone {swapped}" if known else "use weights that fit the model",
     )
 
 

@@ -29,7 +29,8 @@ class EvalSet:
     Attributes:
         name, title: of the dataset. data: the loaded split.
         position: 0-based place in the learned order, None where it is held out.
-        scope: for labelled sets, all splits whose classes compete, and the index of this one.
+        scope: for labelled sets, all splits whose classes compete; own: the index of this one.
+        places: position of every split of the scope.
     """
 
     name: str
@@ -38,6 +39,7 @@ class EvalSet:
     position: int | None
     scope: tuple[LoadedLabelled, ...] = ()
     own: int = 0
+    places: tuple[int | None, ...] = ()
 
     @property
     def label_space(self) -> str | None:
@@ -91,22 +93,28 @@ def _row(
 
 
 @torch.no_grad()
-def evaluate(encoder: Encoder, feed: Feed, which: EvalSet, task: int | None) -> Scores:
+def evaluate(
+    encoder: Encoder, feed: Feed, which: EvalSet, step: int = 0, told: bool = False
+) -> Scores:
     """Score one set.
 
     Args:
         encoder: a method in eval mode, or the frozen backbone.
         feed: makes the batches.
         which: the set.
-        task: index of the task that the set belongs to, for methods that declare "task id" and
-            have learned it; else None.
+        step: number of tasks learned.
+        told: whether the method declares "task id"; then items of a learned task carry it.
 
     Raises:
         ValueError: an embedding or a score is NaN or infinite.
     """
+    learned = which.position is not None and which.position < step
+    task = which.position if told and learned else None
     if isinstance(which.data, LoadedPairs):
         return _pairs(encoder, feed, which.data, task)
-    return _labelled(encoder, feed, which, which.data, task)
+    shown = told or len(which.scope) > 1
+    places = [p if shown and p is not None and p < step else -1 for p in which.places]
+    return _labelled(encoder, feed, which, which.data, task, places)
 
 
 def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
@@ -149,10 +157,15 @@ def _pairs(encoder: Encoder, feed: Feed, data: LoadedPairs, task: int | None) ->
 
 
 def _labelled(
-    encoder: Encoder, feed: Feed, which: EvalSet, data: LoadedLabelled, task: int | None
+    encoder: Encoder,
+    feed: Feed,
+    which: EvalSet,
+    data: LoadedLabelled,
+    task: int | None,
+    places: list[int],
 ) -> Scores:
     notes = _Notes()
-    classes = feed.classes(which.scope, note=notes.of("text"), task=task)
+    classes = feed.classes(which.scope, note=notes.of("text"), task=task, learned=places)
     score = encoder.classifier(classes)
     guess_B = _encode(
         len(data), lambda i: top1(score(feed.images(data, i, notes.of("image"), task)))

@@ -32,7 +32,8 @@ def _suite(name: str) -> list[str]:
         f"    tasks     {', '.join(d.name for d in suite.tasks)}",
         f"    held out  {', '.join(d.name for d in suite.held_out)}",
         f"    backbone  {suite.backbone} ({suite.pretrained})",
-        f"    recipe    {r.epochs} epochs, batches of {r.batch_size}, lr {r.lr:g}",
+        f"    recipe    {r.epochs} epochs, batches of {r.batch_size}, lr {r.lr:g}"
+        f" (added parameters {r.lr_added:g})",
     ]
 
 

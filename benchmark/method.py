@@ -33,7 +33,8 @@ class Config:
     """Fields that every method has; a method's Config extends it.
 
     Attributes:
-        lr: peak learning rate; None takes the suite's.
+        lr: peak learning rate; None takes the suite's, which has one for pretrained weights and
+            one for parameters that the method adds.
         weight_decay: AdamW's decoupled weight decay; None takes the suite's.
     """
 
@@ -79,7 +80,9 @@ class Method(nn.Module, ABC):
     def before_task(self, task: Task) -> None:
         """Build what the task needs, from (config, task.index, task.generator, weights) alone.
 
-        A resumed run replays it for the finished tasks and then loads the saved tensors.
+        A resumed run replays it for the finished tasks and then loads the saved tensors; in a
+        replay the weights are the pretrained ones, so use them for what is saved, nothing else.
+        Gradients are on.
         """
 
     def loader(self, task: Task) -> Loader:
@@ -108,7 +111,10 @@ class Method(nn.Module, ABC):
         """After optimiser step `step` (1-based) of `total`; no gradients here."""
 
     def after_task(self, task: Task) -> None:
-        """After the last step, without gradients; may read the task's loader once more."""
+        """After the last step, in eval mode; may read the task's loader once more.
+
+        Gradients are off; a method that needs some (a Fisher estimate) turns them on.
+        """
 
     # -- inference, in eval mode and without gradients
 
@@ -138,10 +144,14 @@ def prompt_classifier(
     Returns:
         Function of B images -> scores (B, C).
     """
-    text_MD = encoder.encode_text(classes.prompts)
-    sum_CD = text_MD.new_zeros(len(classes), text_MD.shape[1])
-    class_CD = unit(sum_CD.index_add(0, classes.owner_M, text_MD))
+    class_CD = class_rows(encoder.encode_text(classes.prompts), classes)
     return lambda images: scale * encoder.encode_image(images) @ class_CD.T
+
+
+def class_rows(text_MD: Tensor, classes: Classes) -> Tensor:
+    """Embeddings of all prompts (M, D) -> one unit row per class (C, D), the mean's direction."""
+    sum_CD = text_MD.new_zeros(len(classes), text_MD.shape[1])
+    return unit(sum_CD.index_add(0, classes.owner_M, text_MD))
 
 
 class Frozen:

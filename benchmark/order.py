@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
 from .errors import BenchError, nearest
 
 KINDS = "forward, reverse, measured, random:<seed> or a comma list of task names"
@@ -38,6 +36,8 @@ def resolve_order(
     if kind == "random":
         if not seed.isdigit():
             raise BenchError("random:<whole number>", f"'{asked}'", "write for example random:7")
+        import numpy as np  # not for `cl-bench ls`
+
         return [names[i] for i in np.random.default_rng(int(seed)).permutation(len(names))], {}
     given = [part.strip() for part in asked.split(",")]
     for name in given:

@@ -38,7 +38,9 @@ def git_state(file: Path) -> dict[str, Any]:
     Returns:
         commit (None outside a git checkout), dirty (changed or untracked paths of the code).
     """
-    paths = [str(PACKAGE), str(ROOT / "methods"), str(file)]
+    paths = [str(PACKAGE), str(ROOT / "methods")]
+    if file.resolve().is_relative_to(ROOT):
+        paths.append(str(file))
     try:
         commit = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=all", "--", *paths)

@@ -27,7 +27,7 @@ class Found:
     Attributes:
         name, variant: as in records; variant is "" for none. cls: the Method subclass.
         config: defaults, the variant's overrides and --hp, in this order.
-        overrides: what --hp changed, as text. file: where it is defined; sha: of that file.
+        overrides: what --hp really changed, as text. file: where it is defined; sha: of that file.
         origin: "methods", "entry point" or "path".
     """
 
@@ -85,11 +85,16 @@ def find_method(asked: str, hp: list[str]) -> Found:
         name, _, variant = asked.partition(".")
         module, origin = _import_named(name, asked)
     cls = _only_method(module, asked)
-    config = _configure(cls, name, variant, hp)
-    overrides = dict(item.split("=", 1) for item in hp)
+    base = _base_config(cls, name, variant)
+    config = replace(base, **_changes(base, name, hp))
+    overrides = {
+        key: ",".join(value) if isinstance(value, tuple) else str(value)
+        for key, value in sorted(vars(config).items())
+        if value != getattr(base, key)
+    }
     source = Path(inspect.getfile(cls))
     sha = sha256(source.read_bytes()).hexdigest()
-    return Found(name, variant, cls, config, dict(sorted(overrides.items())), source, sha, origin)
+    return Found(name, variant, cls, config, overrides, source, sha, origin)
 
 
 def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
@@ -157,19 +162,22 @@ def _only_method(module: ModuleType, asked: str) -> "type[Method]":
     return own[0]
 
 
-def _configure(cls: "type[Method]", name: str, variant: str, hp: list[str]) -> "Config":
-    config = cls.Config()
-    if variant:
-        if variant not in cls.variants:
-            known = ", ".join(cls.variants) or "none"
-            raise BenchError(
-                f"a variant of {name} ({known})",
-                f"'{variant}'",
-                nearest(variant, cls.variants) if cls.variants else f"use --method {name}",
-            )
-        config = replace(config, **cls.variants[variant])
+def _base_config(cls: "type[Method]", name: str, variant: str) -> "Config":
+    if not variant:
+        return cls.Config()
+    if variant not in cls.variants:
+        known = ", ".join(cls.variants) or "none"
+        raise BenchError(
+            f"a variant of {name} ({known})",
+            f"'{variant}'",
+            nearest(variant, cls.variants) if cls.variants else f"use --method {name}",
+        )
+    return replace(cls.Config(), **cls.variants[variant])
+
+
+def _changes(config: "Config", name: str, hp: list[str]) -> dict[str, Any]:
     types = get_type_hints(type(config))  # a plugin may have postponed annotations
-    changes = {}
+    changes: dict[str, Any] = {}
     for item in hp:
         key, equals, text = item.partition("=")
         if not equals or key not in types:
@@ -179,7 +187,7 @@ def _configure(cls: "type[Method]", name: str, variant: str, hp: list[str]) -> "
                 nearest(key, types),
             )
         changes[key] = _parse(types[key], text, item)
-    return replace(config, **changes)
+    return changes
 
 
 def _parse(kind: Any, text: str, item: str) -> Any:

@@ -6,7 +6,6 @@ inside a task), so that the same command goes on where a killed one was.
 """
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -56,19 +55,19 @@ class Run:
         return (self.plan.request.seed, *key)
 
     def _tools(self, uses: frozenset[Any]) -> Tools:
-        def reference(batch_size: int) -> Iterator[Batch]:
+        def reference(batch_size: int) -> Batch:
             if "reference data" not in uses:
                 raise BenchError(
                     "a method that declares 'reference data' in `uses`",
                     "one that reads it without",
                     "declare it, so that the leaderboard can show it",
                 )
-            return self.bench.reference(batch_size, self._seed("reference"))
+            return self.bench.reference(batch_size)
 
         def generate(*key: object) -> torch.Generator:
             return generator(*self._seed("method", *key))
 
-        return Tools(self.bench.clip.tokenize, generate, reference, join, self.bench.device)
+        return Tools(generate, reference, join)
 
     def _task(self, index: int) -> Task:
         name = self.bench.order[index]
@@ -104,7 +103,7 @@ class Run:
         self.method.before_task(task)
         self.method.to(self.bench.device)
         if task.index == saved.tasks - 1 and not saved.step:
-            checkpoint.restore(self.method, saved.tensors, saved.about["same"])
+            self._restore(saved)
         self._end(task)
         if task.index == saved.tasks - 1 and not saved.step:
             self.costs.resume(saved.about["costs"])
@@ -114,9 +113,12 @@ class Run:
         with self.costs.phase("train"):
             self.method.before_task(task)
             self.method.to(self.bench.device)
+            inside = saved if saved and saved.step and saved.tasks == task.index else None
+            if inside:
+                self._restore(inside)  # first: what is trained may depend on the state
             fit = Fit(self.method, task, self.plan.recipe, self._seed(self._data(task)))
-            if saved is not None and saved.step and saved.tasks == task.index:
-                self._restore_step(fit, saved)
+            if inside:
+                self._restore_step(fit, inside)
             self.costs.trainable.append(trainable_count(self.method))
             self._fit(fit)
             no_grad_after_task(self.method, task)
@@ -134,11 +136,12 @@ class Run:
         if "samples" not in self.method.uses:
             close(task.loader)
 
+    def _restore(self, saved: Saved) -> None:
+        own = {k: v for k, v in saved.tensors.items() if not k.startswith(checkpoint.MOMENTS)}
+        checkpoint.restore(self.method, own, saved.about["same"], self.pristine)
+
     def _restore_step(self, fit: Fit, saved: Saved) -> None:
-        names = [k for k in saved.tensors if k.startswith("optimizer.")]
-        moments = {k: saved.tensors.pop(k) for k in names}
-        checkpoint.restore(self.method, saved.tensors, saved.about["same"])
-        checkpoint.restore_fit(fit, moments, saved.about["progress"])
+        checkpoint.restore_fit(fit, saved.tensors, saved.about["progress"])
         self.costs.resume(saved.about["costs"])
         self.display.line(f"going on at step {fit.progress.step} of {fit.progress.total}")
 
@@ -189,10 +192,9 @@ class Run:
         return cells
 
     def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
-        position = which.position
-        told = position is not None and position < step and "task id" in self.method.uses
+        told = "task id" in self.method.uses
         try:
-            return evaluate(encoder, self.bench.feed, which, position if told else None)
+            return evaluate(encoder, self.bench.feed, which, step, told)
         except torch.OutOfMemoryError as e:
             status, error = "oom", str(e)
         except ValueError as e:

@@ -8,6 +8,7 @@ uninterrupted one would have done, bit for bit.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from .data.feed import derive
 from .errors import BenchError
 from .method import Method
 from .suites import Recipe
-from .types import Batch, Task
+from .types import Batch, ParamGroup, Task
 
 
 @dataclass
@@ -39,12 +40,34 @@ def learning_rate(step: int, total: int, warmup: float) -> float:
     """Factor on the peak rate at 0-based step: linear warm-up, then half a cosine to zero.
 
     Args:
-        step: in [0, total). total: steps of the task. warmup: fraction of them, in [0, 1].
+        step: in [0, total).
+        total: steps of the task.
+        warmup: fraction of them, in [0, 1].
     """
     rise = round(warmup * total)
     if step < rise:
         return (step + 1) / rise
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+def _by_origin(method: Method, groups: list[ParamGroup], recipe: Recipe) -> list[dict[str, Any]]:
+    """AdamW's groups: pretrained weights and parameters that the method added, at their rates."""
+    pretrained = {id(p) for p in method.clip.parameters()}
+    config, found = method.config, []
+    for group in groups:
+        decay = (group.weight_decay, config.weight_decay, recipe.weight_decay)
+        for added, rate in ((False, recipe.lr), (True, recipe.lr_added)):
+            params = [p for p in group.params if (id(p) not in pretrained) == added]
+            if params:
+                found.append(
+                    {
+                        "params": params,
+                        "lr": (rate if config.lr is None else config.lr) * group.lr_scale,
+                        "weight_decay": next(d for d in decay if d is not None),
+                        "betas": group.betas,
+                    }
+                )
+    return found
 
 
 class Fit:
@@ -61,24 +84,15 @@ class Fit:
         self, method: Method, task: Task, recipe: Recipe, seed: tuple[object, ...]
     ) -> None:
         self.method, self.task, self.recipe, self.seed = method, task, recipe, seed
-        groups = [g for g in method.trainable() if g.params]
-        self.params = [p for g in groups for p in g.params]
+        groups = _by_origin(method, [g for g in method.trainable() if g.params], recipe)
+        self.params = [p for g in groups for p in g["params"]]
         self.loader = method.loader(task)
-        lr = recipe.lr if method.config.lr is None else method.config.lr
-        decay = method.config.weight_decay
-        decay = recipe.weight_decay if decay is None else decay
-        self.peaks = [lr * g.lr_scale for g in groups]
-        self.optimizer = (
-            torch.optim.AdamW(
-                [{"params": g.params} for g in groups], lr=lr, weight_decay=decay, fused=True
-            )
-            if groups
-            else None
-        )
+        self.peaks = [g["lr"] for g in groups]
+        self.optimizer = torch.optim.AdamW(groups, fused=True) if groups else None
         self.progress = Progress(total=recipe.epochs * len(self.loader) if groups else 0)
 
     def run(self, on_step: Callable[[Progress, float, int], None]) -> None:
-        """Train from the current step to the end; on_step(progress, loss, images) after each step."""
+        """Train to the end; on_step(progress, loss, number of images) after each step."""
         steps = len(self.loader)
         self._only_trainable()
         while self.progress.step < self.progress.total:

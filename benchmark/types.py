@@ -6,7 +6,7 @@ W tower width · H, W pixels (after 3) · T tasks · K selected adapters · R ra
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -43,6 +43,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels_B3HW)
 
+    def __getitem__(self, rows: Tensor) -> "Images":
+        """The items at `rows`, with all that belongs to them."""
+        pixels = self.pixels_B3HW[rows]
+        return Images(pixels, lambda: self.frozen()[rows], self.note, self._task)
+
     @property
     def task(self) -> int:
         """0-based index of the task that the items belong to; only for methods that declare it."""
@@ -60,6 +65,11 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.tokens_ML)
+
+    def __getitem__(self, rows: Tensor) -> "Texts":
+        """The items at `rows`, with all that belongs to them."""
+        tokens = self.tokens_ML[rows]
+        return Texts(tokens, lambda: self.frozen()[rows], self.note, self._task)
 
     @property
     def task(self) -> int:
@@ -113,14 +123,16 @@ class Classes:
         names: C class names.
         prompts: M texts, one or several for each class.
         owner_M: the class of each prompt, in [0, C).
-        domain_C: classes with the same number come from one dataset. It says which classes belong
-            together, nothing about a test image.
+        task_C: the 0-based index of the learned task that each class belongs to, in that task's
+            own order of classes; -1 for classes of tasks not learned yet and of held-out sets.
+            Where only one dataset's classes compete, it would name the task of every test image,
+            and is -1 for methods that do not declare "task id".
     """
 
     names: tuple[str, ...]
     prompts: Texts
     owner_M: Tensor
-    domain_C: Tensor
+    task_C: Tensor
 
     def __len__(self) -> int:
         return len(self.names)
@@ -136,10 +148,10 @@ class Loader(Protocol):
         """The batches of that epoch from batch `start` on; skipped ones are not read."""
 
     def sweep(self) -> Iterator[Batch]:
-        """Every image once, in the split's order, with all of its texts: M >= B.
+        """Every image once, in the split's order, with all of its texts.
 
         Retrieval: all captions of the B images, `target_B` the first of each. Classification: the
-        prompt of each image's class, M = B.
+        prompts of all classes, `target_B` the label.
         """
 
 
@@ -166,10 +178,18 @@ class Task:
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Parameters to train, at lr_scale times the run's learning rate."""
+    """Parameters to train, and how AdamW treats them.
+
+    Attributes:
+        lr_scale: multiplies the learning rate.
+        weight_decay: None takes the Config's, and if that is None the suite's.
+        betas: decay rates of AdamW's moments.
+    """
 
     params: list[nn.Parameter]
     lr_scale: float = 1.0
+    weight_decay: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
 
 
 @dataclass(frozen=True)
@@ -177,15 +197,13 @@ class Tools:
     """What the harness lends a method for the whole run.
 
     Attributes:
-        tokenize: texts -> (M, L) int64, cut at the context length with the end token restored.
         generator: as in `Task`, but tied to the run's seed and the key alone.
-        reference: reference(batch_size) -> endless stream of image-text batches from outside the
-            tasks; only for methods that declare "reference data".
+        reference: reference(batch_size) -> image-text pairs from outside the tasks, drawn with
+            torch's generator, which is seeded anew at every step; only for methods that declare
+            "reference data".
         join: joins loaders into one that mixes their examples.
     """
 
-    tokenize: Callable[[list[str]], Tensor]
     generator: Callable[..., torch.Generator]
-    reference: Callable[[int], Iterator[Batch]]
+    reference: Callable[[int], Batch]
     join: Callable[[Iterable[Loader]], Loader]
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))

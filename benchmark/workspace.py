@@ -93,13 +93,12 @@ class Workspace:
 
     # -- states
 
-    def keep_task(self, tasks: int, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> int:
-        """Keep the state after `tasks` finished tasks, and the one before it; returns bytes."""
-        size = checkpoint.write(self._state(tasks), tensors, about)
-        self._forget(self.folder / "step.safetensors")
+    def keep_task(self, tasks: int, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+        """Keep the state after `tasks` finished tasks, and the one before it."""
+        checkpoint.write(self._state(tasks), tensors, about)
+        (self.folder / "step.safetensors").unlink(missing_ok=True)
         for old in range(1, tasks - 1):
-            self._forget(self._state(old))
-        return size
+            self._state(old).unlink(missing_ok=True)
 
     def keep_step(self, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
         """Keep a state inside a task."""
@@ -114,14 +113,10 @@ class Workspace:
                 tensors, about = checkpoint.read(path)
             except Damaged as e:
                 self._say(f"a saved state is damaged ({e}); going on from the one before it")
-                self._forget(path)
+                path.unlink(missing_ok=True)
                 continue
             return Saved(about["tasks"], about.get("step", 0), tensors, about)
         return None
 
     def _state(self, tasks: int) -> Path:
         return self.folder / f"task-{tasks:03d}.safetensors"
-
-    def _forget(self, path: Path) -> None:
-        path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)

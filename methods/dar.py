@@ -114,7 +114,7 @@ class DAR(Method):
         return Features(image_BD, text_MD, self.clip.scale, batch.target_B, batch.paired)
 
     def after_task(self, task: Task) -> None:
-        """Prototypes: the means over the task of the frozen backbone's unit features."""
+        """Prototypes: the means of the frozen backbone's unit image and text features."""
         sums = [torch.zeros(0), torch.zeros(0)]
         for i, batch in enumerate(task.loader.sweep()):
             means = [batch.images.frozen().sum(dim=0), batch.texts.frozen().sum(dim=0)]
@@ -129,13 +129,13 @@ class DAR(Method):
         """Each image through its own adapters."""
         route = self._route(images.frozen(), "image")
         images.note("route", route[0][:, 0])
-        return self._through(route, lambda i: self.clip.image(images.pixels_B3HW[i]))
+        return self._through(route, lambda i: self.clip.image(images[i].pixels_B3HW))
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Each text through its own adapters."""
         route = self._route(texts.frozen(), "text")
         texts.note("route", route[0][:, 0])
-        return self._through(route, lambda i: self.clip.text(texts.tokens_ML[i]))
+        return self._through(route, lambda i: self.clip.text(texts[i].tokens_ML))
 
     def _route(self, z_BD: Tensor, modality: str) -> tuple[Tensor, Tensor]:
         """Frozen unit features -> indices and weights (B, K) of the adapters, best first."""

@@ -30,12 +30,12 @@ from benchmark.metrics.retrieval import first_positive_rank, hits
 VOCABULARY = 4096  # rows of the token table, as in the model configs
 SHARES = {
     "photos": 0.44,
-    "gen-art": 0.035,
-    "paintings": 0.03,
-    "products": 0.025,
-    "cartoons": 0.015,
-    "sketches": 0.008,
-    "scans": 0.002,
+    "gen-art": 0.033,
+    "products": 0.03,
+    "paintings": 0.025,
+    "cartoons": 0.0125,
+    "sketches": 0.014,
+    "scans": 0.0005,
     "street": 0.16,
     "pantry": 0.12,
     "objects": 0.12,
@@ -181,7 +181,7 @@ def main() -> None:
     fit.add_argument("name")
     fit.add_argument("--out", type=Path, default=WEIGHTS)
     fit.add_argument("--total", type=int, default=50_000)
-    fit.add_argument("--steps", type=int, default=1_600)
+    fit.add_argument("--steps", type=int, default=1_200)
     fit.add_argument("--batch", type=int, default=128)
     fit.add_argument("--lr", type=float, default=1e-3)
     a = parser.parse_args()

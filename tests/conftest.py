@@ -1,5 +1,6 @@
 """A tiny backbone, small renders of two kinds, and training as the runner does it."""
 
+import copy
 import gc
 import warnings
 import weakref
@@ -23,7 +24,7 @@ from benchmark.types import Task, Tools
 
 torch.set_num_threads(1)  # two workers share two cores
 
-RECIPE = Recipe(epochs=1, batch_size=8, lr=1e-3, weight_decay=0.1, warmup=0.1)
+RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, weight_decay=0.1, warmup=0.1)
 
 
 class Watched(Feed):
@@ -56,7 +57,7 @@ class Trained:
 
 @dataclass
 class Lab:
-    """Everything that a test needs to train a method; nothing here is kept between tests but data."""
+    """All that a test needs to train a method; only data is kept between tests."""
 
     root: Path
     pairs: tuple[LoadedPairs, ...]
@@ -64,8 +65,13 @@ class Lab:
     reference: LoadedPairs
     recipe: Recipe = RECIPE
 
-    def clip(self, seed: int = 0) -> Clip:
-        return load("tiny-s", f"random:{seed}")
+    start: Clip | None = None
+
+    def clip(self) -> Clip:
+        """A copy of one freshly loaded backbone; the tokenizer's large tables are shared."""
+        if self.start is None:
+            self.start = load("tiny-s", "random:0")
+        return copy.deepcopy(self.start, {id(self.start.tokenize): self.start.tokenize})
 
     def feed(self, clip: Clip) -> Watched:
         about = (clip.name, clip.fingerprint, "cpu", clip.precision)
@@ -98,7 +104,7 @@ class Lab:
 
     def method(self, name: str, feed: Feed, seed: int = 0, **changes: Any) -> Method:
         found = find_method(name, [])
-        reference = make_loader(feed, self.reference, (seed, "reference"), 8)
+        reference = make_loader(feed, self.reference, (seed, "reference"), 5)
 
         def endless(batch_size: int) -> Any:
             assert "reference data" in found.cls.uses, f"{name} reads reference data undeclared"
@@ -128,6 +134,8 @@ class Lab:
             method.before_task(task)
             fit = Fit(method, task, replace(self.recipe, epochs=epochs), (seed, part.fingerprint))
             mine = {id(p) for p in fit.params}
+            for p in method.parameters():
+                p.grad = None
             before = {n: p.detach().clone() for n, p in method.named_parameters()}
             fit.run(lambda _progress, loss, _images: out.losses.append(loss))
             changed = {n: p for n, p in method.named_parameters() if not p.equal(before[n])}
@@ -161,11 +169,11 @@ def _load(split: Any, root: Path, clip: Clip) -> Any:
 def lab(tmp_path_factory):
     root = tmp_path_factory.mktemp("cache")
     clip = load("tiny-s", "random:0")
-    pairs = [_load(mini.render_pairs(n, "train", 20, 0), root, clip) for n in
+    pairs = [_load(mini.render_pairs(n, "train", 14, 0), root, clip) for n in
              ("photos", "sketches", "scans")]  # fmt: skip
-    labelled = [_load(mini.render_labelled(n, "train", 20, 0), root, clip) for n in
+    labelled = [_load(mini.render_labelled(n, "train", 14, 0), root, clip) for n in
                 ("objects", "land")]  # fmt: skip
-    reference = _load(mini.render_pairs("photos", "pretrain", 16, 1), root, clip)
+    reference = _load(mini.render_pairs("photos", "pretrain", 10, 1), root, clip)
     return Lab(root, tuple(pairs), tuple(labelled), reference)
 
 

@@ -104,17 +104,20 @@ def _open(path: Path, note: Path, shape: tuple[int, ...]) -> Cached | None:
 
 def _build(source: ImageSource, size: int, path: Path, note: Path) -> None:
     h = hashlib.sha256()
-    with atomic(path) as temporary:
-        out = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.uint8, shape=(source.size, size, size, 3)
+    shape = (source.size, size, size, 3)
+    # Plain writes: a memory map of a full disk would end the process instead of raising.
+    with (
+        atomic(path) as temporary,
+        temporary.open("wb") as out,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        np.lib.format.write_array_header_2_0(
+            out, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, source.size, CHUNK):
-                rows = range(start, min(start + CHUNK, source.size))
-                block = np.stack(list(pool.map(lambda i: fit(source.open(i), size), rows)))
-                out[start : start + len(block)] = block
-                h.update(block.tobytes())
-        out.flush()
-        del out
+        for start in range(0, source.size, CHUNK):
+            rows = range(start, min(start + CHUNK, source.size))
+            block = b"".join(pool.map(lambda i: fit(source.open(i), size).tobytes(), rows))
+            out.write(block)
+            h.update(block)
     with atomic(note) as temporary:
         temporary.write_text(json.dumps({"sha256": h.hexdigest(), "content": source.content}))

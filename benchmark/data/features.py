@@ -78,7 +78,7 @@ class FrozenFeatures:
 def normalise(pixels_BHW3: Pixels, clip: Clip) -> Tensor:
     """uint8 (B, S, S, 3) -> float32 (B, 3, S, S) on the backbone's device, mean and std applied."""
     device = clip.logit_scale.device
-    x = torch.from_numpy(np.ascontiguousarray(pixels_BHW3)).to(device).permute(0, 3, 1, 2)
+    x = torch.from_numpy(np.array(pixels_BHW3)).to(device).permute(0, 3, 1, 2)
     mean = torch.tensor(clip.mean, device=device)[:, None, None]
     std = torch.tensor(clip.std, device=device)[:, None, None]
     return (x.float() / 255 - mean) / std

@@ -69,21 +69,32 @@ class Feed:
         first_prompt_only: bool = False,
         note: Note = _no_note,
         task: int | None = None,
+        learned: Sequence[int] | None = None,
     ) -> Classes:
-        """The classes of one dataset or of several, in one list."""
+        """The classes of one dataset or of several, in one list.
+
+        Args:
+            parts: the datasets.
+            first_prompt_only: as in training.
+            note: see `Images`.
+            task: see `Images`.
+            learned: the learned task that each part is, -1 for none; None for -1 everywhere.
+        """
         names: list[str] = []
-        owners, prompts, domains = [], [], []
-        for d, part in enumerate(parts):
+        owners, prompts = [], []
+        for part in parts:
             table_CPL = part.prompts_CPL[:, :1] if first_prompt_only else part.prompts_CPL
             c = torch.arange(len(part.names)) + len(names)
             owners.append(c.repeat_interleave(table_CPL.shape[1]))
             prompts.append(table_CPL.flatten(0, 1))
-            domains.append(torch.full((len(part.names),), d))
             names += part.names
         tokens_ML = torch.cat(prompts)
         key = "+".join([str(first_prompt_only), *(p.text_key for p in parts)])
         texts = self.texts(tokens_ML, key, torch.arange(len(tokens_ML)), note, task)
-        return Classes(tuple(names), texts, torch.cat(owners).to(self.device), torch.cat(domains))
+        sizes = torch.tensor([len(part.names) for part in parts])
+        task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
+        device = self.device
+        return Classes(tuple(names), texts, torch.cat(owners).to(device), task_C.to(device))
 
 
 def batches(order: Tensor, batch_size: int) -> list[Tensor]:
@@ -202,14 +213,13 @@ class LabelLoader:
         return _cat_images(images), torch.cat(target).to(self.feed.device)
 
     def sweep(self) -> Iterator[Batch]:
-        """Every image once in order, each with the prompt of its class."""
+        """Every image once in order, with the prompts of all classes."""
         prompts = self.feed.classes(self.sets, first_prompt_only=True).prompts
         for data, offset in zip(self.sets, self._offsets(), strict=True):
             for rows in torch.arange(len(data)).split(self.batch_size):
                 _check_open(self)
-                texts = _pick(prompts, (data.label_N[rows] + offset).to(self.feed.device))
-                target = torch.arange(len(rows), device=self.feed.device)
-                yield Batch(self.feed.images(data, rows), texts, target, paired=False)
+                target = (data.label_N[rows] + offset).to(self.feed.device)
+                yield Batch(self.feed.images(data, rows), prompts, target, paired=False)
 
 
 def make_loader(
@@ -245,6 +255,16 @@ def join(loaders: Iterable[Loader]) -> Loader:
     return kind(plain[0].feed, sets, ("joined", *(p.seed for p in plain)), plain[0].batch_size)  # type: ignore[arg-type]
 
 
+def draw_pairs(feed: Feed, data: LoadedPairs, batch_size: int) -> Batch:
+    """A random batch of pairs, drawn with torch's global generator."""
+    rows = torch.randint(len(data), (batch_size,))
+    first, count = data.first_N[rows], data.first_N[rows + 1] - data.first_N[rows]
+    captions = first + (torch.rand(batch_size) * count).long()
+    texts = feed.texts(data.tokens_ML, data.text_key, captions)
+    target = torch.arange(batch_size, device=feed.device)
+    return Batch(feed.images(data, rows), texts, target, paired=True)
+
+
 def close(loader: Loader) -> None:
     """End a lease: the loader gives no batch any more."""
     if isinstance(loader, PairLoader | LabelLoader):
@@ -273,10 +293,6 @@ def _cat_texts(parts: list[Texts]) -> Texts:
     if len(parts) == 1:
         return parts[0]
     return Texts(torch.cat([p.tokens_ML for p in parts]), _joined([p.frozen for p in parts]))
-
-
-def _pick(texts: Texts, rows: Tensor) -> Texts:
-    return Texts(texts.tokens_ML[rows], lambda: texts.frozen()[rows])
 
 
 def _joined(parts: list[Callable[[], Tensor]]) -> Callable[[], Tensor]:

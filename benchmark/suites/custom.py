@@ -16,9 +16,9 @@ from ..data.splits import ByColumn, ByFraction, Rule, by_column, by_fraction
 from ..data.values import captions_of, label_values, labels_of, read_lines
 from ..errors import BenchError
 from .keys import Keys
+from .mini import RECIPE
 from .suite import ClassScope, Dataset, Recipe, SplitName, Suite, suite_names
 
-RECIPE = Recipe(epochs=8, batch_size=64, lr=1e-3, weight_decay=0.1, warmup=0.1)
 TEMPLATES = ("a photo of a {}.",)
 
 _TEXTS = ("name", "version", "about", "backbone", "pretrained", "class_scope")
@@ -33,6 +33,7 @@ _RECIPE: dict[str, tuple[float, float, bool]] = {
     "epochs": (1, inf, True),
     "batch_size": (2, inf, True),
     "lr": (1e-12, inf, False),
+    "lr_added": (1e-12, inf, False),
     "weight_decay": (0, inf, False),
     "warmup": (0, 1, False),
     "grad_clip": (0, inf, False),

@@ -1,29 +1,43 @@
 """The embedded suite: seven rendered image-caption domains, needs nothing but the package."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from ..data import mini as renders
-from ..data.split import Split
 from .suite import Dataset, Recipe, SplitName, Suite
 
+if TYPE_CHECKING:
+    from ..data.split import Split
+
 TRAIN, TEST, SEED = 480, 200, 0
-RECIPE = Recipe(epochs=8, batch_size=64, lr=1e-3, weight_decay=0.1, warmup=0.1)
-TASKS = ("photos", "gen-art", "paintings", "products", "cartoons", "sketches", "scans")
-HELD_OUT = ("objects", "land", "street", "pantry")
+RECIPE = Recipe(epochs=8, batch_size=64, lr=2e-4, lr_added=1e-3, weight_decay=0.1, warmup=0.1)
+TASKS = {
+    "photos": "Photos",
+    "gen-art": "GenArt",
+    "products": "Products",
+    "paintings": "Paintings",
+    "cartoons": "Cartoons",
+    "sketches": "Sketches",
+    "scans": "Scans",
+}
+HELD_OUT = {"objects": "Objects10", "land": "Land8", "street": "Street", "pantry": "Pantry"}
 
 
-def _load(name: str, split: SplitName) -> Split:
+def _load(name: str, split: SplitName) -> "Split":
+    from ..data import mini as renders  # numpy and Pillow: not for `cl-bench ls`
+
     size = TRAIN if split == "train" else TEST
     render = renders.render_pairs if name in renders.CAPTIONED else renders.render_labelled
     return render(name, split, size, SEED)
 
 
-def _dataset(name: str) -> Dataset:
-    return Dataset(name, renders.TITLES[name], partial(_load, name), "MIT", "cl-bench")
+def _dataset(name: str, title: str) -> Dataset:
+    return Dataset(name, title, partial(_load, name), "MIT", "cl-bench")
 
 
-def _reference(split: SplitName) -> Split:
+def _reference(split: SplitName) -> "Split":
     """More photos of role "pretrain": scenes of no task's training or test set."""
+    from ..data import mini as renders
+
     return renders.render_pairs("photos", "pretrain", TRAIN, SEED + 1)
 
 
@@ -32,8 +46,8 @@ def mini() -> Suite:
     return Suite(
         name="mini",
         version="1.0",
-        tasks=tuple(_dataset(name) for name in TASKS),
-        held_out=tuple(_dataset(name) for name in HELD_OUT),
+        tasks=tuple(_dataset(*item) for item in TASKS.items()),
+        held_out=tuple(_dataset(*item) for item in HELD_OUT.items()),
         backbone="tiny-s",
         pretrained="bundled",
         recipe=RECIPE,

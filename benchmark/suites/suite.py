@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ..data.split import Split
 from ..errors import BenchError, nearest
+
+if TYPE_CHECKING:
+    from ..data.split import Split
 
 SplitName = Literal["train", "test"]
 ClassScope = Literal["own", "union"]
@@ -18,7 +20,9 @@ class Recipe:
     Attributes:
         epochs: passes over a task's training split.
         batch_size: pairs per optimiser step; also the number of in-batch negatives.
-        lr: peak learning rate of AdamW.
+        lr: peak learning rate of AdamW for pretrained weights.
+        lr_added: the same for parameters that a method adds (adapters, prompts, heads), which
+            start from nothing.
         weight_decay: AdamW's decoupled weight decay.
         warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
             follows.
@@ -28,6 +32,7 @@ class Recipe:
     epochs: int
     batch_size: int
     lr: float
+    lr_added: float
     weight_decay: float
     warmup: float
     grad_clip: float = 0.0
@@ -47,7 +52,7 @@ class Dataset:
 
     name: str
     title: str
-    load: Callable[[SplitName], Split]
+    load: "Callable[[SplitName], Split]"
     licence: str
     citation: str
 

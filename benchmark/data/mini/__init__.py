@@ -38,7 +38,7 @@ __all__ = [
 
 _DOMAINS: dict[str, Domain] = {
     domain.name: domain
-    for domain in (PHOTOS, GEN_ART, PAINTINGS, PRODUCTS, CARTOONS, SKETCHES, SCANS, STREET, PANTRY,
+    for domain in (PHOTOS, GEN_ART, PRODUCTS, PAINTINGS, CARTOONS, SKETCHES, SCANS, STREET, PANTRY,
                    OBJECTS10, LAND8)
 }  # fmt: skip
 TITLES: dict[str, str] = {name: domain.title for name, domain in _DOMAINS.items()}

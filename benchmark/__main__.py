@@ -1,0 +1,5 @@
+"""`python -m benchmark` is `cl-bench`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,274 @@
+"""DAR's routing by hand, and the limits in which it is a simpler method."""
+
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from benchmark.errors import BenchError
+from benchmark.evaluate import EvalSet, evaluate
+from benchmark.registry import find_method
+
+
+def _unit(rows):
+    return F.normalize(torch.tensor(rows, dtype=torch.float32), dim=1)
+
+
+# Two prototypes per task; items in the plane, so that every cosine is known by hand.
+IMAGE_TD = _unit([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+TEXT_TD = _unit([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
+ITEMS = _unit([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.3, 0.1, 1.0]])
+
+
+@pytest.fixture
+def routed(lab):
+    """Config changes -> weights (B, T) of every adapter, by task, and the best task."""
+
+    def route(modality="image", **changes):
+        feed = lab.feed(lab.clip())
+        dar = lab.method("dar", feed, **changes)
+        dar.image_TD, dar.text_TD = IMAGE_TD, TEXT_TD
+        index_BK, weight_BK = dar._route(ITEMS, modality)
+        weight_BT = torch.zeros(4, 3).scatter(1, index_BK, weight_BK)
+        return weight_BT, index_BK[:, 0]
+
+    return route
+
+
+def _by_hand(score, top_k, margin, temperature):
+    """One item, in plain Python: sort, compare the best two, softmax over the top k."""
+    order = sorted(range(len(score)), key=lambda t: -score[t])
+    weight = [0.0] * len(score)
+    if top_k == 1 or score[order[0]] - score[order[1]] >= margin:
+        weight[order[0]] = 1.0
+        return weight
+    exps = [2.718281828459045 ** (score[t] / temperature) for t in order[:top_k]]
+    for t, e in zip(order, exps, strict=False):
+        weight[t] = e / sum(exps)
+    return weight
+
+
+@pytest.mark.parametrize("routing", ["sample", "image", "text", "max", "modality"])
+@pytest.mark.parametrize("modality", ["image", "text"])
+@pytest.mark.parametrize(
+    ("top_k", "margin", "temperature"),
+    [(2, 0.05, 0.05), (2, 0.4, 0.1), (3, 2.0, 0.3), (1, 2.0, 0.3), (9, 0.6, 1.0), (2, 0.0, 0.05)],
+)
+def test_weights_by_hand(routing, modality, top_k, margin, temperature, routed):
+    weight_BT, best_B = routed(
+        modality, routing=routing, top_k=top_k, margin=margin, temperature=temperature
+    )
+    merged = 0
+    for i, z in enumerate(ITEMS.tolist()):
+        by = [
+            [sum(a * b for a, b in zip(z, p, strict=True)) for p in table.tolist()]
+            for table in (IMAGE_TD, TEXT_TD)
+        ]
+        score = {
+            "sample": [(a + b) / 2 for a, b in zip(*by, strict=True)],
+            "image": by[0],
+            "text": by[1],
+            "max": [max(a, b) for a, b in zip(*by, strict=True)],
+            "modality": by[0] if modality == "image" else by[1],
+        }[routing]
+        top = sorted(score, reverse=True)
+        if min(abs(a - b) for a, b in pairwise(top)) < 1e-6:
+            continue  # equal scores: which of them is first is not defined
+        if abs(top[0] - top[1] - margin) < 1e-6:
+            continue
+        want = _by_hand(score, min(top_k, 3), margin, temperature)
+        assert_close(weight_BT[i], torch.tensor(want), rtol=1e-4, atol=1e-5)
+        assert int(best_B[i]) == max(range(3), key=lambda t: score[t])
+        merged += sum(w > 0 for w in want) > 1
+    if top_k == 1 or margin == 0:
+        assert merged == 0
+
+
+def test_the_threshold_mixture_of_the_docstring():
+    """0.73 to 0.27 where two tasks are exactly the margin apart."""
+    first = 1 / (1 + 2.718281828459045**-1)
+    assert first == pytest.approx(0.73, abs=0.005)
+
+
+@pytest.mark.parametrize("changes", [{"top_k": 1, "margin": 2.0}, {"top_k": 3, "margin": 0.0}])
+def test_top_1_or_margin_0_merges_nothing(changes, routed):
+    weight_BT, best_B = routed(**changes)
+    assert weight_BT.equal(F.one_hot(best_B, 3).float())
+
+
+def test_equal_scores_do_not_merge_at_margin_0(lab):
+    dar = lab.method("dar", lab.feed(lab.clip()), margin=0.0)
+    dar.image_TD = dar.text_TD = IMAGE_TD[[0, 0]]
+    _, weight_BK = dar._route(ITEMS, "image")
+    assert weight_BK.equal(torch.tensor([[1.0, 0.0]]).expand(4, 2))
+
+
+# -- whole runs
+
+
+@pytest.fixture(scope="module")
+def runs(lab):
+    """Order of tasks, sharp or wide margin -> a trained run; shared, never changed."""
+    done = {}
+
+    def get(order, **changes):
+        key = order, tuple(changes.items())
+        if key not in done:
+            done[key] = lab.train("dar", tuple(lab.pairs[i] for i in order), **changes)
+        return done[key]
+
+    return get
+
+
+@pytest.mark.parametrize("changes", [{}, {"margin": 2.0, "top_k": 3}], ids=["default", "merged"])
+def test_the_order_of_tasks_leaves_no_bit(changes, runs, lab, captioned):
+    one, two = runs((0, 1, 2), **changes), runs((2, 1, 0), **changes)
+    for data in (*lab.pairs, captioned):
+        first, second = (lab.embed(r.method, r.feed, data) for r in (one, two))
+        assert first[0].equal(second[0])
+        assert first[1].equal(second[1])
+    assert one.method.image_TD.equal(two.method.image_TD.flip(0))
+
+
+def test_with_one_task_it_is_lora_ft(runs, lab):
+    one, plain = runs((0,)), lab.train("lora-ft", lab.pairs[:1])
+    assert one.losses == plain.losses
+    a, b = one.method.adapters[0].state_dict(), plain.method.adapter.state_dict()
+    assert a.keys() == b.keys()
+    assert all(v.equal(b[k]) for k, v in a.items())
+    for data in lab.pairs:
+        x, y = (lab.embed(r.method, r.feed, data) for r in (one, plain))
+        assert x[0].equal(y[0])
+        assert x[1].equal(y[1])
+
+
+def _merged(lab, bank, weights):
+    """The pretrained backbone with W + sum of w scale B A, in float64, then float32."""
+    clip = lab.clip()
+    with torch.no_grad():
+        for name, site in clip.sites(bank[0].targets).items():
+            whole = site.weight.double()
+            for w, a in zip(weights, bank, strict=True):
+                key = a.names[name]
+                whole = whole + float(w) * a.scale * a.B[key].double() @ a.A[key].double()
+            site.weight.copy_(whole)
+    return SimpleNamespace(
+        encode_image=lambda images: clip.image(images.pixels_B3HW),
+        encode_text=lambda texts: clip.text(texts.tokens_ML),
+    )
+
+
+def test_merging_is_a_merge_of_weights_per_item(lab, captioned):
+    """Two tasks, every item with weights of its own, against a model merged by hand."""
+    run = lab.train("dar", lab.pairs[:2], margin=2.0)
+    g = torch.Generator().manual_seed(0)
+    for adapter in run.method.adapters:  # a few steps leave B too small to tell merges apart
+        for b in adapter.B.values():
+            b.data += torch.randn(b.shape, generator=g) / 20
+    for data in (captioned, lab.pairs[0]):
+        got = lab.embed(run.method, run.feed, data)
+        z = run.feed.frozen.images(data.pixels, data.pixel_key)
+        score_BT = (z @ run.method.image_TD.T + z @ run.method.text_TD.T) / 2
+        weight_BT = (score_BT / 0.05).softmax(dim=1)
+        assert float(weight_BT.max()) < 0.999, "nothing is merged: the test proves nothing"
+        for i in range(4):
+            merged = _merged(lab, list(run.method.adapters), weight_BT[i])
+            want = lab.embed(merged, run.feed, data)[0][i]
+            assert_close(got[0][i], want, rtol=0, atol=2e-5)
+            single = _merged(lab, list(run.method.adapters), (1.0, 0.0))
+            assert not torch.allclose(lab.embed(single, run.feed, data)[0][i], want, atol=1e-3)
+
+
+def test_a_sure_item_goes_through_one_adapter_bit_for_bit(runs, lab):
+    run = runs((0, 1), margin=0.0)
+    data = lab.pairs[0]
+    got, _ = lab.embed(run.method, run.feed, data)
+    best_B = run.method._route(run.feed.frozen.images(data.pixels, data.pixel_key), "image")[0][
+        :, 0
+    ]
+    pixels = run.feed.images(data, torch.arange(len(data))).pixels_B3HW
+    for t, adapter in enumerate(run.method.adapters):
+        mine = (best_B == t).nonzero()[:, 0]
+        if len(mine):
+            with torch.no_grad(), run.method.clip.adapted(adapter.deltas(), adapter.targets):
+                assert got[mine].equal(run.method.clip.image(pixels[mine]))
+
+
+@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+def test_prototypes_are_means_of_all_frozen_features(kind, lab, captioned):
+    """In both kinds, over several batches of unequal size; images with more captions weigh more."""
+    sets = (captioned, lab.pairs[0]) if kind == "pairs" else lab.labelled
+    run = lab.train("dar", sets)
+    assert run.method.image_TD.shape == run.method.text_TD.shape == (2, 128)
+    for t, data in enumerate(sets):
+        image = run.feed.frozen.images(data.pixels, data.pixel_key)
+        if kind == "pairs":
+            text = run.feed.frozen.texts(data.tokens_ML, data.text_key)
+        else:
+            prompts = run.feed.classes((data,), first_prompt_only=True).prompts.frozen()
+            text = prompts[data.label_N]
+        for rows, got in ((image, run.method.image_TD[t]), (text, run.method.text_TD[t])):
+            want = F.normalize(rows.double().mean(dim=0), dim=0).float()
+            assert_close(got, want, rtol=0, atol=1e-5)
+            assert float(got.norm()) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_item_notes_its_route(runs, lab, captioned):
+    run = runs((0, 1, 2))
+    for data in (*lab.pairs, captioned):
+        rows = evaluate(run.method, run.feed, EvalSet("x", "X", data, None), None).rows
+        for direction, n in (("image", len(data)), ("text", len(data.tokens_ML))):
+            mine = [r for r in rows if (r["metric"], r["direction"]) == ("route", direction)]
+            assert sum(r["hits"] for r in mine) == n
+            assert {r["n_queries"] for r in mine} == {n}
+            assert {r["k"] for r in mine} <= {0, 1, 2}
+            z = (
+                run.feed.frozen.images(data.pixels, data.pixel_key)
+                if direction == "image"
+                else run.feed.frozen.texts(data.tokens_ML, data.text_key)
+            )
+            best = (z @ run.method.image_TD.T + z @ run.method.text_TD.T).argmax(dim=1)
+            assert {r["k"]: r["hits"] for r in mine} == {
+                t: int((best == t).sum()) for t in best.unique().tolist()
+            }
+
+
+def test_the_backbone_is_never_trained(runs, lab):
+    run, start = runs((0, 1, 2)), lab.clip().state_dict()
+    assert all(v.equal(start[k]) for k, v in run.method.clip.state_dict().items())
+    assert len(run.method.adapters) == 3
+
+
+@pytest.mark.parametrize(
+    "hp",
+    ["routing=pair", "top_k=0", "temperature=0", "temperature=nan", "margin=-0.1", "margin=nan",
+     "rank=0", "dropout=1.0", "dropout=-0.1", "targets="],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["dar", "lora-ft"])
+def test_settings_that_mean_nothing_are_refused(name, hp, lab):
+    """When the config is made or, at the latest, before the first step; never as a traceback."""
+    key = hp.partition("=")[0]
+    if name == "lora-ft" and key in ("routing", "top_k", "temperature", "margin"):
+        pytest.skip("no such setting")
+
+    def start():
+        config = find_method(name, [hp]).config
+        feed = lab.feed(lab.clip())
+        method = lab.method(name, feed, **{key: getattr(config, key)})
+        method.before_task(lab.task(feed, lab.pairs[0], 0, 1))
+
+    with pytest.raises(BenchError):
+        start()
+
+
+def test_variants_change_what_they_say():
+    base = find_method("dar", []).config
+    assert (base.rank, base.alpha, base.dropout, base.top_k) == (16, 32.0, 0.1, 2)
+    assert (base.margin, base.routing) == (0.05, "sample")
+    r8 = find_method("dar.r8", []).config
+    assert r8 == replace(base, rank=8, alpha=16.0, dropout=0.0)
+    assert find_method("dar.merge-none", []).config == replace(base, top_k=1)

@@ -1,0 +1,159 @@
+"""Adapters: a weighted sum of outputs is the merged weight, per item."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from benchmark.toolkit.lora import PROJECTIONS, LoRA, weighted_deltas
+
+ALL = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)
+
+
+def _adapter(clip, seed, rank=4, alpha=6.0, targets=PROJECTIONS, dropout=0.0):
+    g = torch.Generator().manual_seed(seed)
+    adapter = LoRA(clip, targets, rank, alpha, dropout, g)
+    with torch.no_grad():
+        for b in adapter.B.values():
+            b.copy_(torch.randn(b.shape, generator=g) / 20)
+    return adapter.eval()
+
+
+@pytest.fixture
+def three(clip):
+    """Ranks and scales differ: a bank may hold adapters of several settings."""
+    return [_adapter(clip, 1), _adapter(clip, 2, rank=8), _adapter(clip, 3, rank=2, alpha=3.0)]
+
+
+@pytest.fixture
+def pixels():
+    return torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def _image(clip, deltas, pixels, targets=PROJECTIONS):
+    with clip.adapted(deltas, targets):
+        return clip.image(pixels)
+
+
+def test_a_new_adapter_changes_no_bit_and_all_of_it_learns(clip, pixels, lab):
+    adapter = LoRA(clip, ALL, 4, 8.0, 0.0, torch.Generator().manual_seed(0))
+    tokens = lab.pairs[0].tokens_ML[:3]
+    with torch.no_grad():
+        plain = clip.image(pixels), clip.text(tokens)
+    with clip.adapted(adapter.deltas(), ALL):
+        adapted = clip.image(pixels), clip.text(tokens)
+    for x, y in zip(adapted, plain, strict=True):
+        assert x.equal(y)
+    sum(x.cumsum(dim=1).sum() for x in adapted).backward()
+    assert len(adapter.B) == 6 * 7
+    assert all(float(b.grad.abs().sum()) > 0 for b in adapter.B.values())
+    assert all(float(a.grad.abs().sum()) == 0 for a in adapter.A.values())  # B is still zero
+
+
+def test_every_factor_learns_once_b_is_not_zero(clip, pixels, lab):
+    adapter = _adapter(clip, 0, targets=ALL)
+    with clip.adapted(adapter.deltas(), ALL):
+        x = clip.image(pixels).cumsum(dim=1).sum()
+        y = clip.text(lab.pairs[0].tokens_ML[:3]).cumsum(dim=1).sum()
+        (x + y).backward()
+    for name, p in adapter.named_parameters():
+        assert float(p.grad.abs().sum()) > 0, name
+
+
+def test_shapes_start_and_seed(clip):
+    g = torch.Generator().manual_seed(0)
+    adapter = LoRA(clip, ("mlp.c_fc",), 4, 8.0, 0.0, g)
+    again = LoRA(clip, ("mlp.c_fc",), 4, 8.0, 0.0, torch.Generator().manual_seed(0))
+    other = LoRA(clip, ("mlp.c_fc",), 4, 8.0, 0.0, g)
+    assert adapter.scale == 2.0
+    for key, a in adapter.A.items():
+        assert a.shape == (4, 128)
+        assert adapter.B[key].shape == (512, 4)
+        assert float(a.detach().abs().max()) <= 128**-0.5
+        assert float(a.detach().std()) > 0.04
+        assert a.equal(again.A[key])
+        assert not a.equal(other.A[key])
+    assert not set(dict(adapter.named_parameters())) & set(dict(clip.named_parameters()))
+
+
+@torch.no_grad()
+def test_one_adapter_is_the_merged_weight(clip, pixels):
+    adapter = _adapter(clip, 1, targets=ALL).double()
+    clip.double()
+    x = pixels.double()
+    got = _image(clip, adapter.deltas(), x, ALL)
+    for name, site in clip.sites(ALL).items():
+        key = adapter.names[name]
+        site.weight.add_(adapter.scale * adapter.B[key] @ adapter.A[key])
+    assert_close(clip.image(x), got, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_weighted_sum_is_the_merged_weight_in_float64(clip, three, pixels):
+    clip.double()
+    bank = [a.double() for a in three]
+    weight_K, x = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), pixels.double()
+    deltas = weighted_deltas(bank, weight_K.expand(4, 3))
+    with clip.adapted(deltas, PROJECTIONS):
+        got = clip.image_tower(clip.embed_image(x))
+    for name, site in clip.sites(PROJECTIONS).items():
+        for w, a in zip(weight_K, bank, strict=True):
+            site.weight.add_(w * a.scale * a.B[a.names[name]] @ a.A[a.names[name]])
+    assert_close(clip.image_tower(clip.embed_image(x)), got, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+def test_weights_act_per_item_as_in_a_loop(clip, three):
+    """On one site: the sum over adapters of weight times delta, item by item."""
+    g = torch.Generator().manual_seed(5)
+    weight_BK = torch.rand(4, 3, generator=g)
+    for name, delta in weighted_deltas(three, weight_BK).items():
+        in_dim = three[0].A[three[0].names[name]].shape[1]
+        x = torch.randn(4, 7, in_dim, generator=g)
+        loop = sum(weight_BK[:, k, None, None] * a.deltas()[name](x) for k, a in enumerate(three))
+        assert_close(delta(x), loop, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_one_hot_weight_is_that_adapter(clip, three, pixels):
+    for k, adapter in enumerate(three):
+        alone = _image(clip, adapter.deltas(), pixels)
+        one = torch.ones(4, 1)
+        assert _image(clip, weighted_deltas([adapter], one), pixels).equal(alone)
+        hot = torch.zeros(4, 3)
+        hot[:, k] = 1
+        assert_close(_image(clip, weighted_deltas(three, hot), pixels), alone, rtol=0, atol=1e-6)
+    rows = torch.eye(3)[[0, 1, 2, 0]]
+    mixed = _image(clip, weighted_deltas(three, rows), pixels)
+    for i, k in enumerate((0, 1, 2, 0)):
+        alone = _image(clip, three[k].deltas(), pixels[i : i + 1])
+        assert_close(mixed[i : i + 1], alone, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_one_adapter_at_half_weight_is_not_the_adapter(clip, three, pixels):
+    """The short cut of a single adapter holds for weight one alone."""
+    half = _image(clip, weighted_deltas(three[:1], torch.full((4, 1), 0.5)), pixels)
+    assert not torch.allclose(half, _image(clip, three[0].deltas(), pixels), atol=1e-4)
+    zero = _image(clip, weighted_deltas(three[:1], torch.zeros(4, 1)), pixels)
+    assert zero.equal(clip.image(pixels))
+
+
+def test_dropout_acts_in_training_only(clip, pixels):
+    adapter = _adapter(clip, 1, dropout=0.5)
+    calm = _image(clip, adapter.deltas(), pixels)
+    assert _image(clip, adapter.deltas(), pixels).equal(calm)
+    adapter.train()
+    torch.manual_seed(0)
+    one, two = (_image(clip, adapter.deltas(), pixels) for _ in range(2))
+    assert not one.equal(two)
+    torch.manual_seed(0)
+    assert _image(clip, adapter.deltas(), pixels).equal(one)
+
+
+def test_a_weighted_sum_drops_nothing_in_training(clip, pixels):
+    """As documented; a single adapter of weight one is no exception."""
+    adapter = _adapter(clip, 1, dropout=0.5)
+    calm = _image(clip, adapter.deltas(), pixels)
+    adapter.train()
+    assert_close(_image(clip, weighted_deltas([adapter], torch.ones(4, 1)), pixels), calm)

@@ -1,0 +1,507 @@
+"""One run from command to record: what is written, going on after every stop, full disks."""
+
+import contextlib
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmark import runner
+from benchmark.commands import run_all
+from benchmark.display import Display
+from benchmark.errors import BenchError
+from benchmark.request import Plan, Request, make_plan
+from benchmark.results import Record, read_record, validate
+from benchmark.runner import execute
+
+torch.set_num_threads(1)  # the number is part of a run's identity: subprocesses must agree
+
+ROOT = Path(__file__).parents[1]
+METHODS = ("ft", "lora-ft", "dar")
+START = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from benchmark.cli import main; main()"
+)
+
+
+class Stopped(BaseException):
+    """Stands for the end of a process: nothing catches it."""
+
+
+class Bomb(Display):
+    """Remembers lines and step counts, and stops at the n-th event under a head ('task 2')."""
+
+    def __init__(self, head: str = "", at: int = 0, act: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.steps: list[tuple[str, int]] = []
+        self._where, self._act, self._now, self._count = (head, at), act, "", 0
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def _enter(self, head: str) -> None:
+        self._now, self._count = head.partition("/")[0], 0
+        self._tick(0)
+
+    def _tick(self, by: int = 1) -> None:
+        self._count += by
+        if (self._now, self._count) == self._where:
+            if self._act is None:
+                raise Stopped
+            self._act()
+
+    @contextmanager
+    def training(self, head: str, total: int, epochs: int, done: int) -> Iterator[None]:
+        with super().training(head, total, epochs, done):
+            self._enter(head)
+            yield
+
+    @contextmanager
+    def evaluating(self, head: str, total: int) -> Iterator[None]:
+        self._enter(head)
+        yield
+
+    def step(self, step: int, loss: float, pairs: int) -> None:
+        self.steps.append((self._now, step))
+        self._tick()
+
+    def evaluated(self, name: str, score: str) -> None:
+        self._tick()
+
+    def said(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all workers of this session, so that a split is rendered once."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cl-bench-cache"
+
+
+Ask = Callable[..., Request]
+
+
+@pytest.fixture(scope="session")
+def ask(cache: Path) -> Ask:
+    def build(out: Path, **changes: Any) -> Request:
+        base: dict[str, Any] = {
+            "method": "ft", "order": "photos,gen-art", "pretrained": "random:0", "limit": 16,
+            "epochs": 1, "batch_size": 4, "evals": "id", "device": "cpu",
+        }  # fmt: skip
+        return Request(**base | changes, output_dir=out, cache_dir=cache)
+
+    return build
+
+
+def finish(request: Request, display: Display | None = None) -> Record:
+    """Run to the end as the command does, without its final table."""
+    plan = make_plan(request)
+    execute(plan, display or Display(quiet=True))
+    return read_record(plan.target)
+
+
+@pytest.fixture(scope="session")
+def whole(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Record]:
+    """Records of runs that nothing stopped, made once per method."""
+    done: dict[str, Record] = {}
+
+    def get(method: str, **changes: Any) -> Record:
+        key = f"{method} {changes}"
+        if key not in done:
+            out = tmp_path_factory.mktemp("whole")
+            done[key] = finish(ask(out, method=method, **changes))
+        return done[key]
+
+    return get
+
+
+def same(a: Record, b: Record) -> None:
+    """Equal in every value of every column, and in what was trained; costs may differ."""
+    pd.testing.assert_frame_equal(a.frame, b.frame, check_exact=True)
+    for key in ("asked", "losses", "parameters", "state_bytes", "data", "weights", "order"):
+        assert a.provenance[key] == b.provenance[key], key
+
+
+def stop(request: Request, head: str, at: int) -> Plan:
+    """Run until the event, and check that it came."""
+    plan = make_plan(request)
+    with pytest.raises(Stopped):
+        execute(plan, Bomb(head, at))
+    assert not plan.target.exists()
+    return plan
+
+
+def workspace(plan: Plan) -> Path:
+    (folder,) = (plan.scratch / "running").iterdir()
+    return folder
+
+
+# ---- What one run writes -----------------------------------------------------------------------
+
+
+def test_one_parquet_named_after_the_request(
+    ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = ask(tmp_path)
+    assert run_all([request], True, "none") == 0
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    name = (
+        "ft+batch_size=4+epochs=1+evals=id+limit=16+pretrained=random-0"
+        "--tiny-s--photos,gen-art--s42.parquet"
+    )
+    assert files == [tmp_path / "scratch" / "mini" / name]
+    assert capsys.readouterr().out == f"{files[0]}\n"
+    record = read_record(files[0])
+    validate(record.frame, files[0])
+    assert len(record.frame) == 3 * 2 * 2 * 3  # stages, sets, directions, k
+    assert set(record.frame["status"]) == {"ok"}
+    assert set(record.frame["role"]) == {"seen", "current", "future"}
+    # The same command again: nothing is run, and it says so.
+    before = files[0].stat().st_mtime_ns
+    assert run_all([request], True, "plain") == 0
+    out = capsys.readouterr().out
+    assert "already finished" in out
+    assert "limited to 16 images" in out
+    assert out.splitlines()[-1] == str(files[0])
+    assert files[0].stat().st_mtime_ns == before
+    assert run_all([ask(tmp_path, overwrite=True)], True, "plain") == 0
+    out = capsys.readouterr().out
+    assert "already finished" not in out
+    assert "task 2/2" in out
+    assert files[0].stat().st_mtime_ns > before
+    same(read_record(files[0]), record)
+
+
+def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
+    about = whole("ft").provenance
+    assert about["asked"]["limit"] == 16
+    assert about["asked"]["recipe"]["batch_size"] == 4
+    assert {len(about["code"]["sha256"]), len(about["method"]["sha256"])} == {64}
+    assert {"commit", "dirty"} <= about["code"].keys()
+    assert torch.__version__.startswith(about["versions"]["torch"])
+    assert {"python", "cl-bench", "numpy", "open_clip_torch", "pillow"} <= about["versions"].keys()
+    assert {"cpu", "cores", "memory_gib", "system", "device"} <= about["hardware"].keys()
+    assert about["hardware"]["threads"] == 1
+    assert len(about["weights"]["sha256"]) == 64
+    assert set(about["data"]["train"]) == set(about["data"]["test"]) == {"photos", "gen-art"}
+    prints = [*about["data"]["train"].values(), *about["data"]["test"].values()]
+    assert len({*prints}) == 4
+    assert len(about["parameters"]["trainable"]) == len(about["state_bytes"]) == 2
+    assert 0 < about["parameters"]["trainable"][0] < about["parameters"]["total"]
+    assert all(size > 0 for size in about["state_bytes"])
+    assert {"prepare", "train", "evaluate"} == about["seconds"].keys()
+    assert about["peak_memory"]["process_mib"] > 50
+    assert [len(task) for task in about["losses"]] == [1, 1]
+    assert all(0 < epoch["match"] < 20 for task in about["losses"] for epoch in task)
+    assert (about["resumed"], about["order"]["tasks"]) == (0, ["photos", "gen-art"])
+    assert about["created"].endswith("+00:00")
+    assert any("limited to 16" in reason for reason in about["unofficial"])
+    assert any("--evals id" in reason for reason in about["unofficial"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_runs_are_identical(
+    ask: Ask, whole: Callable[..., Record], tmp_path: Path, method: str
+) -> None:
+    same(finish(ask(tmp_path, method=method)), whole(method))
+
+
+def test_a_record_of_another_request_is_refused(ask: Ask, tmp_path: Path) -> None:
+    plan = make_plan(ask(tmp_path))
+    finish(ask(tmp_path))
+    with pytest.raises(BenchError, match=r"another ranks; .*--overwrite") as error:
+        run_all([ask(tmp_path, save_ranks=True)], True, "none")
+    assert error.value.code == 5
+    assert str(plan.target) in str(error.value)
+    assert run_all([ask(tmp_path, save_ranks=True, overwrite=True)], True, "none") == 0
+
+
+def test_overwriting_leaves_no_ranks_of_the_old_record(ask: Ask, tmp_path: Path) -> None:
+    plan = make_plan(ask(tmp_path, method="zs", save_ranks=True))
+    finish(ask(tmp_path, method="zs", save_ranks=True))
+    ranks = plan.target.with_suffix(".ranks.parquet")
+    assert ranks.is_file()
+    finish(ask(tmp_path, method="zs", overwrite=True))
+    assert not ranks.exists()
+
+
+def test_a_scratch_record_follows_the_code(
+    ask: Ask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_all([ask(tmp_path, method="zs")], True, "none")
+    monkeypatch.setattr("benchmark.request.code_sha", lambda: "changed")
+    capsys.readouterr()
+    run_all([ask(tmp_path, method="zs")], True, "plain")
+    assert "already finished" not in capsys.readouterr().out
+
+
+# ---- Going on ----------------------------------------------------------------------------------
+
+CHAIN = (
+    ("stage 0", 1),
+    ("task 1", 2),
+    ("stage 1", 0),
+    ("stage 1", 1),
+    ("task 2", 3),
+    ("stage 2", 1),
+)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stopped_at_every_kind_of_moment(
+    ask: Ask,
+    whole: Callable[..., Record],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+) -> None:
+    """One run that is stopped six times ends as one that was not."""
+    monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
+    for head, at in CHAIN:
+        stop(ask(tmp_path, method=method), head, at)
+    display = Bomb()
+    record = finish(ask(tmp_path, method=method), display)
+    assert display.said("going on after 2 finished tasks")
+    assert display.steps == []
+    assert record.provenance["resumed"] >= 2
+    same(record, whole(method))
+    running = tmp_path / "scratch" / "running"
+    assert not any(running.iterdir())
+
+
+def test_going_on_repeats_no_saved_step(
+    ask: Ask, whole: Callable[..., Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
+    stop(ask(tmp_path, method="dar"), "task 2", 3)
+    display = Bomb()
+    record = finish(ask(tmp_path, method="dar"), display)
+    assert display.said("going on at step")
+    assert {name for name, _ in display.steps} == {"task 2"}
+    assert display.steps[0][1] >= 2
+    assert record.provenance["resumed"] == 1
+    same(record, whole("dar"))
+
+
+@pytest.fixture(scope="module")
+def stopped(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Output folders of runs stopped inside task 2 and inside the last evaluation."""
+    folders = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "SAVE_EVERY", 0.0)
+        for head, at in (("task 2", 3), ("stage 2", 1)):
+            out = folders[head] = tmp_path_factory.mktemp("stopped")
+            stop(ask(out), head, at)
+    return folders
+
+
+DAMAGE = {
+    "step tensors": ("task 2", "step.safetensors", True),
+    "step note": ("task 2", "step.json", True),
+    "task tensors": ("stage 2", "task-002.safetensors", True),
+    "task note": ("stage 2", "task-002.json", True),
+    "older task": ("stage 2", "task-001.safetensors", False),
+    "scores of stage 0": ("stage 2", "scores/000-photos.json", False),
+    "scores of stage 1": ("stage 2", "scores/001-photos.json", False),
+    "scores of stage 1 in task 2": ("task 2", "scores/001-gen-art.json", False),
+    "scores of stage 2": ("stage 2", "scores/002-photos.json", False),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_file_cut_in_half(
+    ask: Ask,
+    whole: Callable[..., Record],
+    stopped: dict[str, Path],
+    tmp_path: Path,
+    case: str,
+) -> None:
+    head, name, reported = DAMAGE[case]
+    out = shutil.copytree(stopped[head], tmp_path / "out")
+    plan = make_plan(ask(out))
+    file = workspace(plan) / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    display = Bomb()
+    record = finish(ask(out), display)
+    assert display.said("damaged") == reported
+    same(record, whole("ft"))
+
+
+def test_all_states_damaged(
+    ask: Ask, whole: Callable[..., Record], stopped: dict[str, Path], tmp_path: Path
+) -> None:
+    out = shutil.copytree(stopped["stage 2"], tmp_path / "out")
+    for file in workspace(make_plan(ask(out))).glob("*.safetensors"):
+        file.write_bytes(b"")
+    same(finish(ask(out)), whole("ft"))
+
+
+def test_only_one_process_works_on_a_run(ask: Ask, tmp_path: Path) -> None:
+    plan = make_plan(ask(tmp_path, method="zs"))
+
+    def second() -> None:
+        with pytest.raises(BenchError, match="only process of this run") as error:
+            execute(plan, Display(quiet=True))
+        assert error.value.code == 6
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        execute(plan, Bomb("stage 1", 0, second))
+    finish(ask(tmp_path, method="zs"))  # the lock is gone with its holder
+
+
+# ---- Disks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [0, 3, 7, 10])
+def test_a_full_disk_loses_nothing_computed(
+    ask: Ask,
+    whole: Callable[..., Record],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n: int,
+) -> None:
+    """The n-th file of the run meets a full disk: scores, a task's state, scores, the record."""
+    calls, real = 0, os.fsync
+
+    def full(fd: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > n:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(BenchError, match="No space left on device") as error:
+            execute(make_plan(ask(tmp_path)), Bomb())
+    assert error.value.code == 6
+    kept = len(list((tmp_path / "scratch").rglob("[!.]*.json")))
+    display, scored, real_evaluate = Bomb(), [], runner.evaluate
+    monkeypatch.setattr(
+        runner, "evaluate", lambda *a: scored.append(a[2].name) or real_evaluate(*a)
+    )
+    same(finish(ask(tmp_path), display), whole("ft"))
+    assert (kept > 0) == (n > 0)
+    assert len(scored) == {0: 6, 3: 4, 7: 2, 10: 0}[n]
+    assert display.said("going on after") == (n > 3)
+    assert not list(tmp_path.rglob(".part-*"))
+
+
+def test_an_output_folder_below_a_file(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match="--output-dir") as error:
+        finish(ask(tmp_path / "file" / "out", method="zs"))
+    assert error.value.code == 6
+
+
+# ---- Processes ---------------------------------------------------------------------------------
+
+
+def start(request: Request, **how: Any) -> subprocess.Popen[str]:
+    """The command line of a request, in a process of its own."""
+    words = [
+        "run", "--method", request.method, "--order", request.order, "--evals", request.evals,
+        "--pretrained", str(request.pretrained), "--limit", str(request.limit),
+        "--epochs", str(request.epochs), "--batch-size", str(request.batch_size),
+        "--device", "cpu", "--display", "plain", "--seed", str(request.seed),
+        "--output-dir", str(request.output_dir), "--cache-dir", str(request.cache_dir),
+    ]  # fmt: skip
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", START, *words],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **how,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"no '{words}': {process.stderr and process.stderr.read()}")
+
+
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_an_interrupt_is_one_sentence(
+    ask: Ask, whole: Callable[..., Record], tmp_path: Path, sent: signal.Signals
+) -> None:
+    request = ask(tmp_path)
+    process = start(request)
+    wait_for(process, "task 1/2")
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert [line for line in err.splitlines() if "Warning" not in line] == [
+        "interrupted: the same command goes on from here."
+    ]
+    assert workspace(make_plan(request)).is_dir()
+    display = Bomb()
+    same(finish(request, display), whole("ft"))
+
+
+def kill_often(request: Request, times: int, longest: float, seed: int) -> int:
+    """Kills that came before the end; each after a random time from the first stage on."""
+    rng, kills = random.Random(seed), 0
+    for _ in range(times):
+        process = start(request)
+        try:
+            wait_for(process, "stage 0/")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(rng.uniform(0, longest))
+        finally:
+            process.kill()
+            process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    return kills
+
+
+def test_killed_by_the_system(ask: Ask, whole: Callable[..., Record], tmp_path: Path) -> None:
+    """SIGKILL gives a process no chance to tidy up."""
+    request = ask(tmp_path, method="lora-ft")
+    process = start(request)
+    wait_for(process, "stage 1/")
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    display = Bomb()
+    same(finish(request, display), whole("lora-ft"))
+    assert display.said("going on after 1 finished tasks")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_ten_times(
+    ask: Ask, whole: Callable[..., Record], tmp_path: Path, method: str
+) -> None:
+    request = ask(tmp_path, method=method, epochs=12)
+    started = time.monotonic()
+    record = whole(method, epochs=12)
+    seconds = time.monotonic() - started
+    assert kill_often(request, 10, seconds / 3, seed=METHODS.index(method)) >= 3
+    final = finish(request) if not make_plan(request).target.exists() else None
+    same(final or read_record(make_plan(request).target), record)
