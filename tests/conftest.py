@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import warnings
 import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,17 +13,17 @@ import torch
 from benchmark.clip import Clip, load
 from benchmark.data import mini
 from benchmark.data.features import FrozenFeatures
-from benchmark.data.feed import Feed, close, generator, join, make_loader
+from benchmark.data.feed import Feed, close, draw_pairs, generator, join, make_loader
 from benchmark.data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
 from benchmark.method import Method, no_grad_after_task
 from benchmark.registry import find_method
 from benchmark.suites import Recipe
 from benchmark.train import Fit
-from benchmark.types import Task, Tools
+from benchmark.types import Batch, Task, Tools
 
 torch.set_num_threads(1)  # two workers share two cores
 
-RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, weight_decay=0.1, warmup=0.1)
+RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
 
 
 class Watched(Feed):
@@ -68,27 +67,15 @@ class Lab:
     start: Clip | None = None
 
     def clip(self) -> Clip:
-        """A copy of one freshly loaded backbone; the tokenizer's large tables are shared."""
+        """A copy of one freshly loaded backbone."""
         if self.start is None:
             self.start = load("tiny-s", "random:0")
-        return copy.deepcopy(self.start, {id(self.start.tokenize): self.start.tokenize})
+        return copy.deepcopy(self.start)
 
     def feed(self, clip: Clip) -> Watched:
         about = (clip.name, clip.fingerprint, "cpu", clip.precision)
         frozen = FrozenFeatures(self.clip, about, clip.size, self.root)
-        if not self.warm(frozen):
-            raise RuntimeError("the feature cache could not be filled")
         return Watched(clip, frozen)
-
-    def warm(self, frozen: FrozenFeatures) -> bool:
-        """Compute all features now: a method must not depend on when that happens."""
-        sets = (*self.pairs, *self.labelled, self.reference)
-        state = torch.get_rng_state()
-        with warnings.catch_warnings():  # has a test of its own, test_normalise_warns_of_nothing
-            warnings.simplefilter("ignore", UserWarning)
-            done = [frozen.images(s.pixels, s.pixel_key) for s in sets]
-        torch.set_rng_state(state)
-        return len(done) == len(sets)
 
     def sets(self, kind: str) -> tuple[Loaded, ...]:
         return self.pairs if kind == "pairs" else self.labelled
@@ -104,17 +91,12 @@ class Lab:
 
     def method(self, name: str, feed: Feed, seed: int = 0, **changes: Any) -> Method:
         found = find_method(name, [])
-        reference = make_loader(feed, self.reference, (seed, "reference"), 5)
 
-        def endless(batch_size: int) -> Any:
+        def reference(batch_size: int) -> Batch:
             assert "reference data" in found.cls.uses, f"{name} reads reference data undeclared"
-            reference.batch_size = batch_size
-            epoch = 0
-            while True:
-                yield from reference.epoch(epoch)
-                epoch += 1
+            return draw_pairs(feed, self.reference, batch_size)
 
-        tools = Tools(feed.clip.tokenize, lambda *k: generator(seed, "method", *k), endless, join)
+        tools = Tools(lambda *k: generator(seed, "method", *k), reference, join)
         return found.cls(feed.clip, replace(found.config, **changes), tools)
 
     def end(self, method: Method, task: Task) -> None:

@@ -182,7 +182,7 @@ def test_official_records_need_committed_code(
     ]
     for state, place, reason in states:
         monkeypatch.setattr("benchmark.request.git_state", lambda _, state=state: state)
-        done = run()
+        done = run("--overwrite")
         assert done.path == tmp_path / place / "ft--tiny-s--forward--s42.parquet"
         validate(done.record.frame, done.path)
         assert reason in " ".join(done.record.provenance["unofficial"])
@@ -373,7 +373,6 @@ MISTAKES = {
     "variant": ("--method dar.r9", "did you mean 'r8'"),
     "method file": ("--method ./none.py", "no file './none.py'"),
     "suite": ("--suite mimi", "did you mean 'mini'"),
-    "suite file": ("--suite none.toml", "none.toml"),
     "order": ("--order forwrd", "did you mean 'forward'"),
     "order name": ("--order first,secnd", "did you mean 'second'"),
     "order twice": ("--order first,first", "each task once"),
@@ -421,7 +420,8 @@ def test_no_gpu(run: Callable[..., Ended]) -> None:
     sentence(run("--device", "cuda"), "a device of this machine (auto, cpu)", "'cuda'")
 
 
-def test_missing_weights_file(run: Callable[..., Ended], tmp_path: Path) -> None:
+def test_missing_files(run: Callable[..., Ended], tmp_path: Path) -> None:
+    sentence(run("--suite", "none.toml"), "a file none.toml", code=4)
     gone = run("--pretrained", tmp_path / "none.safetensors")
     sentence(gone, "none.safetensors", code=4)
     (tmp_path / "cut.safetensors").write_bytes(b"\x08\0\0\0")

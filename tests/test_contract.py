@@ -253,20 +253,20 @@ def test_classes_permuted_are_scores_permuted(name, kind, trained, lab):
 @every_method
 def test_evaluation_leaves_no_trace(name, kind, trained, lab):
     run = trained(name, kind)
-    task = _told(run.method)
+    told = 2, "task id" in run.method.uses
     sets = [EvalSet("a", "A", lab.pairs[0], 0)]
-    sets += [EvalSet("b", "B", d, 0, lab.labelled, i) for i, d in enumerate(lab.labelled)]
+    sets += [EvalSet("b", "B", d, 0, lab.labelled, i, (0, 1)) for i, d in enumerate(lab.labelled)]
     for which in sets:  # fills the caches of frozen features
-        evaluate(run.method, run.feed, which, task)
+        evaluate(run.method, run.feed, which, *told)
     before = _bits(run.method.state_dict())
     rng = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()
-    first = [evaluate(run.method, run.feed, which, task) for which in sets]
+    first = [evaluate(run.method, run.feed, which, *told) for which in sets]
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()
     assert rng[0].equal(after[0])
     assert rng[1:] == after[1:]
     assert before == _bits(run.method.state_dict())
     assert not run.method.training
-    assert first == [evaluate(run.method, run.feed, which, task) for which in sets]
+    assert first == [evaluate(run.method, run.feed, which, *told) for which in sets]
 
 
 # -- state
@@ -286,7 +286,7 @@ def test_state_comes_back_from_disk(name, kind, trained, lab, tmp_path):
         task = lab.task(feed, data, index, 2)
         rebuilt.before_task(task)
         if index == 1:
-            checkpoint.restore(rebuilt, tensors, about["same"])
+            checkpoint.restore(rebuilt, tensors, about["same"], Pristine.of(lab.clip()))
         lab.end(rebuilt, task)
     rebuilt.eval()
 

@@ -141,6 +141,10 @@ def test_loaded_pairs(tmp_path):
     less = load_split(split, 8, _tokens, tmp_path, limit=2)
     assert len(less) == 2
     assert less.first_N.tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(less.pixels, data.pixels[:2])
+    odd = load_split(Pairs("y", Counted(9).source, tuple((str(i),) for i in range(9))), 8,
+                     _tokens, tmp_path, limit=3)  # fmt: skip
+    assert odd.tokens_ML.equal(_tokens(["0", "3", "6"]))  # evenly spaced
     moved = replace(split, captions=(("a",), ("bb", "c"), ("dd", "e", "ff")))
     keys = [d.fingerprint for d in (data, less, load_split(moved, 8, _tokens, tmp_path))]
     assert len(set(keys)) == 3

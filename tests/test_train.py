@@ -10,9 +10,10 @@ import torch
 
 from benchmark import checkpoint
 from benchmark.checkpoint import Pristine
-from benchmark.data.feed import PairLoader, batches, derive, join, make_loader
+from benchmark.data.feed import PairLoader, batches, derive, draw_pairs, join, make_loader
 from benchmark.errors import BenchError
 from benchmark.train import Fit, learning_rate
+from benchmark.types import ParamGroup
 
 # -- schedule
 
@@ -51,14 +52,57 @@ def test_the_optimiser_gets_the_schedule_and_the_overrides(lab):
     assert all(g["weight_decay"] == 0.3 for g in fit.optimizer.param_groups)
 
 
+@pytest.mark.parametrize("own", [None, 0.5])
+def test_added_parameters_have_a_rate_of_their_own(own, lab):
+    feed = lab.feed(lab.clip())
+    method = lab.method("lora-ft", feed, lr=own)
+    task = lab.task(feed, lab.pairs[0], 0, 1)
+    method.before_task(task)
+    added, old = list(method.adapter.parameters()), list(method.clip.weights())
+    mixed = ParamGroup([old[0], added[0], old[1]], 0.1, weight_decay=0.7, betas=(0.5, 0.6))
+    method.trainable = lambda: [ParamGroup(added[1:]), mixed]
+    fit = Fit(method, task, lab.recipe, (0,))
+    pretrained, new = (lab.recipe.lr, lab.recipe.lr_added) if own is None else (own, own)
+    got = {
+        id(p): (peak, g["weight_decay"], g["betas"])
+        for g, peak in zip(fit.optimizer.param_groups, fit.peaks, strict=True)
+        for p in g["params"]
+    }
+    plain = lab.recipe.weight_decay, (0.9, 0.999)
+    assert got.pop(id(added[0])) == (pytest.approx(new * 0.1), 0.7, (0.5, 0.6))
+    assert got.pop(id(old[0])) == got.pop(id(old[1])) == (pretrained * 0.1, 0.7, (0.5, 0.6))
+    assert set(got.values()) == {(new, *plain)}
+    assert {id(p) for p in added[1:]} == set(got)
+
+
+def test_reference_pairs_are_drawn_by_the_seed_of_the_step(lab, captioned):
+    feed, drawn = lab.feed(lab.clip()), []
+    for seed in (0, 1, 0):
+        torch.manual_seed(seed)
+        batch = draw_pairs(feed, captioned, 40)
+        drawn.append((batch.images.pixels_B3HW, batch.texts.tokens_ML))
+        assert batch.paired
+        assert batch.target_B.equal(torch.arange(40))
+        table = feed.frozen.images(captioned.pixels, captioned.pixel_key)
+        rows = _rows(table, batch.images.frozen())
+        assert len(set(rows)) > 6
+        for row, text in zip(rows, batch.texts.tokens_ML, strict=True):
+            mine = captioned.tokens_ML[captioned.first_N[row] : captioned.first_N[row + 1]]
+            assert bool((mine == text).all(dim=1).any()), "a caption of another image"
+    assert all(a.equal(b) for a, b in zip(drawn[0], drawn[2], strict=True))
+    assert not drawn[0][0].equal(drawn[1][0])
+
+
 # -- the loop
 
 
-def _fit(lab, name, data, seed=0, **changes):
+def _fit(lab, name, data, seed=0, resume=None, **changes):
     feed = lab.feed(lab.clip())
     method = lab.method(name, feed, seed, **changes)
     task = lab.task(feed, data, 0, 1, seed)
     method.before_task(task)
+    if resume is not None:
+        resume(method)
     return Fit(method, task, replace(lab.recipe, epochs=2, grad_clip=1.0), (seed, "data"))
 
 
@@ -91,10 +135,13 @@ def test_a_resumed_fit_repeats_the_uninterrupted_one(name, kind, lab, tmp_path):
         moments, progress = checkpoint.fit_state(fit)
         checkpoint.write(path, {**state, **moments}, {"same": same, "progress": progress})
         tensors, about = checkpoint.read(path)
-        saved = {k: tensors.pop(k) for k in list(tensors) if k.startswith("optimizer.")}
-        fit = _fit(lab, name, data)
-        checkpoint.restore(fit.method, tensors, about["same"])
-        checkpoint.restore_fit(fit, saved, about["progress"])
+        own = {k: v for k, v in tensors.items() if not k.startswith(checkpoint.MOMENTS)}
+
+        def resume(method, own=own, same=about["same"]):
+            checkpoint.restore(method, own, same, pristine)
+
+        fit = _fit(lab, name, data, resume=resume)
+        checkpoint.restore_fit(fit, tensors, about["progress"])
         assert fit.progress.step == stop
 
     assert seen == losses
@@ -302,12 +349,12 @@ def test_labelled_batches_hold_all_classes(lab, features):
     assert sorted(seen) == list(range(14))
     swept = list(loader.sweep())
     assert torch.cat([b.images.frozen() for b in swept]).equal(frozen(data))
-    texts = torch.cat([b.texts.tokens_ML for b in swept])
-    assert texts.equal(data.prompts_CPL[data.label_N, 0])
-    table = feed.classes((data,), first_prompt_only=True).prompts.frozen()
-    assert torch.cat([b.texts.frozen() for b in swept]).equal(table[data.label_N])
+    assert torch.cat([b.target_B for b in swept]).equal(data.label_N)
+    with torch.no_grad():
+        known = feed.clip.text(data.prompts_CPL[:, 0])
     for b in swept:
-        assert b.target_B.equal(torch.arange(len(b.images)))
+        assert b.texts.tokens_ML.equal(data.prompts_CPL[:, 0])
+        torch.testing.assert_close(b.texts.frozen(), known, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["pairs", "labelled"])
