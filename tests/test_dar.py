@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -156,10 +155,7 @@ def _merged(lab, bank, weights):
                 key = a.names[name]
                 whole = whole + float(w) * a.scale * a.B[key].double() @ a.A[key].double()
             site.weight.copy_(whole)
-    return SimpleNamespace(
-        encode_image=lambda images: clip.image(images.pixels_B3HW),
-        encode_text=lambda texts: clip.text(texts.tokens_ML),
-    )
+    return torch.no_grad()(clip.image)
 
 
 def test_merging_is_a_merge_of_weights_per_item(lab, captioned):
@@ -177,10 +173,11 @@ def test_merging_is_a_merge_of_weights_per_item(lab, captioned):
         assert float(weight_BT.max()) < 0.999, "nothing is merged: the test proves nothing"
         for i in range(4):
             merged = _merged(lab, list(run.method.adapters), weight_BT[i])
-            want = lab.embed(merged, run.feed, data)[0][i]
+            one = run.feed.images(data, torch.tensor([i]))
+            want = merged(one.pixels_B3HW)[0]
             assert_close(got[0][i], want, rtol=0, atol=2e-5)
             single = _merged(lab, list(run.method.adapters), (1.0, 0.0))
-            assert not torch.allclose(lab.embed(single, run.feed, data)[0][i], want, atol=1e-3)
+            assert not torch.allclose(single(one.pixels_B3HW)[0], want, atol=1e-3)
 
 
 def test_a_sure_item_goes_through_one_adapter_bit_for_bit(runs, lab):

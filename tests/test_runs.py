@@ -200,9 +200,11 @@ def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
     assert set(about["data"]["train"]) == set(about["data"]["test"]) == {"photos", "gen-art"}
     prints = [*about["data"]["train"].values(), *about["data"]["test"].values()]
     assert len({*prints}) == 4
-    assert len(about["parameters"]["trainable"]) == len(about["state_bytes"]) == 2
+    assert len(about["parameters"]["trainable"]) == 2
     assert 0 < about["parameters"]["trainable"][0] < about["parameters"]["total"]
-    assert all(size > 0 for size in about["state_bytes"])
+    assert about["state_bytes"] == [0, 0]  # beyond one copy of the backbone
+    first, second = whole("dar").provenance["state_bytes"]
+    assert 0 < first < second < 2.1 * first
     assert {"prepare", "train", "evaluate"} == about["seconds"].keys()
     assert about["peak_memory"]["process_mib"] > 50
     assert [len(task) for task in about["losses"]] == [1, 1]
@@ -487,7 +489,7 @@ def test_killed_by_the_system(ask: Ask, whole: Callable[..., Record], tmp_path: 
     assert process.returncode == -signal.SIGKILL
     display = Bomb()
     same(finish(request, display), whole("lora-ft"))
-    assert display.said("going on after 1 finished tasks")
+    assert display.said("going on")
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..data.split import Split
 
 TRAIN, TEST, SEED = 480, 200, 0
-RECIPE = Recipe(epochs=5, batch_size=64, lr=1e-4, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
+RECIPE = Recipe(epochs=5, batch_size=32, lr=1e-4, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
 TASKS = {
     "photos": "Photos",
     "gen-art": "GenArt",
