@@ -3,7 +3,7 @@
 from .clip import Clip, Delta, end_of_text, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
-from .toolkit.lora import PROJECTIONS, LoRA, weighted_deltas
+from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, weighted_deltas
 from .toolkit.losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
@@ -24,6 +24,7 @@ __all__ = [
     "Task",
     "Texts",
     "Tools",
+    "check_adapter",
     "class_rows",
     "end_of_text",
     "matching",

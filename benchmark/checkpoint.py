@@ -51,7 +51,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -
     """Write tensors, what is said of them, and a digest of each, in one safetensors file."""
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     digests = {k: _digest(v) for k, v in plain.items()}
-    metadata = {"about": json.dumps(about), "digests": json.dumps(digests)}
+    text = json.dumps(about)
+    sha = hashlib.sha256(text.encode()).hexdigest()
+    metadata = {"about": text, "about_sha256": sha, "digests": json.dumps(digests)}
     with atomic(path) as temporary:
         save_file(plain, temporary, metadata)
 
@@ -66,6 +68,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as f:
             metadata = f.metadata() or {}
             tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+        sha = hashlib.sha256(metadata["about"].encode()).hexdigest()
+        if sha != metadata["about_sha256"]:
+            raise ValueError
         about: dict[str, Any] = json.loads(metadata["about"])
         digests = json.loads(metadata["digests"])
     except (OSError, ValueError, KeyError, SafetensorError) as e:

@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -138,6 +139,7 @@ class Clip(nn.Module):
             and all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
             and getattr(visual, "pool_type", "") == "tok"
             and getattr(visual, "attn_pool", None) is None
+            and getattr(model, "attn_mask", None) is not None
         )
         if not plain:
             raise BenchError(
@@ -323,12 +325,19 @@ def _tokenizer(name: str, context: int) -> Callable[[list[str]], Tensor]:
     return lambda texts: cast(Tensor, plain(texts))
 
 
-def _check_name(name: str) -> None:
-    """Makes the tiny models known to open_clip, and refuses a name that it does not know."""
+@cache
+def _register() -> None:
     import open_clip
 
     for tiny in bundled():
         open_clip.add_model_config(WEIGHTS / f"{tiny}.json")
+
+
+def _check_name(name: str) -> None:
+    """Makes the tiny models known to open_clip, and refuses a name that it does not know."""
+    import open_clip
+
+    _register()
     known = open_clip.list_models()
     if name not in known:
         raise BenchError("an open_clip model name", f"'{name}'", nearest(name, known))
@@ -372,7 +381,7 @@ def load(name: str, pretrained: str) -> Clip:
         clip.std = tuple(preprocess.get("std", clip.std))
     else:
         seed = pretrained.removeprefix("random:")
-        if not seed.isdigit():
+        if not (seed.isascii() and seed.isdigit()):
             raise BenchError("random:<whole number>", f"'{pretrained}'", "give a seed")
         torch.manual_seed(int(seed))
         clip = build(name)

@@ -34,7 +34,7 @@ def resolve_order(
         return sorted(names, key=lambda n: -scores[n]), scores
     kind, _, seed = asked.partition(":")
     if kind == "random":
-        if not seed.isdigit():
+        if not (seed.isascii() and seed.isdigit()):
             raise BenchError("random:<whole number>", f"'{asked}'", "write for example random:7")
         import numpy as np  # not for `cl-bench ls`
 

@@ -53,14 +53,20 @@ def _built_in() -> dict[str, Path]:
     return {f.stem.replace("_", "-"): f for f in files}
 
 
-def _plugins() -> dict[str, EntryPoint]:
-    return {e.name: e for e in entry_points(group=GROUP)}
+def _plugins() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        found.setdefault(entry.name, []).append(entry)
+    return found
 
 
 def method_names() -> dict[str, str]:
     """Method name -> where it comes from, without importing any of them."""
     known = {name: "methods/" + path.name for name, path in _built_in().items()}
-    return known | {name: f"entry point {e.value}" for name, e in _plugins().items()}
+    for name, entries in _plugins().items():
+        origin = " and ".join(f"entry point {e.value}" for e in entries)
+        known[name] = f"{known[name]} and {origin}" if name in known else origin
+    return known
 
 
 def find_method(asked: str, hp: list[str]) -> Found:
@@ -99,12 +105,8 @@ def find_method(asked: str, hp: list[str]) -> Found:
 
 def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
     files, plugins = _built_in(), _plugins()
-    if name in files and name in plugins:
-        raise BenchError(
-            f"one method named '{name}'",
-            f"methods/{files[name].name} and the entry point {plugins[name].value}",
-            "rename one of them",
-        )
+    if len(plugins.get(name, [])) + (name in files) > 1:
+        raise BenchError(f"one method named '{name}'", method_names()[name], "rename one of them")
     if name in files:
         return importlib.import_module(f"methods.{files[name].stem}"), "methods"
     if name not in plugins:
@@ -113,11 +115,12 @@ def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
             f"'{asked}'",
             nearest(name, [*files, *plugins]) + "; `cl-bench ls` lists all",
         )
+    value = plugins[name][0].value
     try:
-        return importlib.import_module(plugins[name].value.partition(":")[0]), "entry point"
+        return importlib.import_module(value.partition(":")[0]), "entry point"
     except Exception as e:
         raise BenchError(
-            f"the entry point '{name}' ({plugins[name].value}) to import",
+            f"the entry point '{name}' ({value}) to import",
             f"{type(e).__name__}: {e}",
             "mend or uninstall that package",
         ) from e

@@ -104,6 +104,8 @@ class Fit:
                     self.progress.losses.append(means)
                     self.progress.sums = {}
                 on_step(self.progress, loss, len(batch.images))
+        if self.optimizer is not None:
+            self.optimizer.zero_grad(set_to_none=True)  # of no use to anyone, and large
 
     def _step(self, batch: Batch) -> float:
         step, total = self.progress.step, self.progress.total

@@ -38,6 +38,7 @@ from benchmark.api import (
     Task,
     Texts,
     Tools,
+    check_adapter,
     unit,
     weighted_deltas,
 )
@@ -62,7 +63,8 @@ class DARConfig(Config):
         """Values that would run and mean nothing are refused."""
         if self.routing not in ROUTINGS:
             raise BenchError(f"routing in {', '.join(ROUTINGS)}", f"'{self.routing}'", "choose one")
-        if self.top_k < 1 or self.temperature <= 0 or self.margin < 0:
+        check_adapter(self.rank, self.alpha, self.dropout, self.targets)
+        if not (self.top_k >= 1 and self.temperature > 0 and self.margin >= 0):
             raise BenchError(
                 "top_k >= 1, temperature > 0 and margin >= 0",
                 f"{self.top_k}, {self.temperature} and {self.margin}",

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmark.api import PROJECTIONS, Config, Images, LoRA, Method, ParamGroup, Task, Texts
+from benchmark.api import (
+    PROJECTIONS,
+    Config,
+    Images,
+    LoRA,
+    Method,
+    ParamGroup,
+    Task,
+    Texts,
+    check_adapter,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,10 @@ class LoRAConfig(Config):
     alpha: float = 32.0  # scale = alpha / rank, section 4.1
     dropout: float = 0.1  # probability on the adapter's input, section 4.1
     targets: tuple[str, ...] = PROJECTIONS  # linear maps, section 3.1
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        check_adapter(self.rank, self.alpha, self.dropout, self.targets)
 
 
 class LoRAFineTuning(Method):

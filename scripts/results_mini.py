@@ -7,31 +7,40 @@ Numbers agree bit for bit on one machine; another processor or library rounds di
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmark.results import read_record
 
-METHODS = ("zs", "ft", "joint", "lora-ft", "dar")
+METHODS = ("zs", "dar", "ft", "lora-ft", "joint")
 ORDERS = ("forward", "reverse")
 SEEDS = (42, 43, 44)
 AGAIN = Path("scratch") / "again"
 
 
+def run_one(job: tuple[str, str, int, bool]) -> None:
+    """One run in a process of its own, on one thread."""
+    method, order, seed, again = job
+    command = [sys.executable, "-m", "benchmark", "run", "--suite", "mini", "--seed", str(seed)]
+    command += ["--method", method, "--order", order, "--display", "plain"]
+    command += ["--output-dir", str(AGAIN)] if again else []
+    start = time.monotonic()
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
+    print(f"{method} {order} {seed}: {time.monotonic() - start:.0f} s", flush=True)
+
+
 def run(again: bool) -> None:
-    """One process a method and order, three seeds each."""
-    for method in METHODS:
-        for order in ORDERS:
-            command = [sys.executable, "-m", "benchmark", "run", "--suite", "mini"]
-            command += ["--method", method, "--order", order, "--display", "plain"]
-            command += [word for seed in SEEDS for word in ("--seed", str(seed))]
-            if again:
-                command += ["--output-dir", str(AGAIN)]
-            start = time.monotonic()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            print(f"{method} {order}: {time.monotonic() - start:.0f} s", flush=True)
+    """All runs, two at a time: faster than one on two threads, and free of the core count."""
+    start = time.monotonic()
+    jobs = [(m, o, s, again) for m in METHODS for s in SEEDS for o in ORDERS]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run_one, jobs))
+    print(f"{len(jobs)} runs in {(time.monotonic() - start) / 60:.0f} minutes", flush=True)
 
 
 def compare() -> int:

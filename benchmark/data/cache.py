@@ -10,7 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -93,13 +93,13 @@ def cached(source: ImageSource, size: int, root: Path) -> Cached:
 def _open(path: Path, note: Path, shape: tuple[int, ...]) -> Cached | None:
     """The cache if it is whole: the note is written last, and names size and digest."""
     try:
-        about: dict[str, Any] = json.loads(note.read_text())
+        sha = str(json.loads(note.read_text())["sha256"])
         pixels = np.load(path, mmap_mode="r")
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
     if pixels.shape != shape or pixels.dtype != np.uint8:
         return None
-    return Cached(cast(Pixels, pixels), str(about["sha256"]))
+    return Cached(cast(Pixels, pixels), sha)
 
 
 def _build(source: ImageSource, size: int, path: Path, note: Path) -> None:

@@ -70,7 +70,8 @@ class FrozenFeatures:
     @torch.no_grad()
     def _compute(self, n: int, encode: Callable[[Clip, slice], Tensor]) -> Tensor:
         if self._clip is None:
-            self._clip = self._make()
+            with torch.random.fork_rng():  # building a model draws; a training step must not see it
+                self._clip = self._make()
         clip = self._clip
         return torch.cat([encode(clip, slice(i, i + BATCH)).cpu() for i in range(0, n, BATCH)])
 
@@ -89,7 +90,7 @@ def _read(path: Path, n: int) -> Tensor | None:
     try:
         rows = np.load(path)
         about = json.loads(path.with_suffix(".json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     if len(rows) != n or about.get("sha256") != digest([rows.tobytes()]):
         return None

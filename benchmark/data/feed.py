@@ -127,6 +127,22 @@ def mixed(
 
 
 @dataclass
+class Lease:
+    """Whether a task's data may still be read."""
+
+    closed: bool = False
+
+
+def _check_open(leases: tuple[Lease, ...]) -> None:
+    if any(lease.closed for lease in leases):
+        raise BenchError(
+            "a method to read a task's data during that task only",
+            "a read after it had ended",
+            "declare 'samples' in `uses` if the method keeps data, so that it is shown",
+        )
+
+
+@dataclass
 class PairLoader:
     """Training batches over one or several sets of pairs. Implements `types.Loader`.
 
@@ -137,7 +153,7 @@ class PairLoader:
     sets: tuple[LoadedPairs, ...]
     seed: tuple[object, ...]
     batch_size: int
-    closed: bool = False
+    leases: tuple[Lease, ...]
 
     def __len__(self) -> int:
         return -(-sum(len(s) for s in self.sets) // self.batch_size)
@@ -146,7 +162,7 @@ class PairLoader:
         """The batches of that epoch, from batch `start` on."""
         sizes = [len(s) for s in self.sets]
         for place in mixed(sizes, self.batch_size, self.seed, index, start):
-            _check_open(self)
+            _check_open(self.leases)
             yield self._batch(*place)
 
     def _batch(self, of_set: Tensor, row: Tensor, draw: Tensor) -> Batch:
@@ -166,7 +182,7 @@ class PairLoader:
         """Every image once in order, with all of its captions."""
         for data in self.sets:
             for rows in torch.arange(len(data)).split(self.batch_size):
-                _check_open(self)
+                _check_open(self.leases)
                 first = int(data.first_N[rows[0]])
                 captions = torch.arange(first, int(data.first_N[rows[-1] + 1]))
                 target = (data.first_N[rows] - first).to(self.feed.device)
@@ -185,7 +201,7 @@ class LabelLoader:
     sets: tuple[LoadedLabelled, ...]
     seed: tuple[object, ...]
     batch_size: int
-    closed: bool = False
+    leases: tuple[Lease, ...]
 
     def __len__(self) -> int:
         return -(-sum(len(s) for s in self.sets) // self.batch_size)
@@ -199,7 +215,7 @@ class LabelLoader:
         sizes = [len(s) for s in self.sets]
         classes = self.feed.classes(self.sets, first_prompt_only=True)
         for of_set, row, _ in mixed(sizes, self.batch_size, self.seed, index, start):
-            _check_open(self)
+            _check_open(self.leases)
             images, target = self._images(of_set, row)
             yield Batch(images, classes.prompts, target, paired=False)
 
@@ -217,7 +233,7 @@ class LabelLoader:
         prompts = self.feed.classes(self.sets, first_prompt_only=True).prompts
         for data, offset in zip(self.sets, self._offsets(), strict=True):
             for rows in torch.arange(len(data)).split(self.batch_size):
-                _check_open(self)
+                _check_open(self.leases)
                 target = (data.label_N[rows] + offset).to(self.feed.device)
                 yield Batch(self.feed.images(data, rows), prompts, target, paired=False)
 
@@ -227,32 +243,34 @@ def make_loader(
 ) -> PairLoader | LabelLoader:
     """The training loader of a loaded split."""
     if isinstance(data, LoadedPairs):
-        return PairLoader(feed, (data,), seed, batch_size)
-    return LabelLoader(feed, (data,), seed, batch_size)
+        return PairLoader(feed, (data,), seed, batch_size, (Lease(),))
+    return LabelLoader(feed, (data,), seed, batch_size, (Lease(),))
 
 
 def join(loaders: Iterable[Loader]) -> Loader:
     """One loader that mixes the examples of several; a pure function of the set, not the order.
 
+    It can be read as long as every part can.
+
     Raises:
         BenchError: pairs and labelled sets together, which have no common batch.
     """
     parts = sorted(loaders, key=lambda p: repr(getattr(p, "seed", "")))
-    if all(isinstance(p, PairLoader) for p in parts):
-        kind: type[PairLoader] | type[LabelLoader] = PairLoader
-    elif all(isinstance(p, LabelLoader) for p in parts):
-        kind = LabelLoader
-    else:
+    pairs = [p for p in parts if isinstance(p, PairLoader)]
+    labelled = [p for p in parts if isinstance(p, LabelLoader)]
+    same = pairs or labelled
+    if len(same) < len(parts):
         raise BenchError(
             "tasks of one kind to be trained jointly",
             "image-caption and labelled tasks in one suite",
             "choose another method or split the suite",
         )
-    plain: list[PairLoader | LabelLoader] = [
-        p for p in parts if isinstance(p, PairLoader | LabelLoader)
-    ]
-    sets = tuple(s for p in plain for s in p.sets)
-    return kind(plain[0].feed, sets, ("joined", *(p.seed for p in plain)), plain[0].batch_size)  # type: ignore[arg-type]
+    feed, size = same[0].feed, same[0].batch_size
+    seed = ("joined", *(p.seed for p in same))
+    leases = tuple(lease for p in same for lease in p.leases)
+    if pairs:
+        return PairLoader(feed, tuple(s for p in pairs for s in p.sets), seed, size, leases)
+    return LabelLoader(feed, tuple(s for p in labelled for s in p.sets), seed, size, leases)
 
 
 def draw_pairs(feed: Feed, data: LoadedPairs, batch_size: int) -> Batch:
@@ -268,16 +286,8 @@ def draw_pairs(feed: Feed, data: LoadedPairs, batch_size: int) -> Batch:
 def close(loader: Loader) -> None:
     """End a lease: the loader gives no batch any more."""
     if isinstance(loader, PairLoader | LabelLoader):
-        loader.closed = True
-
-
-def _check_open(loader: PairLoader | LabelLoader) -> None:
-    if loader.closed:
-        raise BenchError(
-            "a method to read a task's data during that task only",
-            "a read after it had ended",
-            "declare 'samples' in `uses` if the method keeps data, so that it is shown",
-        )
+        for lease in loader.leases:
+            lease.closed = True
 
 
 def _cat_images(parts: list[Images]) -> Images:

@@ -88,13 +88,17 @@ def load_split(
     return _labelled(split, rows, pixels, key, tokenize)
 
 
+def _text_key(tokens: Tensor) -> str:
+    return digest([str(tuple(tokens.shape)), tokens.numpy().tobytes()])
+
+
 def _pairs(
     split: Pairs, rows: list[int], pixels: Pixels, key: str, tokenize: Tokenize
 ) -> LoadedPairs:
     captions = [split.captions[i] for i in rows]
     tokens_ML = tokenize([c for texts in captions for c in texts])
     counts = torch.tensor([len(texts) for texts in captions])
-    text_key = digest([tokens_ML.numpy().tobytes(), counts.numpy().tobytes()])
+    text_key = _text_key(tokens_ML)
     return LoadedPairs(
         split.name,
         pixels,
@@ -120,6 +124,6 @@ def _labelled(
         torch.from_numpy(labels),
         split.classnames,
         prompts_CPL,
-        digest([prompts_CPL.numpy().tobytes()]),
+        _text_key(prompts_CPL),
         digest([key, labels.tobytes(), *prompts]),
     )

@@ -12,8 +12,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..clip import Clip, Delta
+from ..errors import BenchError
 
 PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+
+
+def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str]) -> None:
+    """Refuse settings of an adapter that would run and mean nothing; for a Config's check.
+
+    Raises:
+        BenchError: rank below 1, alpha not above 0, dropout outside [0, 1), or no target.
+    """
+    if not (rank >= 1 and alpha > 0 and 0 <= dropout < 1 and targets):
+        raise BenchError(
+            "rank >= 1, alpha > 0, 0 <= dropout < 1 and at least one target",
+            f"{rank}, {alpha}, {dropout} and {', '.join(targets) or 'none'}",
+            "correct --hp",
+        )
 
 
 class LoRA(nn.Module):
@@ -90,8 +105,6 @@ def weighted_deltas(adapters: Sequence[LoRA], weight_BK: Tensor) -> dict[str, De
     Returns:
         Deltas for inputs (B, L, in) of that batch; dropout is not applied.
     """
-    if len(adapters) == 1 and bool((weight_BK == 1).all()):
-        return adapters[0].deltas()
     ranks = torch.tensor([next(iter(a.A.values())).shape[0] for a in adapters])
     scale_K = torch.tensor([a.scale for a in adapters]).to(weight_BK)
     columns = (weight_BK * scale_K).repeat_interleave(ranks.to(weight_BK.device), dim=1)[:, None]
