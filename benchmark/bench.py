@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from .clip import Clip, load
+from .backbones import load
+from .clip import Clip
 from .data.cache import cache_root, transform_id
 from .data.features import FrozenFeatures
 from .data.feed import Feed, draw_pairs

@@ -13,8 +13,9 @@ import torch
 from . import checkpoint
 from .bench import Bench, open_bench
 from .checkpoint import Pristine
-from .data.feed import close, generator, join, make_loader
+from .data.feed import close, join, make_loader
 from .data.loaded import LoadedLabelled
+from .data.shuffle import generator
 from .data.split import digest
 from .display import Display
 from .errors import BenchError

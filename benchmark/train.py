@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .data.feed import derive
+from .data.shuffle import derive
 from .errors import BenchError
 from .method import Method
 from .suites import Recipe

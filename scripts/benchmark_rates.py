@@ -21,10 +21,12 @@ import open_clip
 import torch
 from torch.nn import functional as F
 
-from benchmark.clip import WEIGHTS, Clip, bundled, load
+from benchmark.backbones import WEIGHTS, bundled, load
+from benchmark.clip import Clip
 from benchmark.data.features import FrozenFeatures
-from benchmark.data.feed import Feed, generator, join, make_loader
+from benchmark.data.feed import Feed, join, make_loader
 from benchmark.data.loaded import LoadedPairs, load_split
+from benchmark.data.shuffle import generator
 from benchmark.method import Method
 from benchmark.registry import find_method
 from benchmark.suites import find_suite

@@ -22,7 +22,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from benchmark.clip import WEIGHTS, Clip, build, load
+from benchmark.backbones import WEIGHTS, build, load
+from benchmark.clip import Clip
 from benchmark.data import mini
 from benchmark.data.features import normalise
 from benchmark.metrics.retrieval import first_positive_rank, hits

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
-from benchmark import clip as clip_module
-from benchmark.clip import build, end_of_text, load, tiny_tokenizer, unit
+from benchmark import backbones
+from benchmark.backbones import build, load, tiny_tokenizer
+from benchmark.clip import end_of_text, unit
 from benchmark.errors import BenchError
 
 TARGETS = ("attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
@@ -25,7 +26,7 @@ BASE = {
 @pytest.fixture
 def own_model(tmp_path, monkeypatch):
     """Declares an open_clip architecture for one test."""
-    monkeypatch.setattr(clip_module, "_tokenizer", lambda name, context: None)
+    monkeypatch.setattr(backbones, "_tokenizer", lambda name, context: None)
 
     def declare(name, vision=None, text=None, **top):
         config = deepcopy(BASE)
@@ -423,8 +424,8 @@ def test_compact_tokenizer(context, clip):
 
 
 def test_compact_tokenizer_fits_every_tiny_model():
-    for name in clip_module.bundled():
-        table = json.loads((clip_module.WEIGHTS / f"{name}.json").read_text())["text_cfg"]
+    for name in backbones.bundled():
+        table = json.loads((backbones.WEIGHTS / f"{name}.json").read_text())["text_cfg"]
         tokenize = tiny_tokenizer(table["context_length"])
         assert int(tokenize(["x"]).max()) < table["vocab_size"]
         assert len(set(tokenize.rows.values())) == len(tokenize.rows)

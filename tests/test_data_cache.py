@@ -242,7 +242,7 @@ def test_a_damaged_feature_file_is_computed_again(how, lab, pixels, tmp_path):
 
 def test_a_cold_cache_leaves_the_random_state_alone(lab, pixels, tmp_path):
     """Else the dropout of a training step that reads frozen features depends on the cache."""
-    from benchmark.clip import load
+    from benchmark.backbones import load
 
     frozen = FrozenFeatures(lambda: load("tiny-s", "random:0"), ("x",), 48, tmp_path)
     torch.manual_seed(12345)  # not the state that loading random:0 happens to leave

@@ -10,7 +10,8 @@ import torch
 
 from benchmark import checkpoint
 from benchmark.checkpoint import Pristine
-from benchmark.data.feed import PairLoader, batches, derive, draw_pairs, join, make_loader
+from benchmark.data.feed import PairLoader, draw_pairs, join, make_loader
+from benchmark.data.shuffle import batches, derive
 from benchmark.errors import BenchError
 from benchmark.train import Fit, learning_rate
 from benchmark.types import ParamGroup

@@ -1,10 +1,8 @@
 """From loaded splits to what a method sees: batches, the training lease, evaluation items."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,16 +11,7 @@ from ..errors import BenchError
 from ..types import Batch, Classes, Images, Loader, Note, Texts, _no_note
 from .features import FrozenFeatures, normalise
 from .loaded import Loaded, LoadedLabelled, LoadedPairs
-
-
-def derive(*key: object) -> int:
-    """A 63-bit seed from any key: the same on every machine, in every process."""
-    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little") >> 1
-
-
-def generator(*key: object) -> torch.Generator:
-    """A fresh CPU generator seeded by the key."""
-    return torch.Generator().manual_seed(derive(*key))
+from .shuffle import mixed
 
 
 @dataclass(frozen=True)
@@ -95,35 +84,6 @@ class Feed:
         task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
         device = self.device
         return Classes(tuple(names), texts, torch.cat(owners).to(device), task_C.to(device))
-
-
-def batches(order: Tensor, batch_size: int) -> list[Tensor]:
-    """Cut an order into the fewest batches of at most batch_size, as equal as can be.
-
-    No example is dropped, and no small last batch trains with few negatives.
-    """
-    count = -(-len(order) // batch_size)
-    return [torch.from_numpy(part) for part in np.array_split(order.numpy(), count)]
-
-
-Place = tuple[Tensor, Tensor, Tensor]
-
-
-def mixed(
-    sizes: list[int], batch_size: int, seed: tuple[object, ...], epoch: int, start: int
-) -> Iterator[Place]:
-    """The batches of one epoch over several sets, shuffled together.
-
-    Yields:
-        For each batch from `start` on: the set of each example, its row there, and a draw in
-        [0, 1) that picks one of several captions.
-    """
-    of_set = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    row = torch.cat([torch.arange(n) for n in sizes])
-    order = torch.randperm(len(row), generator=generator(*seed, "order", epoch))
-    draw = torch.rand(len(row), generator=generator(*seed, "caption", epoch))
-    for part in batches(order, batch_size)[start:]:
-        yield of_set[part], row[part], draw[part]
 
 
 @dataclass
