@@ -102,6 +102,6 @@ def _routes(frame: Any) -> list[str]:
         table = mine.pivot(index="eval_title", columns="k", values="value").fillna(0.0)
         order = list(dict.fromkeys(mine["eval_title"]))
         names = mine.iloc[0]["task_order"].split(",")
-        table = (100 * table.loc[order]).rename(columns=dict(enumerate(names)))
-        parts.append(f"{modality}s routed to each adapter, percent\n{render_matrix(table)}")
+        table = table.loc[order].rename(columns=dict(enumerate(names)))
+        parts.append(f"{modality}s routed to each adapter, percent\n{render_matrix(table, "set")}")
     return parts

@@ -74,13 +74,13 @@ def _text_table(lines: Iterable[Sequence[str]], heads: Sequence[str]) -> str:
     return tabulate(lines, heads, tablefmt="simple", disable_numparse=True, colalign=align)
 
 
-def render_matrix(table: pd.DataFrame) -> str:
+def render_matrix(table: pd.DataFrame, head: str = "stage") -> str:
     """A matrix of `matrix` as text, in percent with one decimal; a dash where there is no value."""
     lines = [
         [str(stage), *(_percent(value) for value in row)]
         for stage, row in zip(table.index, table.to_numpy(), strict=True)
     ]
-    return _text_table(lines, ["stage", *table.columns])
+    return _text_table(lines, [head, *table.columns])
 
 
 def score_matrix(frame: pd.DataFrame, direction: str) -> Scores:
