@@ -103,5 +103,6 @@ def _routes(frame: Any) -> list[str]:
         order = list(dict.fromkeys(mine["eval_title"]))
         names = mine.iloc[0]["task_order"].split(",")
         table = table.loc[order].rename(columns=dict(enumerate(names)))
-        parts.append(f"{modality}s routed to each adapter, percent\n{render_matrix(table, "set")}")
+        shares = render_matrix(table, "set")
+        parts.append(f"{modality}s routed to each adapter, percent\n{shares}")
     return parts
