@@ -51,12 +51,11 @@ def _existing(plan: Plan) -> tuple[Record, str] | None:
     if not plan.target.exists():
         return None
     record = read_record(plan.target)
-    made = record.provenance.get("asked")
-    if made != plan.asked:
-        keys = [k for k, v in plan.asked.items() if not isinstance(made, dict) or made.get(k) != v]
+    made = record.provenance.get("asked") or {}
+    if keys := [k for k, v in plan.asked.items() if made.get(k) != v]:
         raise BenchError(
             f"'{plan.target}' to be this run's record",
-            f"one made with another {', '.join(keys) or 'request'}",
+            f"one made with another {', '.join(keys)}",
             "use --overwrite to replace it or --output-dir to keep both",
             code=5,
         )

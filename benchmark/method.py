@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .clip import Clip, unit
+from .errors import BenchError
 from .toolkit.losses import matching
 from .types import (
     Badge,
@@ -40,6 +41,15 @@ class Config:
 
     lr: float | None = None
     weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        """A Config that checks its own values calls this too."""
+        if (self.lr or 0) < 0 or (self.weight_decay or 0) < 0:
+            raise BenchError(
+                "lr and weight_decay of at least 0",
+                f"{self.lr} and {self.weight_decay}",
+                "correct --hp",
+            )
 
 
 class Encoder(Protocol):

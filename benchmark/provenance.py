@@ -16,7 +16,9 @@ LIBRARIES = (
     "torch", "torchvision", "open_clip_torch", "numpy", "pillow", "pyarrow", "pandas",
     "safetensors", "datasets", "huggingface_hub",
 )  # fmt: skip
-NO_NUMBERS = ("cli.py", "display.py", "doctor.py", "show.py", "tables")
+NO_NUMBERS = (
+    "__main__.py", "cli.py", "commands.py", "display.py", "doctor.py", "listing.py", "tables",
+)  # fmt: skip
 
 
 def code_sha() -> str:

@@ -161,7 +161,10 @@ def write_run(plan: Plan, bench: Bench, costs: Costs, cells: list[Cell]) -> None
     """
     rows = rows_of(plan, bench, cells)
     validate(to_frame(rows), plan.target)
-    if plan.request.save_ranks:
-        with atomic(plan.target.with_suffix(".ranks.parquet")) as temporary:
+    ranks = plan.target.with_suffix(".ranks.parquet")
+    if not plan.request.save_ranks:
+        ranks.unlink(missing_ok=True)  # they would be those of the record that is replaced
+    else:
+        with atomic(ranks) as temporary:
             pq.write_table(pa.Table.from_pylist(ranks_of(cells)), temporary, compression="zstd")
     write_record(plan.target, rows, provenance_of(plan, bench, costs))

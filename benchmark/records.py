@@ -178,11 +178,13 @@ def _check_steps(frame: pd.DataFrame) -> Iterator[Complaint]:
     if wrong.any():
         yield "eval_position to be the place in task_order (null if held out)", _at(frame, wrong)
     have = set(zip(frame["step"].tolist(), evaluated, strict=True))
-    names = sorted(set(tasks) | {name for _, name in have})
+    names = {name for _, name in have}
+    if names & set(tasks):  # a record of held-out sets alone has none of them
+        names |= set(tasks)
     for step in sorted({step for step, _ in have} | set(range(n_steps + 1))):
         if not 0 <= step <= n_steps:
             yield f"steps between 0 and {n_steps}", f"step {step}"
-        missing = [name for name in names if (step, name) not in have]
+        missing = [name for name in sorted(names) if (step, name) not in have]
         if missing:
             yield f"every evaluation set at step {step}", f"none for '{missing[0]}'"
 

@@ -107,22 +107,24 @@ def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
     files, plugins = _built_in(), _plugins()
     if len(plugins.get(name, [])) + (name in files) > 1:
         raise BenchError(f"one method named '{name}'", method_names()[name], "rename one of them")
-    if name in files:
-        return importlib.import_module(f"methods.{files[name].stem}"), "methods"
-    if name not in plugins:
+    if name not in files and name not in plugins:
         raise BenchError(
             "a method, 'method.variant' or a path to a .py file",
             f"'{asked}'",
             nearest(name, [*files, *plugins]) + "; `cl-bench ls` lists all",
         )
-    value = plugins[name][0].value
+    built_in = name in files
+    value = f"methods.{files[name].stem}" if built_in else plugins[name][0].value
     try:
-        return importlib.import_module(value.partition(":")[0]), "entry point"
+        module = importlib.import_module(value.partition(":")[0])
+        return module, "methods" if built_in else "entry point"
+    except BenchError:
+        raise
     except Exception as e:
         raise BenchError(
-            f"the entry point '{name}' ({value}) to import",
+            f"{'' if built_in else 'the entry point '}'{name}' ({value}) to import",
             f"{type(e).__name__}: {e}",
-            "mend or uninstall that package",
+            "mend the file" if built_in else "mend or uninstall that package",
         ) from e
 
 

@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .data.split import Pairs, digest
 from .errors import BenchError
+from .order import resolve_order
 from .provenance import code_sha, git_state
 from .registry import Found, find_method
 from .results import file_stem, suite_folder
@@ -95,6 +97,8 @@ def make_plan(request: Request) -> Plan:
     """
     _check_range(request)
     suite, found = find_suite(request.suite), find_method(request.method, list(request.hp))
+    names = [d.name for d in suite.tasks]
+    resolve_order(request.order, names, lambda: dict.fromkeys(names, 0.0))  # refuse early
     changed = {k: v for k in ("epochs", "batch_size") if (v := getattr(request, k)) is not None}
     recipe = replace(suite.recipe, **changed)
     backbone = request.backbone or suite.backbone
@@ -115,6 +119,7 @@ def make_plan(request: Request) -> Plan:
         "limit": request.limit,
         "precision": request.precision,
         "ranks": request.save_ranks,
+        "data": _content(suite) if request.suite.endswith(".toml") else None,
     }
     git = git_state(found.file)
     return Plan(
@@ -123,16 +128,27 @@ def make_plan(request: Request) -> Plan:
     )  # fmt: skip
 
 
+def _content(suite: Suite) -> str:
+    """Digest of a user's own data, so that a record of edited data is not taken for this one."""
+    parts = []
+    for dataset in (*suite.tasks, *suite.held_out):
+        for name in ("train", "test") if dataset in suite.tasks else ("test",):
+            split = dataset.load(name)
+            texts = split.captions if isinstance(split, Pairs) else split.labels.tolist()
+            parts += [dataset.name, name, split.images.content, repr(texts)]
+    return digest(parts)
+
+
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
 
 
 def _check_range(request: Request) -> None:
-    for name in ("epochs", "batch_size", "limit"):
+    for name, least in (("epochs", 1), ("batch_size", 2), ("limit", 1)):
         value = getattr(request, name)
-        if value is not None and value < 1:
+        if value is not None and value < least:
             flag = "--" + name.replace("_", "-")
-            raise BenchError(f"{flag} of at least 1", str(value), "correct it")
+            raise BenchError(f"{flag} of at least {least}", str(value), "correct it")
     if not 0 <= request.seed < 2**31:
         raise BenchError("--seed in 0 ... 2147483647", str(request.seed), "correct it")
     for name, kind in (("evals", Evals), ("precision", Precision)):

@@ -88,7 +88,7 @@ class Run:
 
     def go(self) -> list[Cell]:
         """All stages; returns every cell."""
-        saved = self.space.newest(len(self.bench.order))
+        saved = self.space.newest(len(self.bench.order), self._scored)
         cells = self._stage(0, Frozen(self.bench.clip.scale))
         for index in range(len(self.bench.order)):
             task = self._task(index)
@@ -120,7 +120,8 @@ class Run:
             fit = Fit(self.method, task, self.plan.recipe, self._seed(self._data(task)))
             if inside:
                 self._restore_step(fit, inside)
-            self.costs.trainable.append(trainable_count(self.method))
+            else:
+                self.costs.trainable.append(trainable_count(self.method))
             self._fit(fit)
             no_grad_after_task(self.method, task)
         self.costs.losses.append(fit.progress.losses)
@@ -177,6 +178,10 @@ class Run:
         self.space.keep_step({**state, **moments}, about)
 
     # -- evaluation
+
+    def _scored(self, step: int) -> bool:
+        """Whether every set was scored at that stage."""
+        return all(self.space.scores(step, which.name) for which in self.bench.evals)
 
     def _stage(self, step: int, encoder: Encoder) -> list[Cell]:
         cells = []

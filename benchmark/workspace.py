@@ -104,8 +104,14 @@ class Workspace:
         """Keep a state inside a task."""
         checkpoint.write(self.folder / "step.safetensors", tensors, about)
 
-    def newest(self, total: int) -> Saved | None:
-        """The newest whole state; one that is damaged is reported and passed over."""
+    def newest(self, total: int, scored: Callable[[int], bool]) -> Saved | None:
+        """The newest state to go on from; one that is damaged is reported and passed over.
+
+        Args:
+            total: number of tasks.
+            scored: whether all scores of a stage are there. A stage before the state cannot be
+                scored again, so a state is of use only if those before it all are.
+        """
         for path in [self.folder / "step.safetensors", *map(self._state, range(total, 0, -1))]:
             if not path.exists():
                 continue
@@ -115,7 +121,10 @@ class Workspace:
                 self._say(f"a saved state is damaged ({e}); going on from the one before it")
                 path.unlink(missing_ok=True)
                 continue
-            return Saved(about["tasks"], about.get("step", 0), tensors, about)
+            tasks, step = about["tasks"], about.get("step", 0)
+            if all(scored(stage) for stage in range(1, tasks + (1 if step else 0))):
+                return Saved(tasks, step, tensors, about)
+            self._say(f"scores before {path.name} are damaged; going on from an earlier state")
         return None
 
     def _state(self, tasks: int) -> Path:

@@ -61,6 +61,7 @@ class DARConfig(Config):
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
+        super().__post_init__()
         if self.routing not in ROUTINGS:
             raise BenchError(f"routing in {', '.join(ROUTINGS)}", f"'{self.routing}'", "choose one")
         check_adapter(self.rank, self.alpha, self.dropout, self.targets)

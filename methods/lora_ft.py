@@ -33,6 +33,7 @@ class LoRAConfig(Config):
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
+        super().__post_init__()
         check_adapter(self.rank, self.alpha, self.dropout, self.targets)
 
 

@@ -38,7 +38,7 @@ def tests():
 
 def test_order_and_kinds():
     assert TASKS == (
-        "photos", "gen-art", "paintings", "products", "cartoons", "sketches", "scans",
+        "photos", "gen-art", "products", "paintings", "cartoons", "sketches", "scans",
     )  # fmt: skip
     assert mini.CAPTIONED[7:] == ("street", "pantry")
     assert mini.LABELLED == ("objects", "land")
