@@ -52,6 +52,8 @@ class Workspace:
             handle = (self.folder / "lock").open("w")
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as e:
+            if handle is not None:
+                handle.close()
             raise BenchError(
                 "to be the only process of this run",
                 f"another one at work in '{self.folder}'",

@@ -201,9 +201,9 @@ def test_the_default_suite_is_named_and_said(
     cli: Callable[..., Ended], run: Callable[..., Ended]
 ) -> None:
     assert "suite own: zs" in run(method="zs").out
-    done = cli("run", "-m", "zs", "--order", "phot", "--pretrained", "random:0")
+    done = cli("run", "-m", "zs", "--device", "foo", "--pretrained", "random:0")
     assert "suite mini (the default" in done.out
-    sentence(done, "did you mean 'photos'")
+    sentence(done, "correct --device")
 
 
 def test_batch_size(run: Callable[..., Ended], plain: Record) -> None:

@@ -265,6 +265,7 @@ def fresh_process(monkeypatch):
     monkeypatch.setattr(factory, "_MODEL_CONFIGS", keep)
     paths = [p for p in factory._MODEL_CONFIG_PATHS if not p.name.startswith("tiny-")]
     monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", paths)
+    backbones._register.cache_clear()
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["built-before", "first-thing"])

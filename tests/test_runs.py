@@ -319,8 +319,8 @@ DAMAGE = {
     "task": ("stage 2", "task-002.safetensors", True),
     "older task": ("stage 2", "task-001.safetensors", False),
     "scores of stage 0": ("stage 2", "scores/000-photos.json", False),
-    "scores of stage 1": ("stage 2", "scores/001-photos.json", False),
-    "scores of stage 1 in task 2": ("task 2", "scores/001-gen-art.json", False),
+    "scores of stage 1": ("stage 2", "scores/001-photos.json", True),
+    "scores of stage 1 in task 2": ("task 2", "scores/001-gen-art.json", True),
     "scores of stage 2": ("stage 2", "scores/002-photos.json", False),
 }
 
