@@ -1,8 +1,11 @@
 """Trains the embedded tiny CLIP models and writes what ships in benchmark/weights/.
 
     python scripts/train_tiny_clip.py vocabulary
-    python scripts/train_tiny_clip.py train tiny-s --out benchmark/weights
-    python scripts/train_tiny_clip.py train tiny-b --out benchmark/weights
+    python scripts/train_tiny_clip.py train tiny-s
+    python scripts/train_tiny_clip.py train tiny-b --total 20000 --steps 450
+
+These are the commands that made the shipped weights; tiny-b is the wider and deeper of the two, and
+trained for a shorter time.
 
 The renders are those of role "pretrain": their scenes are disjoint from every training and test
 set of the mini suite. The share of a domain in the mix sets its zero-shot recall.
