@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .clip import end_of_text
 from .data.feed import Feed
 from .data.loaded import Loaded, LoadedLabelled, LoadedPairs
 from .method import Encoder
@@ -19,7 +20,7 @@ from .metrics.retrieval import first_positive_rank, hits
 from .types import Note
 
 KS = (1, 5, 10)
-BATCH = 512
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,21 @@ def _encode(n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.cat([encode(rows) for rows in torch.arange(n).split(BATCH)])
 
 
+def _encode_by_length(length_M: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    """Texts of like length share a batch: a tower works on the batch's longest."""
+    order_M = length_M.argsort(stable=True)
+    rows_MD = torch.cat([encode(rows) for rows in order_M.split(BATCH)])
+    return rows_MD[order_M.argsort().to(rows_MD.device)]
+
+
 def _pairs(encoder: Encoder, feed: Feed, data: LoadedPairs, task: int | None) -> Scores:
     notes = _Notes()
     image_ND = _encode(
         len(data), lambda i: encoder.encode_image(feed.images(data, i, notes.of("image"), task))
     )
     tokens, key = data.tokens_ML, data.text_key
-    text_MD = _encode(
-        len(tokens),
+    text_MD = _encode_by_length(
+        end_of_text(tokens),
         lambda i: encoder.encode_text(feed.texts(tokens, key, i, notes.of("text"), task)),
     )
     device = image_ND.device

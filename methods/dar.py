@@ -17,7 +17,7 @@ Differs from the paper:
 The final state does not depend on the order of tasks.
 """
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,15 +130,20 @@ class DAR(Method):
 
     def encode_image(self, images: Images) -> Tensor:
         """Each image through its own adapters."""
-        route = self._route(images.frozen(), "image")
-        images.note("route", route[0][:, 0])
-        return self._through(route, lambda i: self.clip.image(images[i].pixels_B3HW))
+        with self._routed(images, "image"):
+            return self.clip.image(images.pixels_B3HW)
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Each text through its own adapters."""
-        route = self._route(texts.frozen(), "text")
-        texts.note("route", route[0][:, 0])
-        return self._through(route, lambda i: self.clip.text(texts[i].tokens_ML))
+        with self._routed(texts, "text"):
+            return self.clip.text(texts.tokens_ML)
+
+    def _routed(self, items: Images | Texts, modality: str) -> AbstractContextManager[None]:
+        """Inside, every item of the batch meets its own adapters."""
+        index_BK, weight_BK = self._route(items.frozen(), modality)
+        items.note("route", index_BK[:, 0])
+        bank: Any = self.adapters
+        return self.clip.adapted(weighted_deltas(bank, index_BK, weight_BK), self.config.targets)
 
     def _route(self, z_BD: Tensor, modality: str) -> tuple[Tensor, Tensor]:
         """Frozen unit features -> indices and weights (B, K) of the adapters, best first."""
@@ -158,18 +163,3 @@ class DAR(Method):
             return index_BK, best_BK
         ambiguous_B1 = (top_BK[:, :1] - top_BK[:, 1:2]) < self.config.margin
         return index_BK, torch.where(ambiguous_B1, weight_BK, best_BK)
-
-    def _through(self, route: tuple[Tensor, Tensor], encode: Callable[[Tensor], Tensor]) -> Tensor:
-        """Encode the items group by group; a group shares its adapters, best first."""
-        index_BK, weight_BK = route
-        used_BK = torch.where(weight_BK > 0, index_BK, -1)
-        groups, of_B = used_BK.unique(dim=0, return_inverse=True)
-        parts, order = [], []
-        for g, group_K in enumerate(groups.tolist()):
-            rows = (of_B == g).nonzero()[:, 0]
-            members: list[Any] = [self.adapters[t] for t in group_K if t >= 0]
-            weight = weight_BK[rows, : len(members)]
-            with self.clip.adapted(weighted_deltas(members, weight), self.config.targets):
-                parts.append(encode(rows))
-            order.append(rows)
-        return torch.cat(parts)[torch.cat(order).argsort()]

@@ -7,6 +7,8 @@ from torch.testing import assert_close
 from benchmark.toolkit.lora import PROJECTIONS, LoRA, weighted_deltas
 
 ALL = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)
+EACH = torch.arange(3).expand(4, 3)  # index_BK: every item uses all three adapters
+FIRST = torch.zeros(4, 1, dtype=torch.int64)
 
 
 def _adapter(clip, seed, rank=4, alpha=6.0, targets=PROJECTIONS, dropout=0.0):
@@ -20,8 +22,8 @@ def _adapter(clip, seed, rank=4, alpha=6.0, targets=PROJECTIONS, dropout=0.0):
 
 @pytest.fixture
 def three(clip):
-    """Ranks and scales differ: a bank may hold adapters of several settings."""
-    return [_adapter(clip, 1), _adapter(clip, 2, rank=8), _adapter(clip, 3, rank=2, alpha=3.0)]
+    """Scales differ: each adapter keeps its own."""
+    return [_adapter(clip, 1), _adapter(clip, 2, alpha=8.0), _adapter(clip, 3, alpha=3.0)]
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_a_weighted_sum_is_the_merged_weight_in_float64(clip, three, pixels):
     clip.double()
     bank = [a.double() for a in three]
     weight_K, x = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), pixels.double()
-    deltas = weighted_deltas(bank, weight_K.expand(4, 3))
+    deltas = weighted_deltas(bank, EACH, weight_K.expand(4, 3))
     with clip.adapted(deltas, PROJECTIONS):
         got = clip.image_tower(clip.embed_image(x))
     for name, site in clip.sites(PROJECTIONS).items():
@@ -107,7 +109,7 @@ def test_weights_act_per_item_as_in_a_loop(clip, three):
     """On one site: the sum over adapters of weight times delta, item by item."""
     g = torch.Generator().manual_seed(5)
     weight_BK = torch.rand(4, 3, generator=g)
-    for name, delta in weighted_deltas(three, weight_BK).items():
+    for name, delta in weighted_deltas(three, EACH, weight_BK).items():
         in_dim = three[0].A[three[0].names[name]].shape[1]
         x = torch.randn(4, 7, in_dim, generator=g)
         loop = sum(weight_BK[:, k, None, None] * a.deltas()[name](x) for k, a in enumerate(three))
@@ -119,23 +121,40 @@ def test_a_one_hot_weight_is_that_adapter(clip, three, pixels):
     for k, adapter in enumerate(three):
         alone = _image(clip, adapter.deltas(), pixels)
         one = torch.ones(4, 1)
-        assert _image(clip, weighted_deltas([adapter], one), pixels).equal(alone)
+        assert _image(clip, weighted_deltas([adapter], FIRST, one), pixels).equal(alone)
         hot = torch.zeros(4, 3)
         hot[:, k] = 1
-        assert_close(_image(clip, weighted_deltas(three, hot), pixels), alone, rtol=0, atol=1e-6)
+        assert_close(
+            _image(clip, weighted_deltas(three, EACH, hot), pixels), alone, rtol=0, atol=1e-6
+        )
     rows = torch.eye(3)[[0, 1, 2, 0]]
-    mixed = _image(clip, weighted_deltas(three, rows), pixels)
-    for i, k in enumerate((0, 1, 2, 0)):
+    index_B1 = torch.tensor([[0], [1], [2], [0]])
+    mixed = _image(clip, weighted_deltas(three, EACH, rows), pixels)
+    short = _image(clip, weighted_deltas(three, index_B1, torch.ones(4, 1)), pixels)
+    for i, k in enumerate(index_B1[:, 0].tolist()):
         alone = _image(clip, three[k].deltas(), pixels[i : i + 1])
         assert_close(mixed[i : i + 1], alone, rtol=0, atol=1e-6)
+        assert_close(short[i : i + 1], alone, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_neither_the_bank_nor_its_order_moves_a_bit(clip, three, pixels):
+    g = torch.Generator().manual_seed(5)
+    index_BK = torch.tensor([[0, 1], [2, 0], [1, 2], [2, 1]])
+    weight_BK = torch.rand(4, 2, generator=g)
+    got = _image(clip, weighted_deltas(three, index_BK, weight_BK), pixels)
+    turned = _image(clip, weighted_deltas(three[::-1], 2 - index_BK, weight_BK), pixels)
+    more = _image(clip, weighted_deltas([*three, three[0]], index_BK, weight_BK), pixels)
+    assert turned.equal(got)
+    assert more.equal(got)
 
 
 @torch.no_grad()
 def test_one_adapter_at_half_weight_is_not_the_adapter(clip, three, pixels):
     """The short cut of a single adapter holds for weight one alone."""
-    half = _image(clip, weighted_deltas(three[:1], torch.full((4, 1), 0.5)), pixels)
+    half = _image(clip, weighted_deltas(three[:1], FIRST, torch.full((4, 1), 0.5)), pixels)
     assert not torch.allclose(half, _image(clip, three[0].deltas(), pixels), atol=1e-4)
-    zero = _image(clip, weighted_deltas(three[:1], torch.zeros(4, 1)), pixels)
+    zero = _image(clip, weighted_deltas(three[:1], FIRST, torch.zeros(4, 1)), pixels)
     assert zero.equal(clip.image(pixels))
 
 
@@ -156,4 +175,4 @@ def test_a_weighted_sum_drops_nothing_in_training(clip, pixels):
     adapter = _adapter(clip, 1, dropout=0.5)
     calm = _image(clip, adapter.deltas(), pixels)
     adapter.train()
-    assert_close(_image(clip, weighted_deltas([adapter], torch.ones(4, 1)), pixels), calm)
+    assert_close(_image(clip, weighted_deltas([adapter], FIRST, torch.ones(4, 1)), pixels), calm)

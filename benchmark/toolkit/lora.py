@@ -67,7 +67,7 @@ class LoRA(nn.Module):
     def _delta(self, key: str, x: Tensor) -> Tensor:
         if self.training:
             x = dropout(x, self.dropout)
-        return F.linear(F.linear(x, self.A[key]) * self.scale, self.B[key])
+        return _low_rank(self.A[key], self.B[key], self.scale, x)
 
     def deltas(self) -> dict[str, Delta]:
         """Site name -> delta, for `Clip.adapted`."""
@@ -92,31 +92,49 @@ def dropout(x: Tensor, p: float) -> Tensor:
     return x * (bits >= cut - 32768).to(x.dtype).mul_(65536 / (65536 - cut))
 
 
-def weighted_deltas(adapters: Sequence[LoRA], weight_BK: Tensor) -> dict[str, Delta]:
-    """Site name -> the sum of K adapters' deltas with weights per item.
+def weighted_deltas(
+    adapters: Sequence[LoRA], index_BK: Tensor, weight_BK: Tensor
+) -> dict[str, Delta]:
+    """Site name -> for each item of a batch, the weighted sum of K adapters' deltas.
 
     A convex combination of low-rank deltas is the combination of their outputs, so merged weights
-    are never built; this is linear merging in core space, exactly (Panariello et al., 2026).
+    are never built; this is linear merging in core space, exactly (Panariello et al., 2026). The
+    factors of each item's adapters are gathered, so a batch of mixed routes is one pass, at a cost
+    that grows with K and not with the number of adapters, and an item's embedding depends neither
+    on what else is in the bank nor on its order.
 
     Args:
-        adapters: K adapters with the same targets.
-        weight_BK: weights of each item of the batch.
+        adapters: a bank of equal targets and rank.
+        index_BK: int64, which adapters each item uses.
+        weight_BK: their weights.
 
     Returns:
         Deltas for inputs (B, L, in) of that batch; dropout is not applied.
     """
-    ranks = torch.tensor([next(iter(a.A.values())).shape[0] for a in adapters])
-    scale_K = torch.tensor([a.scale for a in adapters]).to(weight_BK)
-    columns = (weight_BK * scale_K).repeat_interleave(ranks.to(weight_BK.device), dim=1)[:, None]
+    used = index_BK[weight_BK > 0].unique()
+    if len(used) == 1 and bool((weight_BK.sum(dim=1) == 1).all()):
+        only = adapters[int(used)]
+        return {
+            n: partial(_low_rank, only.A[k], only.B[k], only.scale) for n, k in only.names.items()
+        }
+    first = adapters[0]
+    rank = next(iter(first.A.values())).shape[0]
+    scale_K = torch.tensor([a.scale for a in adapters]).to(weight_BK)[index_BK]
+    columns = (weight_BK * scale_K).repeat_interleave(rank, dim=1)[:, None]
 
-    def delta(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
-        return F.linear(F.linear(x, a) * columns.to(x.dtype), b)
+    def delta(a_TRI: Tensor, b_TRO: Tensor, x: Tensor) -> Tensor:
+        low = x @ a_TRI[index_BK].flatten(1, 2).transpose(1, 2)
+        return (low * columns.to(low.dtype)) @ b_TRO[index_BK].flatten(1, 2)
 
     return {
         name: partial(
             delta,
-            torch.cat([adapter.A[key] for adapter in adapters]),
-            torch.cat([adapter.B[key] for adapter in adapters], dim=1),
+            torch.stack([a.A[key] for a in adapters]),
+            torch.stack([a.B[key].T for a in adapters]),
         )
-        for name, key in adapters[0].names.items()
+        for name, key in first.names.items()
     }
+
+
+def _low_rank(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
+    return F.linear(F.linear(x, a) * scale, b)
