@@ -102,7 +102,7 @@ def run(
 
 @app.command()
 def ls() -> None:
-    """Methods, suites with their tasks, orders, backbones with bundled weights, and records."""
+    """Methods, suites with tasks, backbone and recipe, orders, and records."""
     from .listing import listing
 
     typer.echo(listing())

@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from .errors import BenchError, nearest
 
@@ -95,6 +96,9 @@ class Clip(nn.Module):
     Attributes:
         name: open_clip model name. size: image side in pixels. mean, std: pixel normalisation.
         context: number of token positions. fingerprint: sha256 of the pretrained weights.
+        chunks: with gradients, a tower takes a batch in so many pieces and keeps the activations
+            of one at a time (gradient caching, Gao et al., 2021): the embeddings, and so the
+            negatives, are those of the whole batch, at the price of a second forward pass.
     """
 
     def __init__(
@@ -120,6 +124,7 @@ class Clip(nn.Module):
             block.mlp.c_fc, block.mlp.c_proj = Linear(block.mlp.c_fc), Linear(block.mlp.c_proj)
         self.fingerprint = ""
         self.precision: Precision = "fp32"
+        self.chunks = 1
 
     @staticmethod
     def _check_layout(name: str, model: nn.Module) -> None:
@@ -155,6 +160,9 @@ class Clip(nn.Module):
 
     def image_tower(self, x_BLW: Tensor) -> Tensor:
         """Token embeddings -> (B, D) image features, not normalised; token 0 is the class token."""
+        return self._chunked(self._image_tower, x_BLW)
+
+    def _image_tower(self, x_BLW: Tensor) -> Tensor:
         with self._autocast():
             for block in self.visual.transformer.resblocks:
                 x_BLW = _block(block, x_BLW, causal=False)
@@ -168,11 +176,27 @@ class Clip(nn.Module):
 
     def text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
         """Token embeddings -> (M, D) text features read at position end_M, not normalised."""
+        return self._chunked(self._text_tower, x_MLW, end_M)
+
+    def _text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
         with self._autocast():
             for block in self.transformer.resblocks:
                 x_MLW = _block(block, x_MLW, causal=True)
             rows_M = torch.arange(len(x_MLW), device=end_M.device)
             return cast(Tensor, self.ln_final(x_MLW[rows_M, end_M]) @ self.text_projection)
+
+    def _chunked(self, tower: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        if self.chunks == 1 or not torch.is_grad_enabled():
+            return tower(*inputs)
+        # The second pass happens in backward(), when `adapted` may be over: it brings its deltas.
+        deltas = {m: m.delta for m in self.modules() if isinstance(m, Site)}
+
+        def again(*piece: Tensor) -> Tensor:
+            with _holding(deltas):
+                return tower(*piece)
+
+        pieces = zip(*(x.chunk(self.chunks) for x in inputs), strict=True)
+        return torch.cat([checkpoint(again, *p, use_reentrant=False) for p in pieces])
 
     def image(self, pixels_B3HW: Tensor) -> Tensor:
         """Pixels -> unit rows (B, D), float32."""
@@ -236,14 +260,20 @@ class Clip(nn.Module):
     def adapted(self, deltas: Mapping[str, Delta], targets: tuple[str, ...]) -> Iterator[None]:
         """Inside, every site y = W x + b gives y + delta(x); afterwards the model is as before."""
         sites = self.sites(targets)
-        before = {name: site.delta for name, site in sites.items()}
-        try:
-            for name, delta in deltas.items():
-                sites[name].delta = delta
+        with _holding({sites[name]: delta for name, delta in deltas.items()}):
             yield
-        finally:
-            for name, site in sites.items():
-                site.delta = before[name]
+
+
+@contextmanager
+def _holding(deltas: Mapping[Site, Delta | None]) -> Iterator[None]:
+    before = {site: site.delta for site in deltas}
+    try:
+        for site, delta in deltas.items():
+            site.delta = delta
+        yield
+    finally:
+        for site, delta in before.items():
+            site.delta = delta
 
 
 def _block(block: Any, x_BLW: Tensor, causal: bool) -> Tensor:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,34 +26,57 @@ Cell = tuple[int, EvalSet, Scores]
 
 @dataclass
 class Costs:
-    """What the run cost: seconds per phase, parameters, bytes kept, losses per task and epoch."""
+    """What the run cost.
+
+    Attributes:
+        seconds: per phase, over all processes of the run.
+        trainable, state_bytes: per task, parameters trained and bytes kept after it.
+        losses: per task and epoch. chunks: per task, pieces that its batches were cut into.
+        resumed: times that the run was taken up again.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
     trainable: list[int] = field(default_factory=list)
     state_bytes: list[int] = field(default_factory=list)
     losses: list[list[dict[str, float]]] = field(default_factory=list)
+    chunks: list[int] = field(default_factory=list)
     resumed: int = 0
+    _phase: tuple[str, float] | None = None  # the one that runs, booked until that time
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Adds the time inside to a phase."""
-        start = time.monotonic()
+        self._phase = name, time.monotonic()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+            self.spent()
+            self._phase = None
+
+    def spent(self) -> dict[str, float]:
+        """Seconds per phase until now."""
+        if self._phase is not None:
+            (name, since), now = self._phase, time.monotonic()
+            self.add({name: now - since})
+            self._phase = name, now
+        return self.seconds
+
+    def add(self, seconds: dict[str, float]) -> None:
+        """Add what an earlier process of the same run had spent."""
+        for name, value in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + value
 
     def plain(self) -> dict[str, Any]:
-        """As JSON, for a saved state."""
-        return asdict(self)
+        """What belongs to a saved state, as JSON; the time is kept apart, as it is never undone."""
+        kept = ("trainable", "state_bytes", "losses", "chunks", "resumed")
+        return {name: getattr(self, name) for name in kept}
 
     def resume(self, before: dict[str, Any]) -> None:
-        """Add what an earlier process of the same run had spent."""
-        for name, seconds in before["seconds"].items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        """Go on from a saved state."""
         self.trainable = before["trainable"] + self.trainable
         self.state_bytes = before["state_bytes"] + self.state_bytes
         self.losses = before["losses"] + self.losses
+        self.chunks = before["chunks"] + self.chunks
         self.resumed = before["resumed"] + 1
 
 
@@ -149,6 +172,7 @@ def provenance_of(plan: Plan, bench: Bench, costs: Costs) -> dict[str, Any]:
         "seconds": {k: round(v, 2) for k, v in costs.seconds.items()},
         "peak_memory": memory,
         "losses": costs.losses,
+        "chunks": costs.chunks,
         "resumed": costs.resumed,
     }
 

@@ -88,6 +88,7 @@ class Run:
 
     def go(self) -> list[Cell]:
         """All stages; returns every cell."""
+        self.costs.add(self.space.seconds())
         saved = self.space.newest(len(self.bench.order), self._scored)
         cells = self._stage(0, Frozen(self.bench.clip.scale))
         for index in range(len(self.bench.order)):
@@ -125,11 +126,13 @@ class Run:
             self._fit(fit)
             no_grad_after_task(self.method, task)
         self.costs.losses.append(fit.progress.losses)
+        self.costs.chunks.append(fit.progress.chunks)
         self._end(task)
         state, same = checkpoint.method_state(self.method, self.pristine)
         self.costs.state_bytes.append(checkpoint.extra_bytes(state))
         about = {"tasks": task.index + 1, "same": same, "costs": self.costs.plain()}
         self.space.keep_task(task.index + 1, state, about)
+        self.space.keep_seconds(self.costs.spent())
 
     def _data(self, task: Task) -> str:
         return self.bench.train[self.bench.order[task.index]].fingerprint
@@ -151,10 +154,13 @@ class Run:
         total, index = fit.progress.total, fit.task.index
         title = self.bench.titles[self.bench.order[index]]
         head = f"task {index + 1}/{fit.task.total} {title}"
-        last, cost = time.monotonic(), 0.0
+        last, cost, chunks = time.monotonic(), 0.0, fit.progress.chunks
 
         def on_step(progress: Progress, loss: float, size: int) -> None:
-            nonlocal last, cost
+            nonlocal last, cost, chunks
+            if progress.chunks != chunks:
+                chunks = progress.chunks
+                self.display.line(f"out of memory: batches are cut in {chunks}, with all negatives")
             self.display.step(progress.step, loss, size)
             now = time.monotonic()
             if progress.step < total and now - last > max(SAVE_EVERY, 20 * cost):
@@ -176,6 +182,7 @@ class Run:
             "costs": self.costs.plain(),
         }
         self.space.keep_step({**state, **moments}, about)
+        self.space.keep_seconds(self.costs.spent())
 
     # -- evaluation
 
@@ -193,6 +200,7 @@ class Run:
                 if scores is None:
                     scores = self._score(step, encoder, which)
                     self.space.keep_scores(step, which.name, scores)
+                    self.space.keep_seconds(self.costs.spent())
                 self.display.evaluated(which.title, score_text(scores.rows))
                 cells.append((step, which, scores))
         return cells

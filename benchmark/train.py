@@ -28,12 +28,14 @@ class Progress:
         step: optimiser steps done. total: steps of the task.
         sums: per loss term, its sum over the steps of the current epoch.
         losses: per finished epoch, the mean of each term.
+        chunks: pieces that a batch is cut into, see `Clip`; doubled when memory runs out.
     """
 
     step: int = 0
     total: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     losses: list[dict[str, float]] = field(default_factory=list)
+    chunks: int = 1
 
 
 def learning_rate(step: int, total: int, warmup: float) -> float:
@@ -113,15 +115,9 @@ class Fit:
         factor = learning_rate(step, total, self.recipe.warmup)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
-        torch.manual_seed(derive(*self.seed, "step", step))
-        self.method.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        terms = self.method.loss(batch)
-        loss = torch.stack(list(terms.values())).sum()
-        loss.backward()
-        values = torch.stack([t.detach() for t in terms.values()]).tolist()  # the step's one sync
-        if not math.isfinite(sum(values)):
-            got = ", ".join(f"{k} = {v:.4g}" for k, v in zip(terms, values, strict=True))
+        values = self._gradients(batch)
+        if not math.isfinite(sum(values.values())):
+            got = ", ".join(f"{k} = {v:.4g}" for k, v in values.items())
             raise BenchError(
                 "a finite loss", f"{got} at step {step + 1} of {total}", "lower --hp lr=...", code=3
             )
@@ -129,11 +125,35 @@ class Fit:
             nn.utils.clip_grad_norm_(self.params, self.recipe.grad_clip)
         self.optimizer.step()
         self.progress.step += 1
-        for name, value in zip(terms, values, strict=True):
+        for name, value in values.items():
             self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
         with torch.no_grad():
             self.method.after_step(self.progress.step, total)
-        return float(sum(values))
+        return sum(values.values())
+
+    def _gradients(self, batch: Batch) -> dict[str, float]:
+        """Loss terms of a step after backward(); out of memory, the same batch in more pieces."""
+        assert self.optimizer is not None
+        while True:
+            self.method.clip.chunks = self.progress.chunks
+            torch.manual_seed(derive(*self.seed, "step", self.progress.step))
+            self.method.train()
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                terms = self.method.loss(batch)
+                torch.stack(list(terms.values())).sum().backward()
+                values = torch.stack([t.detach() for t in terms.values()]).tolist()  # the one sync
+                return dict(zip(terms, values, strict=True))
+            except torch.OutOfMemoryError as e:
+                if self.progress.chunks >= max(len(batch.images), len(batch.texts)):
+                    raise BenchError(
+                        "memory for a step with one example at a time",
+                        str(e).splitlines()[0],
+                        "give a smaller --batch-size, or a smaller --backbone",
+                        code=3,
+                    ) from e
+            self.progress.chunks *= 2
+            torch.cuda.empty_cache()
 
     def _only_trainable(self) -> None:
         """No gradient is computed for what is not trained, and none flows into it."""

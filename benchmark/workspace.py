@@ -93,6 +93,21 @@ class Workspace:
     def _cell(self, step: int, name: str) -> Path:
         return self.folder / "scores" / f"{step:03d}-{name}.json"
 
+    # -- time
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds per phase that earlier processes of this run have spent."""
+        try:
+            kept = json.loads((self.folder / "seconds.json").read_text())
+            return {str(name): float(value) for name, value in kept.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def keep_seconds(self, seconds: dict[str, float]) -> None:
+        """Keep the seconds per phase of the whole run until now."""
+        with atomic(self.folder / "seconds.json") as temporary:
+            temporary.write_text(json.dumps(seconds))
+
     # -- states
 
     def keep_task(self, tasks: int, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:

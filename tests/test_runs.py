@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import random
 import shutil
@@ -207,7 +208,7 @@ def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
     assert 0 < first < second < 2.1 * first
     assert {"prepare", "train", "evaluate"} == about["seconds"].keys()
     assert about["peak_memory"]["process_mib"] > 50
-    assert [len(task) for task in about["losses"]] == [1, 1]
+    assert [len(task) for task in about["losses"]] == about["chunks"] == [1, 1]
     assert all(0 < epoch["match"] < 20 for task in about["losses"] for epoch in task)
     assert (about["resumed"], about["order"]["tasks"]) == (0, ["photos", "gen-art"])
     assert about["created"].endswith("+00:00")
@@ -293,9 +294,13 @@ def test_going_on_repeats_no_saved_step(
 ) -> None:
     monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
     stop(ask(tmp_path, method="dar"), "task 2", 3)
+    (kept,) = (tmp_path / "scratch" / "running").glob("*/seconds.json")
+    before = json.loads(kept.read_text())
     display = Bomb()
     record = finish(ask(tmp_path, method="dar"), display)
     assert display.said("going on at step")
+    assert set(before) == {"prepare", "train", "evaluate"}
+    assert all(record.provenance["seconds"][k] > v > 0 for k, v in before.items())
     assert {name for name, _ in display.steps} == {"task 2"}
     assert display.steps[0][1] >= 2
     assert record.provenance["resumed"] == 1

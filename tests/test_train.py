@@ -10,6 +10,7 @@ import torch
 
 from benchmark import checkpoint
 from benchmark.checkpoint import Pristine
+from benchmark.clip import Clip
 from benchmark.data.feed import PairLoader, draw_pairs, join, make_loader
 from benchmark.data.shuffle import batches, derive
 from benchmark.errors import BenchError
@@ -150,6 +151,65 @@ def test_a_resumed_fit_repeats_the_uninterrupted_one(name, kind, lab, tmp_path):
     old, new = whole.method.state_dict(), fit.method.state_dict()
     assert old.keys() == new.keys()
     assert all(v.equal(new[k]) for k, v in old.items())
+
+
+def _cramped(monkeypatch, most):
+    """Both towers run out of memory on more than `most` items with gradients."""
+
+    def cramped(whole):
+        def tower(self, x, *rest):
+            if len(x) > most and torch.is_grad_enabled():
+                raise torch.OutOfMemoryError(f"no room for {len(x)}")
+            return whole(self, x, *rest)
+
+        return tower
+
+    for name in ("_image_tower", "_text_tower"):
+        monkeypatch.setattr(Clip, name, cramped(getattr(Clip, name)))
+
+
+@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+@pytest.mark.parametrize("name", ["ft", "dar"])
+def test_out_of_memory_cuts_the_batch_and_keeps_all_negatives(name, kind, lab, monkeypatch):
+    """The loss and the gradients are those of the whole batch, adapters included."""
+    data, changes = lab.sets(kind)[0], {} if name == "ft" else {"dropout": 0.0}
+    fits = [_fit(lab, name, data, **changes) for _ in range(2)]
+    batch = next(iter(fits[0].loader.epoch(0)))
+    for fit in fits:
+        fit._only_trainable()
+        if name == "dar":  # where B is zero, A has no gradient
+            g = torch.Generator().manual_seed(0)
+            for b in fit.method.adapters[0].B.values():
+                b.data = torch.randn(b.shape, generator=g) / 50
+    whole, cut = fits
+    terms = whole._gradients(batch)
+    _cramped(monkeypatch, min(len(batch.images), len(batch.texts)) // 3)
+    assert cut._gradients(batch) == pytest.approx(terms, rel=1e-5)
+    assert (whole.progress.chunks, cut.progress.chunks > 2) == (1, True)
+    largest = max(float(p.grad.abs().max()) for p in whole.params)
+    for p, q in zip(whole.params, cut.params, strict=True):
+        assert float(p.grad.abs().max()) > 0
+        assert float((p.grad - q.grad).abs().max()) <= 1e-4 * largest
+
+
+def test_where_one_example_is_too_much_the_run_ends_with_a_sentence(lab, monkeypatch):
+    fit = _fit(lab, "ft", lab.pairs[0])
+    _cramped(monkeypatch, 0)
+    with pytest.raises(BenchError, match=r"memory .*no room for 1.*--batch-size") as error:
+        fit.run(lambda *_: None)
+    assert error.value.code == 3
+
+
+def test_a_cut_batch_draws_and_learns_as_any_other(lab, monkeypatch):
+    """With dropout and two runs: the second pass repeats the first one's draws."""
+    _cramped(monkeypatch, 4)
+    losses = []
+    for _ in range(2):
+        fit, seen = _fit(lab, "lora-ft", lab.pairs[0], dropout=0.5), []
+        fit.run(lambda _p, loss, _n, seen=seen: seen.append(loss))
+        losses.append(seen)
+    assert losses[0] == losses[1]
+    assert fit.progress.chunks >= 2
 
 
 def test_a_step_does_not_depend_on_the_state_of_the_global_generator(lab):
