@@ -375,7 +375,7 @@ def test_only_one_process_works_on_a_run(ask: Ask, tmp_path: Path) -> None:
 # ---- Disks -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "left"), [(0, 6), (3, 4), (5, 2), (8, 0)])
+@pytest.mark.parametrize(("n", "left"), [(0, 6), (1, 5), (6, 4), (10, 2), (16, 0)])
 def test_a_full_disk_loses_nothing_computed(
     ask: Ask,
     whole: Callable[..., Record],
@@ -384,7 +384,11 @@ def test_a_full_disk_loses_nothing_computed(
     n: int,
     left: int,
 ) -> None:
-    """A full disk after n files: before scores, the state of a task, scores, the record."""
+    """A full disk after n files: scores, seconds, the state of a task, scores, the record.
+
+    Every score and every state is followed by the seconds spent so far.
+    """
+    want = whole("ft")
     monkeypatch.setattr(runner, "SAVE_EVERY", 1e9)
     calls, real = 0, os.fsync
 
@@ -404,9 +408,9 @@ def test_a_full_disk_loses_nothing_computed(
     monkeypatch.setattr(
         runner, "evaluate", lambda *a: scored.append(a[2].name) or real_evaluate(*a)
     )
-    same(finish(ask(tmp_path), display), whole("ft"))
+    same(finish(ask(tmp_path), display), want)
     assert len(scored) == left
-    assert display.said("going on after") == (n > 2)
+    assert display.said("going on after") == (n > 4)
     assert not list(tmp_path.rglob(".part-*"))
 
 
