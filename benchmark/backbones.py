@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .clip import Clip
 from .errors import BenchError, nearest
+from .files import weights_file
 from .tokenizer import CompactTokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -99,8 +100,10 @@ def load(name: str, pretrained: str) -> Clip:
         clip.std = tuple(preprocess.get("std", clip.std))
     else:
         seed = pretrained.removeprefix("random:")
-        if not (seed.isascii() and seed.isdigit()):
-            raise BenchError("random:<whole number>", f"'{pretrained}'", "give a seed")
+        if not (seed.isascii() and seed.isdigit() and len(seed) <= 18):
+            raise BenchError(
+                "random:<whole number of up to 18 digits>", f"'{pretrained}'", "give such a seed"
+            )
         torch.manual_seed(int(seed))
         clip = build(name)
     clip.fingerprint = fingerprint(clip.state_dict())
@@ -108,6 +111,7 @@ def load(name: str, pretrained: str) -> Clip:
 
 
 def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors, and what is said of their images (mean, std)."""
     if pretrained == "bundled":
         if name not in bundled():
             raise BenchError(
@@ -116,34 +120,75 @@ def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, A
                 "give --pretrained an open_clip tag such as openai, or a weights file",
             )
         pretrained = str(WEIGHTS / f"{name}.safetensors")
-    path = Path(pretrained)
-    if path.suffix in (".safetensors", ".pt", ".pth", ".bin"):
-        return _read_file(name, path), {}
-    return _download(name, pretrained)
+    path = weights_file(pretrained)
+    if path is None:
+        return _download(name, pretrained)
+    state, quick = _read_file(path)
+    beside = _config_beside(path)
+    if beside is not None:
+        quick = bool(beside.get("model_cfg", {}).get("quick_gelu", False))
+    if quick is not None:
+        _check_activation(name, pretrained, quick)
+    elif _both_activations(name):
+        raise BenchError(
+            "weights that say whether they were trained with QuickGELU, as there is a "
+            f"{name.removesuffix('-quickgelu')} of either kind",
+            f"'{pretrained}' without a word of it",
+            'put an open_clip_config.json with {"model_cfg": {"quick_gelu": true or false}} '
+            "beside it",
+            code=4,
+        )
+    return state, (beside or {}).get("preprocess_cfg", {})
 
 
-def _read_file(name: str, path: Path) -> dict[str, Tensor]:
+def _config_beside(path: Path) -> dict[str, Any] | None:
+    """The open_clip_config.json with which open_clip's models are published."""
+    beside = path.with_name("open_clip_config.json")
+    if not beside.is_file():
+        return None
+    try:
+        config = json.loads(beside.read_text())
+        if not all(isinstance(config.get(k, {}), dict) for k in ("model_cfg", "preprocess_cfg")):
+            raise ValueError
+    except (OSError, ValueError, AttributeError) as e:
+        raise BenchError(
+            "open_clip's config in JSON", f"'{beside}'", "mend or remove that file", code=4
+        ) from e
+    return cast(dict[str, Any], config)
+
+
+def _both_activations(name: str) -> bool:
+    import open_clip
+
+    base = name.removesuffix("-quickgelu")
+    return {base, f"{base}-quickgelu"} <= set(open_clip.list_models())
+
+
+def _read_file(path: Path) -> tuple[dict[str, Tensor], bool | None]:
+    """Tensors, and whether they were trained with QuickGELU, None where the file does not say."""
     if not path.is_file():
         raise BenchError("a weights file", f"no file '{path}'", "correct --pretrained", code=4)
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as f:
                 meta = f.metadata() or {}
-            if "quick_gelu" in meta:
-                _check_activation(name, str(path), meta["quick_gelu"] == "true")
-            return load_file(path)
+            quick = meta["quick_gelu"] == "true" if "quick_gelu" in meta else None
+            return load_file(path), quick
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except BenchError:
-        raise
+        state = state.get("state_dict", state)
+        if not all(isinstance(v, Tensor) for v in state.values()):
+            raise ValueError
     except Exception as e:
+        script = "; of a TorchScript archive (OpenAI's own) save the state_dict(), or use its tag"
         raise BenchError(
-            "a readable weights file", f"'{path}' ({type(e).__name__})", "fetch it again", code=4
+            "a readable weights file, tensors by name",
+            f"'{path}' ({type(e).__name__})",
+            "fetch it again" + script * (path.suffix != ".safetensors"),
+            code=4,
         ) from e
-    state = state.get("state_dict", state)
-    if {"input_resolution", "context_length", "vocab_size"} <= state.keys():
-        _check_activation(name, str(path), True)  # OpenAI's own archive layout
-    extra = ("input_resolution", "context_length", "vocab_size")
-    return {k.removeprefix("module."): v for k, v in state.items() if k not in extra}
+    extra = {"input_resolution", "context_length", "vocab_size"}  # OpenAI's own state dict
+    quick = True if extra <= state.keys() else None
+    return {k.removeprefix("module."): v for k, v in state.items() if k not in extra}, quick
 
 
 def _download(name: str, tag: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -176,7 +221,10 @@ def _download(name: str, tag: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "go online once, set HF_ENDPOINT to a mirror, or give --pretrained a local file",
             code=4,
         ) from e
-    return _read_file(name, Path(path)), config
+    state, quick = _read_file(Path(path))
+    if quick is not None:
+        _check_activation(name, tag, quick)
+    return state, config
 
 
 def _check_activation(name: str, source: str, quick: bool) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def open_bench(plan: Plan, display: Display) -> Bench:
     reference_data = read(reference, "train") if reference is not None else None
     identity = {
         "weights": clip.fingerprint,
+        "normalisation": [clip.mean, clip.std],
         "transform": transform_id(clip.size),
         "torch": torch.__version__,
         "device": device.type,
@@ -137,13 +139,16 @@ def open_bench(plan: Plan, display: Display) -> Bench:
 
 
 def _backbone(plan: Plan, device: torch.device) -> Clip:
-    clip = load(plan.backbone, plan.pretrained)
+    clip = load(plan.backbone, plan.weights)
     clip.precision = plan.request.precision
     return clip.to(device)
 
 
 def _features(plan: Plan, clip: Clip, device: torch.device, root: Path) -> FrozenFeatures:
-    about = (clip.name, clip.fingerprint, device.type, plan.request.precision)
+    about = (
+        clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
+        plan.request.precision, str(torch.get_num_threads()), version("open_clip_torch"),
+    )  # fmt: skip
     return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root)
 
 
@@ -177,6 +182,11 @@ def _held_out(dataset: Dataset, data: Loaded) -> EvalSet:
 
 def _zero_shot(clip: Clip, feed: Feed, which: EvalSet) -> float:
     """I2T R@1, or accuracy, of the untouched backbone."""
-    rows = evaluate(Frozen(clip.scale), feed, which).rows
+    try:
+        rows = evaluate(Frozen(clip.scale), feed, which).rows
+    except ValueError as e:
+        raise BenchError(
+            "zero-shot scores to measure the order by", f"{which.title}: {e}", "check the weights"
+        ) from e
     main = [r for r in rows if r["metric"] == "acc" or (r["direction"], r["k"]) == ("i2t", 1)]
     return float(main[0]["value"])

@@ -55,7 +55,10 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -
     sha = hashlib.sha256(text.encode()).hexdigest()
     metadata = {"about": text, "about_sha256": sha, "digests": json.dumps(digests)}
     with atomic(path) as temporary:
-        save_file(plain, temporary, metadata)
+        try:
+            save_file(plain, temporary, metadata)
+        except SafetensorError as e:  # its own name for a full disk
+            raise OSError(0, str(e)) from e
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

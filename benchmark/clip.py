@@ -147,7 +147,7 @@ class Clip(nn.Module):
             )
 
     def _autocast(self) -> torch.autocast:
-        """The towers alone run in reduced precision; similarities, losses and merges stay fp32."""
+        """The towers, adapters included, may run in bf16; similarities and losses stay fp32."""
         device = self.logit_scale.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 

@@ -1,5 +1,7 @@
 """`cl-bench run`: one plan after the other, each a no-op when its record is there."""
 
+from pathlib import Path
+
 from .display import Display, DisplayMode, make_display
 from .errors import BenchError
 from .request import Plan, Request, make_plan
@@ -48,11 +50,17 @@ def _run(plan: Plan, display: Display) -> int:
 
 def _existing(plan: Plan) -> tuple[Record, str] | None:
     """The record of this very request, and what to say of its code."""
-    if not plan.target.exists():
+    if not _is_there(plan.target):
         return None
     record = read_record(plan.target)
     made = record.provenance.get("asked") or {}
-    if keys := [k for k, v in plan.asked.items() if made.get(k) != v]:
+    keys = [k for k, v in plan.asked.items() if made.get(k) != v]
+    if plan.request.device != "auto":
+        from .bench import pick_device
+
+        device = pick_device(plan.request.device).type
+        keys += ["device"] * (record.provenance.get("hardware", {}).get("device") != device)
+    if keys:
         raise BenchError(
             f"'{plan.target}' to be this run's record",
             f"one made with another {', '.join(keys)}",
@@ -66,6 +74,21 @@ def _existing(plan: Plan) -> tuple[Record, str] | None:
     if plan.unofficial:
         return None  # scratch records follow the code that is being written
     return record, "; the code has changed since it was made"
+
+
+def _is_there(target: Path) -> bool:
+    try:
+        target.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as e:
+        raise BenchError(
+            f"to look for '{target}'",
+            e.strerror or type(e).__name__,
+            "give --output-dir another folder",
+            code=6,
+        ) from e
+    return True
 
 
 def _end(record: Record, plan: Plan, display: Display) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 from .clip import end_of_text
 from .data.feed import Feed
 from .data.loaded import Loaded, LoadedLabelled, LoadedPairs
+from .errors import BenchError
 from .method import Encoder
 from .metrics.classification import top1
 from .metrics.retrieval import first_positive_rank, hits
@@ -67,8 +68,14 @@ class _Notes:
 
     def of(self, modality: str) -> Note:
         def note(key: str, value_B: Tensor) -> None:
-            counter = self.counts.setdefault((key, modality), Counter())
-            counter.update(value_B.flatten().tolist())
+            values = value_B.flatten().tolist()
+            if key != "route" or not all(isinstance(v, int) and 0 <= v < 2**15 for v in values):
+                raise BenchError(
+                    "notes under the key 'route', integers from 0 to 32767",
+                    f"'{key}' with {max(values, default=None, key=abs)}",
+                    "note the index of what an item was routed to",
+                )
+            self.counts.setdefault((key, modality), Counter()).update(values)
 
         return note
 

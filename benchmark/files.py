@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one. No torch."""
+"""Files that a reader never sees half of, and files that stand for weights. No torch."""
 
 import os
 import tempfile
@@ -37,3 +37,9 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def weights_file(pretrained: str) -> Path | None:
+    """The file that `--pretrained` names, or None for a tag; it need not exist."""
+    path = Path(pretrained)
+    return path if path.suffix in (".safetensors", ".pt", ".pth", ".bin") else None

@@ -34,8 +34,12 @@ def resolve_order(
         return sorted(names, key=lambda n: -scores[n]), scores
     kind, _, seed = asked.partition(":")
     if kind == "random":
-        if not (seed.isascii() and seed.isdigit()):
-            raise BenchError("random:<whole number>", f"'{asked}'", "write for example random:7")
+        if not (seed.isascii() and seed.isdigit() and len(seed) <= 18):
+            raise BenchError(
+                "random:<whole number of up to 18 digits>",
+                f"'{asked}'",
+                "write for example random:7",
+            )
         import numpy as np  # not for `cl-bench ls`
 
         return [names[i] for i in np.random.default_rng(int(seed)).permutation(len(names))], {}

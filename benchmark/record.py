@@ -1,17 +1,12 @@
 """From a run's cells to its record: tidy rows and provenance."""
 
-import resource
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from .bench import Bench
 from .data.cache import transform_id
@@ -20,63 +15,31 @@ from .files import atomic
 from .provenance import hardware, versions
 from .request import Plan
 from .results import to_frame, validate, write_record
+from .usage import Usage
 
 Cell = tuple[int, EvalSet, Scores]
 
 
 @dataclass
 class Costs:
-    """What the run cost.
+    """What the tasks cost, one entry for each.
 
     Attributes:
-        seconds: per phase, over all processes of the run.
-        trainable, state_bytes: per task, parameters trained and bytes kept after it.
-        losses: per task and epoch. chunks: per task, pieces that its batches were cut into.
+        trainable: parameters trained. state_bytes: kept after it. losses: of every epoch.
+        chunks: pieces that its batches were cut into, see `Clip`.
         resumed: times that the run was taken up again.
     """
 
-    seconds: dict[str, float] = field(default_factory=dict)
     trainable: list[int] = field(default_factory=list)
     state_bytes: list[int] = field(default_factory=list)
     losses: list[list[dict[str, float]]] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
     resumed: int = 0
-    _phase: tuple[str, float] | None = None  # the one that runs, booked until that time
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Adds the time inside to a phase."""
-        self._phase = name, time.monotonic()
-        try:
-            yield
-        finally:
-            self.spent()
-            self._phase = None
-
-    def spent(self) -> dict[str, float]:
-        """Seconds per phase until now."""
-        if self._phase is not None:
-            (name, since), now = self._phase, time.monotonic()
-            self.add({name: now - since})
-            self._phase = name, now
-        return self.seconds
-
-    def add(self, seconds: dict[str, float]) -> None:
-        """Add what an earlier process of the same run had spent."""
-        for name, value in seconds.items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + value
-
-    def plain(self) -> dict[str, Any]:
-        """What belongs to a saved state, as JSON; the time is kept apart, as it is never undone."""
-        kept = ("trainable", "state_bytes", "losses", "chunks", "resumed")
-        return {name: getattr(self, name) for name in kept}
 
     def resume(self, before: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.trainable = before["trainable"] + self.trainable
-        self.state_bytes = before["state_bytes"] + self.state_bytes
-        self.losses = before["losses"] + self.losses
-        self.chunks = before["chunks"] + self.chunks
+        for name in ("trainable", "state_bytes", "losses", "chunks"):
+            setattr(self, name, before[name] + getattr(self, name))
         self.resumed = before["resumed"] + 1
 
 
@@ -140,12 +103,10 @@ def ranks_of(cells: list[Cell]) -> list[dict[str, Any]]:
     ]
 
 
-def provenance_of(plan: Plan, bench: Bench, costs: Costs) -> dict[str, Any]:
+def provenance_of(plan: Plan, bench: Bench, costs: Costs, usage: Usage) -> dict[str, Any]:
     """All that the numbers came from and what they cost."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    memory = {"process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)}
-    if bench.device.type == "cuda":
-        memory["gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    names = {*bench.identity["train"], *bench.identity["test"]}
+    used = (d for d in (*plan.suite.tasks, *plan.suite.held_out) if d.name in names)
     return {
         "asked": plan.asked,
         "command": sys.argv[1:],
@@ -163,21 +124,22 @@ def provenance_of(plan: Plan, bench: Bench, costs: Costs) -> dict[str, Any]:
         "weights": {"backbone": plan.backbone, "sha256": bench.clip.fingerprint},
         "transform": transform_id(bench.clip.size),
         "data": {"train": bench.identity["train"], "test": bench.identity["test"]},
+        "sources": {d.name: {"licence": d.licence, "citation": d.citation} for d in used},
         "order": {"tasks": list(bench.order), "measured": bench.measured},
         "parameters": {
             "total": sum(p.numel() for p in bench.clip.parameters()),
             "trainable": costs.trainable,
         },
         "state_bytes": costs.state_bytes,
-        "seconds": {k: round(v, 2) for k, v in costs.seconds.items()},
-        "peak_memory": memory,
+        "seconds": {k: round(v, 2) for k, v in usage.seconds.items()},
+        "peak_memory": usage.memory,
         "losses": costs.losses,
         "chunks": costs.chunks,
         "resumed": costs.resumed,
     }
 
 
-def write_run(plan: Plan, bench: Bench, costs: Costs, cells: list[Cell]) -> None:
+def write_run(plan: Plan, bench: Bench, costs: Costs, usage: Usage, cells: list[Cell]) -> None:
     """Check and write the record, and the ranks beside it where they were asked for.
 
     Raises:
@@ -191,4 +153,4 @@ def write_run(plan: Plan, bench: Bench, costs: Costs, cells: list[Cell]) -> None
     else:
         with atomic(ranks) as temporary:
             pq.write_table(pa.Table.from_pylist(ranks_of(cells)), temporary, compression="zstd")
-    write_record(plan.target, rows, provenance_of(plan, bench, costs))
+    write_record(plan.target, rows, provenance_of(plan, bench, costs, usage))

@@ -80,8 +80,8 @@ def find_method(asked: str, hp: list[str]) -> Found:
         BenchError: unknown name, variant, key or value; two methods of one name; a file that
             defines no method or several; a plugin that cannot be imported.
     """
-    if ".py" in asked:
-        path, _, variant = asked.partition(":")
+    path, _, variant = asked.partition(":")
+    if path.endswith(".py"):
         file = Path(path)
         if not file.is_file():
             raise BenchError("a method file", f"no file '{path}'", "correct --method")
@@ -191,6 +191,8 @@ def _changes(config: "Config", name: str, hp: list[str]) -> dict[str, Any]:
                 f"'{item}'",
                 nearest(key, types),
             )
+        if key in changes:
+            raise BenchError("each key once in --hp", f"'{key}' twice", "remove one of them")
         changes[key] = _parse(types[key], text, item)
     return changes
 

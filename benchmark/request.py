@@ -1,11 +1,13 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
+import hashlib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .data.split import Pairs, digest
 from .errors import BenchError
+from .files import weights_file
 from .order import resolve_order
 from .provenance import code_sha, git_state
 from .registry import Found, find_method
@@ -44,6 +46,7 @@ class Plan:
     """A request with every default filled in.
 
     Attributes:
+        pretrained: the weights as records name them; weights: as they are loaded.
         settings: whatever differs from the suite's and the method's defaults, as text; part of
             the record's name.
         asked: everything that the numbers depend on, for comparison with an existing record.
@@ -55,6 +58,7 @@ class Plan:
     found: Found
     backbone: str
     pretrained: str
+    weights: str
     recipe: Recipe
     settings: dict[str, str]
     asked: dict[str, Any]
@@ -98,11 +102,12 @@ def make_plan(request: Request) -> Plan:
     _check_range(request)
     suite, found = find_suite(request.suite), find_method(request.method, list(request.hp))
     names = [d.name for d in suite.tasks]
-    resolve_order(request.order, names, lambda: dict.fromkeys(names, 0.0))  # refuse early
+    order, _ = resolve_order(request.order, names, lambda: dict.fromkeys(names, 0.0))
     changed = {k: v for k in ("epochs", "batch_size") if (v := getattr(request, k)) is not None}
     recipe = replace(suite.recipe, **changed)
     backbone = request.backbone or suite.backbone
-    pretrained = request.pretrained or suite.pretrained
+    weights = request.pretrained or suite.pretrained
+    pretrained = _weights_name(weights)
     settings = {**found.overrides, **_differences(request, suite, recipe, pretrained)}
     asked = {
         "suite": suite.name,
@@ -123,19 +128,39 @@ def make_plan(request: Request) -> Plan:
     }
     git = git_state(found.file)
     return Plan(
-        request, suite, found, backbone, pretrained, recipe, settings, asked, code_sha(), git,
-        tuple(_unofficial(request, found, git)),
+        request, suite, found, backbone, pretrained, weights, recipe, settings, asked, code_sha(),
+        git, tuple(_unofficial(request, found, git, len(names) - len(order))),
     )  # fmt: skip
 
 
+def _weights_name(pretrained: str) -> str:
+    """A tag as it is; a file by name and content, wherever it lies and whatever replaces it."""
+    file = weights_file(pretrained)
+    if file is None:
+        return pretrained
+    try:
+        with file.open("rb") as f:
+            return f"{file.name}@{hashlib.file_digest(f, 'sha256').hexdigest()[:12]}"
+    except OSError as e:
+        raise BenchError(
+            "a weights file",
+            f"'{file}' ({e.strerror or type(e).__name__})",
+            "correct --pretrained",
+            code=4,
+        ) from e
+
+
 def _content(suite: Suite) -> str:
-    """Digest of a user's own data, so that a record of edited data is not taken for this one."""
-    parts = []
+    """Digest of a user's own suite, so that a record of edited data is not taken for this one."""
+    parts: list[str] = [suite.class_scope]
     for dataset in (*suite.tasks, *suite.held_out):
         for name in ("train", "test") if dataset in suite.tasks else ("test",):
             split = dataset.load(name)
-            texts = split.captions if isinstance(split, Pairs) else split.labels.tolist()
-            parts += [dataset.name, name, split.images.content, repr(texts)]
+            if isinstance(split, Pairs):
+                texts = repr(split.captions)
+            else:
+                texts = repr((split.labels.tolist(), split.classnames, split.templates))
+            parts += [dataset.name, name, split.images.content, texts]
     return digest(parts)
 
 
@@ -164,9 +189,8 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
         for f in fields(recipe)
         if getattr(recipe, f.name) != getattr(suite.recipe, f.name)
     }
-    if pretrained != suite.pretrained:
-        path = Path(pretrained)
-        found["pretrained"] = path.stem if path.suffix in (".safetensors", ".pt") else pretrained
+    if request.pretrained not in (None, suite.pretrained):
+        found["pretrained"] = pretrained
     if request.precision != "fp32":
         found["precision"] = request.precision
     if request.evals != "all":
@@ -176,8 +200,10 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
     return dict(sorted(found.items()))
 
 
-def _unofficial(request: Request, found: Found, git: dict[str, Any]) -> list[str]:
+def _unofficial(request: Request, found: Found, git: dict[str, Any], left_out: int) -> list[str]:
     reasons = []
+    if left_out:
+        reasons.append(f"the order leaves {left_out} of the suite's tasks out")
     if request.limit is not None:
         reasons.append(f"limited to {request.limit} images a split")
     if request.evals != "all":

@@ -6,6 +6,7 @@ inside a task), so that the same command goes on where a killed one was.
 """
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from .bench import Bench, open_bench
 from .checkpoint import Pristine
 from .data.feed import close, join, make_loader
 from .data.loaded import LoadedLabelled
-from .data.shuffle import generator
+from .data.shuffle import derive, generator
 from .data.split import digest
 from .display import Display
 from .errors import BenchError
@@ -25,6 +26,7 @@ from .record import Cell, Costs, score_text, write_run
 from .request import Plan
 from .train import Fit, Progress
 from .types import Batch, Task, Tools
+from .usage import Usage
 from .workspace import Saved, Workspace
 
 SAVE_EVERY = 3.0  # seconds of training between saved steps, and at least 20 times a save's cost
@@ -38,22 +40,27 @@ class Run:
         bench: backbone, data and features, made by `open_bench`.
         space: where unfinished work is kept.
         display: what the user sees.
-        costs: filled while running.
+        usage: what was spent before; filled while running, like `costs`.
     """
 
     def __init__(
-        self, plan: Plan, bench: Bench, space: Workspace, display: Display, costs: Costs
+        self, plan: Plan, bench: Bench, space: Workspace, display: Display, usage: Usage
     ) -> None:
         self.plan, self.bench, self.space = plan, bench, space
-        self.display, self.costs = display, costs
+        self.display, self.usage, self.costs = display, usage, Costs()
         self.pristine = Pristine.of(bench.clip)
         cls = plan.found.cls
+        self._reseed("init")
         self.method: Method = cls(bench.clip, plan.found.config, self._tools(cls.uses))
         self.method.to(bench.device)
 
     def _seed(self, *key: object) -> tuple[object, ...]:
         """Seeds depend on the run's seed and the key, never on the place in the order."""
         return (self.plan.request.seed, *key)
+
+    def _reseed(self, *key: object) -> None:
+        """A hook that draws from torch's global generator repeats its draws in every process."""
+        torch.manual_seed(derive(*self._seed(*key)))
 
     def _tools(self, uses: frozenset[Any]) -> Tools:
         def reference(batch_size: int) -> Batch:
@@ -88,7 +95,6 @@ class Run:
 
     def go(self) -> list[Cell]:
         """All stages; returns every cell."""
-        self.costs.add(self.space.seconds())
         saved = self.space.newest(len(self.bench.order), self._scored)
         cells = self._stage(0, Frozen(self.bench.clip.scale))
         for index in range(len(self.bench.order)):
@@ -102,8 +108,7 @@ class Run:
 
     def _replay(self, task: Task, saved: Saved) -> None:
         """Rebuild what a finished task built; after the last one, load its tensors."""
-        self.method.before_task(task)
-        self.method.to(self.bench.device)
+        self._before(task)
         if task.index == saved.tasks - 1 and not saved.step:
             self._restore(saved)
         self._end(task)
@@ -112,9 +117,8 @@ class Run:
             self.display.line(f"going on after {saved.tasks} finished tasks")
 
     def _learn(self, task: Task, saved: Saved | None) -> None:
-        with self.costs.phase("train"):
-            self.method.before_task(task)
-            self.method.to(self.bench.device)
+        with self.usage.phase("train"):
+            self._before(task)
             inside = saved if saved and saved.step and saved.tasks == task.index else None
             if inside:
                 self._restore(inside)  # first: what is trained may depend on the state
@@ -124,15 +128,21 @@ class Run:
             else:
                 self.costs.trainable.append(trainable_count(self.method))
             self._fit(fit)
+            self._reseed(self._data(task), "after")
             no_grad_after_task(self.method, task)
         self.costs.losses.append(fit.progress.losses)
         self.costs.chunks.append(fit.progress.chunks)
         self._end(task)
         state, same = checkpoint.method_state(self.method, self.pristine)
-        self.costs.state_bytes.append(checkpoint.extra_bytes(state))
-        about = {"tasks": task.index + 1, "same": same, "costs": self.costs.plain()}
+        self.costs.state_bytes.append(checkpoint.extra_bytes(state) + self._lent_bytes(task))
+        about = {"tasks": task.index + 1, "same": same, "costs": asdict(self.costs)}
         self.space.keep_task(task.index + 1, state, about)
-        self.space.keep_seconds(self.costs.spent())
+        self.space.keep_usage(self.usage.spent())
+
+    def _before(self, task: Task) -> None:
+        self._reseed(self._data(task), "before")
+        self.method.before_task(task)
+        self.method.to(self.bench.device)
 
     def _data(self, task: Task) -> str:
         return self.bench.train[self.bench.order[task.index]].fingerprint
@@ -140,6 +150,12 @@ class Run:
     def _end(self, task: Task) -> None:
         if "samples" not in self.method.uses:
             close(task.loader)
+
+    def _lent_bytes(self, task: Task) -> int:
+        """Training data that stay open to a method that keeps samples."""
+        if "samples" not in self.method.uses:
+            return 0
+        return sum(self.bench.train[name].nbytes for name in self.bench.order[: task.index + 1])
 
     def _restore(self, saved: Saved) -> None:
         own = {k: v for k, v in saved.tensors.items() if not k.startswith(checkpoint.MOMENTS)}
@@ -179,10 +195,10 @@ class Run:
             "step": fit.progress.step,
             "same": same,
             "progress": progress,
-            "costs": self.costs.plain(),
+            "costs": asdict(self.costs),
         }
         self.space.keep_step({**state, **moments}, about)
-        self.space.keep_seconds(self.costs.spent())
+        self.space.keep_usage(self.usage.spent())
 
     # -- evaluation
 
@@ -194,13 +210,13 @@ class Run:
         cells = []
         stage = f"stage {step}/{len(self.bench.order)}"
         self.method.eval()
-        with self.costs.phase("evaluate"), self.display.evaluating(stage, len(self.bench.evals)):
+        with self.usage.phase("evaluate"), self.display.evaluating(stage, len(self.bench.evals)):
             for which in self.bench.evals:
                 scores = self.space.scores(step, which.name)
                 if scores is None:
                     scores = self._score(step, encoder, which)
                     self.space.keep_scores(step, which.name, scores)
-                    self.space.keep_seconds(self.costs.spent())
+                    self.space.keep_usage(self.usage.spent())
                 self.display.evaluated(which.title, score_text(scores.rows))
                 cells.append((step, which, scores))
         return cells
@@ -223,12 +239,22 @@ def execute(plan: Plan, display: Display) -> None:
     Raises:
         BenchError: whatever the user can mend; everything that was finished is kept.
     """
-    costs = Costs()
-    with costs.phase("prepare"):
+    usage = Usage()
+    with usage.phase("prepare"):
         bench = open_bench(plan, display)
     identity = digest([repr(bench.identity), plan.code, plan.found.sha, repr(plan.asked)])
     space = Workspace(plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}", display.line)
     with space.locked():
-        cells = Run(plan, bench, space, display, costs).go()
-        write_run(plan, bench, costs, cells)
+        usage.add(space.usage().spent())
+        run = Run(plan, bench, space, display, usage)
+        try:
+            cells = run.go()
+        except torch.OutOfMemoryError as e:
+            raise BenchError(
+                "enough memory outside the training step's forward and backward pass",
+                str(e).splitlines()[0],
+                "use a smaller --backbone; the same command goes on from here",
+                code=3,
+            ) from e
+        write_run(plan, bench, run.costs, usage, cells)
         space.remove()

@@ -152,6 +152,7 @@ class Fit:
                         "give a smaller --batch-size, or a smaller --backbone",
                         code=3,
                     ) from e
+            terms = {}  # what is left of the graph would be in the way of the next attempt
             self.progress.chunks *= 2
             torch.cuda.empty_cache()
 

@@ -31,8 +31,8 @@ class Images:
         pixels_B3HW: float32, normalised with the backbone's mean and standard deviation.
         frozen: gives the unit rows (B, D) of the untouched backbone. They come from a cache that
             all methods, stages and orders share, so asking costs one look-up.
-        note: note(key, index_B) counts an integer per item, for example the adapter that it was
-            routed to; the counts per evaluation set are in the record (metric "route").
+        note: note("route", index_B) counts an integer per item, in [0, 32767], for example the
+            adapter that it was routed to; the counts per evaluation set are in the record.
     """
 
     pixels_B3HW: Tensor
@@ -95,7 +95,8 @@ class Batch:
         images: B images.
         texts: M texts. Retrieval: M = B, the captions. Classification: the M classes' prompts.
         target_B: int64 in [0, M): the text of each image.
-        paired: True where text j belongs to image j alone, so that text-to-image is a task too.
+        paired: True where text j belongs to image j alone, so that text-to-image is a task too;
+            then M = B.
     """
 
     images: Images
@@ -150,8 +151,8 @@ class Loader(Protocol):
     def sweep(self) -> Iterator[Batch]:
         """Every image once, in the split's order, with all of its texts.
 
-        Retrieval: all captions of the B images, `target_B` the first of each. Classification: the
-        prompts of all classes, `target_B` the label.
+        Retrieval: all captions of the B images, `target_B` the first of each; not `paired` where
+        an image has several. Classification: the prompts of all classes, `target_B` the label.
         """
 
 

@@ -4,7 +4,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +16,7 @@ from .checkpoint import Damaged
 from .errors import BenchError
 from .evaluate import Scores
 from .files import atomic
+from .usage import Usage
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,19 @@ class Workspace:
     def _cell(self, step: int, name: str) -> Path:
         return self.folder / "scores" / f"{step:03d}-{name}.json"
 
-    # -- time
+    # -- usage
 
-    def seconds(self) -> dict[str, float]:
-        """Seconds per phase that earlier processes of this run have spent."""
-        try:
-            kept = json.loads((self.folder / "seconds.json").read_text())
-            return {str(name): float(value) for name, value in kept.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            return {}
+    def usage(self) -> Usage:
+        """What earlier processes of this run have spent; a damaged file counts as none."""
+        usage = Usage()
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            usage.add(json.loads((self.folder / "usage.json").read_text()))
+        return usage
 
-    def keep_seconds(self, seconds: dict[str, float]) -> None:
-        """Keep the seconds per phase of the whole run until now."""
-        with atomic(self.folder / "seconds.json") as temporary:
-            temporary.write_text(json.dumps(seconds))
+    def keep_usage(self, spent: dict[str, Any]) -> None:
+        """Keep what the whole run has spent until now."""
+        with atomic(self.folder / "usage.json") as temporary:
+            temporary.write_text(json.dumps(spent))
 
     # -- states
 

@@ -1,6 +1,7 @@
 """State on disk: whole or refused, and no larger than what a method keeps."""
 
 import math
+import resource
 from copy import deepcopy
 
 import pytest
@@ -47,6 +48,21 @@ def written(tmp_path):
     }
     checkpoint.write(path, tensors, {"tasks": 1, "lr": 0.1})
     return path, tensors
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_file(written):
+    """The library reports it by an error of its own; here a limit on file sizes plays the disk."""
+    path, tensors = written
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    try:
+        with pytest.raises(BenchError, match="free some space") as error:
+            checkpoint.write(path, {"large": torch.zeros(2**16)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.code == 6
+    assert checkpoint.read(path)[0].keys() == tensors.keys()
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_tensors_come_back(written):

@@ -316,6 +316,37 @@ def test_an_openai_archive_is_refused_by_a_model_with_gelu(own_model, tmp_path):
         assert load(name, str(tmp_path / "w.pt")).visual.proj.equal(state["visual.proj"])
 
 
+@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-32-quickgelu"])
+def test_a_file_must_say_its_activation_where_a_model_has_both(name, tmp_path, monkeypatch):
+    """By open_clip's own config beside it; the normalisation comes from there too."""
+    file, config = tmp_path / "w.pt", tmp_path / "open_clip_config.json"
+    torch.save({"logit_scale": torch.zeros(())}, file)
+    with pytest.raises(BenchError, match=r"open_clip_config\.json"):
+        load(name, str(file))
+    quick = name.endswith("quickgelu")
+    config.write_text(json.dumps({"model_cfg": {"quick_gelu": not quick}}))
+    with pytest.raises(BenchError, match="GELU"):
+        load(name, str(file))
+    mean = [0.5, 0.25, 0.125]
+    about = {"model_cfg": {"quick_gelu": quick}, "preprocess_cfg": {"mean": mean, "std": [1, 1, 1]}}
+    config.write_text(json.dumps(about))
+    small = build("tiny-s")
+    monkeypatch.setattr(backbones, "build", lambda _: small)
+    monkeypatch.setattr(backbones, "_fit", lambda *_: None)
+    assert load(name, str(file)).mean == tuple(mean)
+    for broken in ("{", "[]", '{"model_cfg": 3}'):
+        config.write_text(broken)
+        with pytest.raises(BenchError, match="mend or remove"):
+            load(name, str(file))
+
+
+def test_a_file_that_is_no_state_dict(tmp_path):
+    for content in (torch.zeros(3), [torch.zeros(3)], {"a": 3}):
+        torch.save(content, tmp_path / "w.pt")
+        with pytest.raises(BenchError, match="readable weights"):
+            load("tiny-s", str(tmp_path / "w.pt"))
+
+
 def test_weights_of_another_shape_are_refused(clip, saved):
     state = clip.state_dict()
     narrow = {**state, "visual.proj": state["visual.proj"][:, :64].contiguous()}

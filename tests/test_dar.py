@@ -236,6 +236,22 @@ def test_every_item_notes_its_route(runs, lab, captioned):
             }
 
 
+@pytest.mark.parametrize(
+    ("key", "values"), [("expert", [0]), ("route", [-1]), ("route", [2**15]), ("route", [0.5])]
+)
+def test_a_note_that_no_record_could_hold_is_refused_at_once(key, values, runs, lab, monkeypatch):
+    run = runs((0, 1))
+    real = run.method.encode_image
+
+    def encode_image(images):
+        images.note(key, torch.tensor(values))
+        return real(images)
+
+    monkeypatch.setattr(run.method, "encode_image", encode_image)
+    with pytest.raises(BenchError, match="'route', integers"):
+        evaluate(run.method, run.feed, EvalSet("x", "X", lab.pairs[0], None), 2)
+
+
 def test_the_backbone_is_never_trained(runs, lab):
     run, start = runs((0, 1, 2)), lab.clip().state_dict()
     assert all(v.equal(start[k]) for k, v in run.method.clip.state_dict().items())

@@ -158,6 +158,14 @@ def test_one_adapter_at_half_weight_is_not_the_adapter(clip, three, pixels):
     assert zero.equal(clip.image(pixels))
 
 
+def test_deltas_of_a_batch_refuse_a_piece_of_it(clip, three, pixels):
+    """A piece of one item would broadcast to the whole batch without a word."""
+    weight_BK = torch.full((4, 3), 1 / 3)
+    for piece in (pixels[:1], pixels[:2]):
+        with pytest.raises(ValueError, match="deltas of 4 items"):
+            _image(clip, weighted_deltas(three, EACH, weight_BK), piece)
+
+
 def test_dropout_acts_in_training_only(clip, pixels):
     adapter = _adapter(clip, 1, dropout=0.5)
     calm = _image(clip, adapter.deltas(), pixels)

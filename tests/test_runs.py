@@ -207,13 +207,59 @@ def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
     first, second = whole("dar").provenance["state_bytes"]
     assert 0 < first < second < 2.1 * first
     assert {"prepare", "train", "evaluate"} == about["seconds"].keys()
-    assert about["peak_memory"]["process_mib"] > 50
+    assert {"prepare", "train", "evaluate"} == about["peak_memory"].keys()
+    assert all(peaks["process_mib"] > 50 for peaks in about["peak_memory"].values())
+    assert about["sources"].keys() == {"photos", "gen-art"}
+    assert all(source["licence"] for source in about["sources"].values())
     assert [len(task) for task in about["losses"]] == about["chunks"] == [1, 1]
     assert all(0 < epoch["match"] < 20 for task in about["losses"] for epoch in task)
     assert (about["resumed"], about["order"]["tasks"]) == (0, ["photos", "gen-art"])
     assert about["created"].endswith("+00:00")
     assert any("limited to 16" in reason for reason in about["unofficial"])
     assert any("--evals id" in reason for reason in about["unofficial"])
+    assert any("5 of the suite's tasks" in reason for reason in about["unofficial"])
+
+
+DRAWS = """
+import torch
+from benchmark.api import Images, Method, Task, unit
+
+
+class Draws(Method):
+    label = "Draws"
+
+    def __init__(self, clip, config, tools):
+        super().__init__(clip, config, tools)
+        self.register_buffer("noise_D", torch.randn(clip.dim))
+
+    def before_task(self, task: Task) -> None:
+        self.noise_D = self.noise_D + torch.randn(self.clip.dim)
+
+    def trainable(self):
+        return []
+
+    def after_task(self, task: Task) -> None:
+        self.noise_D = self.noise_D + torch.randn(self.clip.dim)
+
+    def encode_image(self, images: Images):
+        return unit(super().encode_image(images) + self.noise_D)
+"""
+
+
+def test_hooks_draw_the_same_in_every_process(ask: Ask, tmp_path: Path) -> None:
+    """Whatever ran before in the process, and after a stop; other seeds draw otherwise."""
+    file = tmp_path / "draws.py"
+    file.write_text(DRAWS)
+    records = []
+    for i, seed in enumerate((3, 3, 4)):
+        torch.manual_seed(i)
+        records.append(finish(ask(tmp_path / str(i), method=str(file), seed=seed)))
+    stop(ask(tmp_path / "stopped", method=str(file), seed=3), "stage 1", 1)
+    torch.manual_seed(9)
+    same(finish(ask(tmp_path / "stopped", method=str(file), seed=3)), records[0])
+    same(records[1], records[0])
+    values = [r.frame.loc[r.frame["step"] > 0, "value"].tolist() for r in records]
+    assert values[0] != values[2]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -294,13 +340,16 @@ def test_going_on_repeats_no_saved_step(
 ) -> None:
     monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
     stop(ask(tmp_path, method="dar"), "task 2", 3)
-    (kept,) = (tmp_path / "scratch" / "running").glob("*/seconds.json")
+    (kept,) = (tmp_path / "scratch" / "running").glob("*/usage.json")
     before = json.loads(kept.read_text())
     display = Bomb()
     record = finish(ask(tmp_path, method="dar"), display)
     assert display.said("going on at step")
-    assert set(before) == {"prepare", "train", "evaluate"}
-    assert all(record.provenance["seconds"][k] > v > 0 for k, v in before.items())
+    about = record.provenance
+    assert set(before["seconds"]) == {"prepare", "train", "evaluate"}
+    assert all(about["seconds"][k] >= round(v, 2) > 0 for k, v in before["seconds"].items())
+    for phase, peaks in before["memory"].items():
+        assert about["peak_memory"][phase]["process_mib"] >= peaks["process_mib"] > 50
     assert {name for name, _ in display.steps} == {"task 2"}
     assert display.steps[0][1] >= 2
     assert record.provenance["resumed"] == 1

@@ -1,6 +1,7 @@
 """The training loop and the batches that feed it."""
 
 import math
+import weakref
 from collections import Counter
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -190,6 +191,42 @@ def test_out_of_memory_cuts_the_batch_and_keeps_all_negatives(name, kind, lab, m
     for p, q in zip(whole.params, cut.params, strict=True):
         assert float(p.grad.abs().max()) > 0
         assert float((p.grad - q.grad).abs().max()) <= 1e-4 * largest
+
+
+def test_a_sweep_is_paired_where_every_image_has_one_text(lab, captioned):
+    feed = lab.feed(lab.clip())
+    for data, single in ((lab.pairs[1], True), (captioned, False)):
+        batches = list(make_loader(feed, data, (0,), 8).sweep())
+        assert {b.paired for b in batches} == {single}
+        assert all(len(b.images) == len(b.texts) for b in batches if b.paired)
+        method = lab.method("ft", feed)
+        assert all(t.isfinite() for b in batches for t in method.loss(b).values())
+
+
+def test_nothing_of_a_failed_attempt_is_in_the_way_of_the_next(lab):
+    """Out of memory in backward(): the graph of that attempt is gone when the next one starts."""
+    fit = _fit(lab, "ft", lab.pairs[0])
+    fit._only_trainable()
+    batch, graphs, real = next(iter(fit.loader.epoch(0))), [], fit.method.loss
+
+    class Full(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise torch.OutOfMemoryError("full")
+
+    def loss(batch):
+        assert all(graph() is None for graph in graphs)
+        (term,) = real(batch).values()
+        graphs.append(weakref.ref(term))
+        return {"match": Full.apply(term) if len(graphs) == 1 else term}
+
+    fit.method.loss = loss
+    fit._gradients(batch)
+    assert len(graphs) == fit.progress.chunks == 2
 
 
 def test_where_one_example_is_too_much_the_run_ends_with_a_sentence(lab, monkeypatch):

@@ -147,7 +147,8 @@ class PairLoader:
                 captions = torch.arange(first, int(data.first_N[rows[-1] + 1]))
                 target = (data.first_N[rows] - first).to(self.feed.device)
                 texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
-                yield Batch(self.feed.images(data, rows), texts, target, paired=True)
+                single = len(captions) == len(rows)
+                yield Batch(self.feed.images(data, rows), texts, target, paired=single)
 
 
 @dataclass

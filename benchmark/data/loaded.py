@@ -37,6 +37,11 @@ class LoadedPairs:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels and tokens."""
+        return int(self.pixels.nbytes) + self.tokens_ML.nbytes
+
 
 @dataclass(frozen=True)
 class LoadedLabelled:
@@ -53,6 +58,11 @@ class LoadedLabelled:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels and labels."""
+        return int(self.pixels.nbytes) + self.label_N.nbytes
 
 
 Loaded = LoadedPairs | LoadedLabelled

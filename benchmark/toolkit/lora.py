@@ -21,11 +21,11 @@ def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str
     """Refuse settings of an adapter that would run and mean nothing; for a Config's check.
 
     Raises:
-        BenchError: rank below 1, alpha not above 0, dropout outside [0, 1), or no target.
+        BenchError: rank below 1, alpha not above 0, dropout outside [0, 0.99], or no target.
     """
-    if not (rank >= 1 and alpha > 0 and 0 <= dropout < 1 and targets):
+    if not (rank >= 1 and alpha > 0 and 0 <= dropout <= 0.99 and targets):
         raise BenchError(
-            "rank >= 1, alpha > 0, 0 <= dropout < 1 and at least one target",
+            "rank >= 1, alpha > 0, 0 <= dropout <= 0.99 and at least one target",
             f"{rank}, {alpha}, {dropout} and {', '.join(targets) or 'none'}",
             "correct --hp",
         )
@@ -39,7 +39,7 @@ class LoRA(nn.Module):
         targets: which linear maps (see `Clip.sites`).
         rank: R, at least 1.
         alpha: numerator of the scale alpha / R.
-        dropout: probability of dropping an input feature in training, in [0, 1).
+        dropout: probability of dropping an input feature in training, in [0, 0.99].
         generator: seeds A (uniform in +-1/sqrt(in), as torch's Linear).
     """
 
@@ -82,7 +82,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
 
     Args:
         x: any shape.
-        p: probability in [0, 1).
+        p: probability in [0, 0.99].
     """
     cut = round(p * 65536)
     if cut == 0:
@@ -109,7 +109,8 @@ def weighted_deltas(
         weight_BK: their weights.
 
     Returns:
-        Deltas for inputs (B, L, in) of that batch; dropout is not applied.
+        Deltas for inputs (B, L, in) of that batch, which must stay in one piece (see
+        `Clip.chunks`); dropout is not applied.
     """
     used = index_BK[weight_BK > 0].unique()
     if len(used) == 1 and bool((weight_BK.sum(dim=1) == 1).all()):
@@ -123,6 +124,8 @@ def weighted_deltas(
     columns = (weight_BK * scale_K).repeat_interleave(rank, dim=1)[:, None]
 
     def delta(a_TRI: Tensor, b_TRO: Tensor, x: Tensor) -> Tensor:
+        if len(x) != len(index_BK):
+            raise ValueError(f"deltas of {len(index_BK)} items on a batch of {len(x)}")
         low = x @ a_TRI[index_BK].flatten(1, 2).transpose(1, 2)
         return (low * columns.to(low.dtype)) @ b_TRO[index_BK].flatten(1, 2)
 
