@@ -83,9 +83,9 @@ class LiveDisplay(Display):
         with (
             super().training(head, total, epochs, done),
             Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
-                TextColumn("{task.fields[status]}"),
+                TextColumn("{task.fields[status]}", markup=False),
                 console=self.console,
                 transient=True,
             ) as self._bar,
@@ -108,9 +108,9 @@ class LiveDisplay(Display):
         from rich.progress import BarColumn, Progress, TextColumn
 
         with Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             console=self.console,
             transient=True,
         ) as self._bar:

@@ -1,10 +1,12 @@
 """`cl-bench doctor`: what is installed, what a run would use, what can be reached."""
 
+import http.client
 import os
 import shutil
 import tempfile
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from .data.cache import cache_root
 from .provenance import ROOT, git_state, hardware, versions
@@ -27,9 +29,17 @@ def report() -> str:
     return "\n".join([*lines, _cache(), _hub()])
 
 
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # a run may have replaced it since the folder was read
+
+
 def _cache() -> str:
     root = cache_root(None)
-    size = sum(f.stat().st_size for f in root.rglob("*") if f.is_file()) if root.exists() else 0
+    # os.walk passes over folders that vanish or are closed to us; rglob ends with an error.
+    size = sum(_size(Path(at, name)) for at, _, names in os.walk(root) for name in names)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
@@ -51,7 +61,7 @@ def _hub() -> str:
             return f"hub: {endpoint} reachable ({answer.status})"
     except urllib.error.HTTPError as e:
         return f"hub: {endpoint} reachable ({e.code})"
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, http.client.HTTPException) as e:
         return (
             f"hub: {endpoint} not reachable ({e}); the embedded suite needs none, "
             "for the rest set HF_ENDPOINT to a mirror"

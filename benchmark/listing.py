@@ -73,20 +73,30 @@ def show_record(path: Path, k: int) -> str:
 
 
 def _head(about: dict[str, Any], row: Any) -> str:
-    code, cost = about.get("code", {}), about.get("seconds", {})
+    commit = str(about.get("code", {}).get("commit"))[:12]
+    made = [f"made {about.get('created', '?')} at commit {commit}"]
+    made += [f"{name} {seconds:.0f} s" for name, seconds in about.get("seconds", {}).items()]
     lines = [
         f"{row['suite']} {row['suite_version']}: {row['method']}"
         + (f".{row['variant']}" if row["variant"] else "")
         + (f" with {row['settings']}" if row["settings"] else ""),
         f"order {row['order']} ({row['task_order']}), seed {row['seed']}, {row['backbone']} "
         f"({row['pretrained']})",
-        f"made {about.get('created', '?')} at commit {str(code.get('commit'))[:12]}, "
-        + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in cost.items())
-        + f", peak {about.get('peak_memory', {}).get('process_mib', '?')} MiB",
+        ", ".join(made + _memory(about.get("peak_memory", {}))),
     ]
     if about.get("unofficial"):
         lines.append("not for the leaderboard: " + "; ".join(about["unofficial"]))
     return "\n".join(lines)
+
+
+def _memory(peaks: dict[str, Any]) -> list[str]:
+    """The largest of a run, from peaks per phase or, in older records, of the whole process."""
+    phases = [peak for peak in peaks.values() if isinstance(peak, dict)] or [peaks]
+    shown = []
+    for kind, head in (("process_mib", "peak"), ("gpu_mib", "GPU")):
+        if found := [peak[kind] for peak in phases if kind in peak]:
+            shown.append(f"{head} {max(found)} MiB")
+    return shown
 
 
 def _routes(frame: Any) -> list[str]:
@@ -94,13 +104,13 @@ def _routes(frame: Any) -> list[str]:
     from .tables.render import render_matrix
 
     rows = frame[(frame["metric"] == "route") & (frame["step"] == frame["step"].max())]
-    if rows.empty:
-        return []
     parts = []
     for modality in ("image", "text"):
         mine = rows[rows["direction"] == modality]
-        table = mine.pivot(index="eval_title", columns="k", values="value").fillna(0.0)
-        order = list(dict.fromkeys(mine["eval_title"]))
+        if mine.empty:
+            continue
+        table = mine.pivot(index="eval_task", columns="k", values="value").fillna(0.0)
+        order = list(dict.fromkeys(mine["eval_task"]))
         names = mine.iloc[0]["task_order"].split(",")
         table = table.loc[order].rename(columns=dict(enumerate(names)))
         shares = render_matrix(table, "set")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,16 +81,40 @@ INTEGERS = {
 DTYPES: dict[str, object] = dict(SCHEMA.empty_table().to_pandas(types_mapper=INTEGERS.get).dtypes)
 
 
+# The types of what is read from a record's provenance. A part may be absent (a paper's numbers have
+# none); a star stands for every entry.
+_PROVENANCE: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("asked", "code", "data", "hardware", "method", "weights"), (dict,)),
+    **dict.fromkeys(("peak_memory", "seconds"), (dict,)),
+    **dict.fromkeys(("asked.config", "asked.recipe", "data.train", "data.test"), (dict,)),
+    **dict.fromkeys(("data.train.*", "data.test.*", "weights.sha256"), (str,)),
+    "code.commit": (str, type(None)),
+    "peak_memory.*": (int, float, dict),
+    "peak_memory.*.*": (int, float),
+    "seconds.*": (int, float),
+    "unofficial": (list,),
+    "unofficial.*": (str,),
+}
+
+
+def overrides(settings: str) -> list[str]:
+    """The single settings of a record's `settings`: `rank=4`, `epochs=2`.
+
+    Args:
+        settings: as recorded, `rank=4,epochs=2`; a comma inside a value is kept.
+    """
+    return re.split(r",(?=\s*\w[\w.-]*=)", settings) if settings else []
+
+
 def method_label(method: str, variant: str = "", settings: str = "") -> str:
     """The name of a row in tables: `dar`, `dar.r8`, `dar.r8+rank=4+epochs=2`.
 
     Args:
         method: method name.
         variant: variant name, '' for none.
-        settings: overrides as recorded, `rank=4,epochs=2`; a comma inside a value is kept.
+        settings: see `overrides`.
     """
-    overrides = re.split(r",(?=\s*\w[\w.-]*=)", settings) if settings else []
-    return "+".join([f"{method}.{variant}" if variant else method, *overrides])
+    return "+".join([f"{method}.{variant}" if variant else method, *overrides(settings)])
 
 
 def _clean(part: str) -> str:
@@ -215,10 +240,10 @@ def _check_counts(frame: pd.DataFrame, ok: Mask) -> Iterator[Complaint]:
     off = ok & (np.abs(hits / np.maximum(queries, 1) - value) > 1e-12)
     if off.any():
         yield "value == hits / n_queries", f"value {value[off.argmax()]} at {_at(frame, off)}"
-    recall = ok & (frame["metric"] == "hit").to_numpy(dtype=np.bool_)
-    without_k = recall & frame["k"].isna().to_numpy()
+    without_k = (frame["metric"] != "acc").to_numpy(dtype=np.bool_) & frame["k"].isna().to_numpy()
     if without_k.any():
-        yield "a k for every hit", f"null at {_at(frame, without_k)}"
+        yield "a k for every hit and route", f"null at {_at(frame, without_k)}"
+    recall = ok & (frame["metric"] == "hit").to_numpy(dtype=np.bool_)
     yield from _check_growth(frame.loc[recall, ["k", "step", "eval_task", "direction", "hits"]])
 
 
@@ -233,22 +258,34 @@ def _check_growth(recall: pd.DataFrame) -> Iterator[Complaint]:
         highest[step, task, direction] = hits
 
 
-def validate(frame: pd.DataFrame, path: Path) -> None:
-    """Check that a record is whole, consistent and in the file that its content names.
+def validate_content(frame: pd.DataFrame, path: Path) -> None:
+    """Check that a record is whole and consistent.
 
     Args:
         frame: the rows of one run with the dtypes of `SCHEMA` (see `results.to_frame`).
-        path: where it lies or will lie; only its stem is compared.
+        path: named in the error.
 
     Raises:
         BenchError: code 5 and the first thing that is wrong: columns or dtypes, more than one run,
             an unknown word, a step that lacks an evaluation set, a cell given twice, a count out
             of range, value != hits / n_queries (tolerance 1e-12), recall that falls as k grows, a
-            value beside a status other than ok, or another file name.
+            value beside a status other than ok.
     """
     for check in (_check_shape, _check_columns, _check_steps, _check_cells):
         for expected, got in check(frame):
             raise invalid(path, expected, got)
+
+
+def validate_name(frame: pd.DataFrame, path: Path) -> None:
+    """Check that a record's file name is the one that its content gives.
+
+    Args:
+        frame: the rows of one run.
+        path: where it lies or will lie; only its stem is compared.
+
+    Raises:
+        BenchError: code 5, for another name.
+    """
     row = frame.iloc[0]
     stem = file_stem(
         row["method"],
@@ -260,3 +297,37 @@ def validate(frame: pd.DataFrame, path: Path) -> None:
     )
     if path.stem != stem:
         raise invalid(path, f"the content that its name says, '{path.stem}'", f"'{stem}'")
+
+
+def validate(frame: pd.DataFrame, path: Path) -> None:
+    """Both checks of a record before it is written: `validate_content` and `validate_name`."""
+    validate_content(frame, path)
+    validate_name(frame, path)
+
+
+def _at_place(value: Any, names: list[str]) -> Iterator[Any]:
+    """What JSON holds at a place of `_PROVENANCE`."""
+    if not names:
+        yield value
+    elif isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in entries:
+            if names[0] in (name, "*"):
+                yield from _at_place(inner, names[1:])
+
+
+def validate_provenance(provenance: dict[str, Any], path: Path) -> None:
+    """Check the types of all that is read from a record's provenance.
+
+    Args:
+        provenance: as read from the file.
+        path: named in the error.
+
+    Raises:
+        BenchError: code 5 and the first part that is of another type.
+    """
+    for place, kinds in _PROVENANCE.items():
+        for found in _at_place(provenance, place.split(".")):
+            if not isinstance(found, kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds)
+                raise invalid(path, f"provenance '{place}' of type {wanted}", type(found).__name__)

@@ -106,7 +106,7 @@ def make_plan(request: Request) -> Plan:
     changed = {k: v for k in ("epochs", "batch_size") if (v := getattr(request, k)) is not None}
     recipe = replace(suite.recipe, **changed)
     backbone = request.backbone or suite.backbone
-    weights = request.pretrained or suite.pretrained
+    weights = request.pretrained or suite.weights
     pretrained = _weights_name(weights)
     settings = {**found.overrides, **_differences(request, suite, recipe, pretrained)}
     asked = {
@@ -189,7 +189,7 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
         for f in fields(recipe)
         if getattr(recipe, f.name) != getattr(suite.recipe, f.name)
     }
-    if request.pretrained not in (None, suite.pretrained):
+    if request.pretrained is not None and pretrained != _weights_name(suite.weights):
         found["pretrained"] = pretrained
     if request.precision != "fp32":
         found["precision"] = request.precision

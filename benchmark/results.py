@@ -25,6 +25,9 @@ from .records import (
     method_label,
     suite_folder,
     validate,
+    validate_content,
+    validate_name,
+    validate_provenance,
 )
 
 __all__ = [
@@ -53,10 +56,12 @@ class Record:
     Attributes:
         frame: the rows, columns and dtypes of `SCHEMA` (integers as pandas' nullable ones).
         provenance: resolved config, versions, hardware, fingerprints, costs.
+        path: the file that it was read from.
     """
 
     frame: pd.DataFrame
     provenance: dict[str, Any]
+    path: Path
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -133,12 +138,13 @@ def _provenance(table: pa.Table, path: Path) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> Record:
-    """Read one run, refusing what is not whole, not ours or newer than this program.
+    """Read one run, refusing what is not whole, not ours, inconsistent or newer than this program.
 
-    Its content is not judged: see `validate`.
+    Its name and folder are not judged: see `read_records`.
 
     Raises:
-        BenchError: code 5 for a damaged, foreign or newer file; 4 or 6 when it cannot be opened.
+        BenchError: code 5 for a damaged, foreign, invalid or newer file; 4 or 6 when it cannot be
+            opened.
     """
     table = _load(path)
     provenance = _provenance(table, path)
@@ -161,7 +167,10 @@ def read_record(path: Path) -> Record:
     if len(names) != len(SCHEMA.names):
         extra = sorted(set(names) - set(SCHEMA.names))
         raise invalid(path, "no other columns than the schema's", f"'{', '.join(extra)}'")
-    return Record(_to_pandas(table.select(SCHEMA.names)), provenance)
+    frame = _to_pandas(table.select(SCHEMA.names))
+    validate_content(frame, path)
+    validate_provenance(provenance, path)
+    return Record(frame, provenance, path)
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -188,7 +197,7 @@ def read_records(folder: Path) -> list[Record]:
         if hidden or path.name.endswith(".ranks.parquet") or path.parent.name == SCRATCH:
             continue
         record = read_record(path)
-        validate(record.frame, path)
+        validate_name(record.frame, path)
         home = suite_folder(record.frame["suite"].iloc[0])
         if path.parent.name != home:
             raise invalid(path, f"the suite '{path.parent.name}', as the folder says", f"'{home}'")

@@ -1,6 +1,7 @@
 """The command line: every option acts, every mistake is one sentence, torch stays away."""
 
 import io
+import itertools
 import json
 import math
 import os
@@ -20,7 +21,8 @@ import torch
 from PIL import Image
 
 from benchmark.cli import main
-from benchmark.results import Record, read_record, read_records, validate
+from benchmark.display import make_display
+from benchmark.results import Record, read_record, read_records, validate, write_record
 
 torch.set_num_threads(1)
 
@@ -403,8 +405,8 @@ MISTAKES = {
     "backbone far": ("--backbone ViT-B-16-quikgelu", "did you mean 'ViT-B-16-quickgelu'"),
     "backbone layout": ("--backbone RN50", "RN50"),
     "pretrained": ("--pretrained bundeld", "bundeld"),
-    "pretrained random": ("--pretrained random:x", "random:<whole number>"),
-    "pretrained random none": ("--pretrained random:", "random:<whole number>"),
+    "pretrained random": ("--pretrained random:x", "random:<whole number of up to 18 digits>"),
+    "pretrained random none": ("--pretrained random:", "random:<whole number of up to 18 digits>"),
 }
 
 
@@ -529,6 +531,79 @@ def test_show(run: Callable[..., Ended], cli: Callable[..., Ended], tmp_path: Pa
     sentence(cli("show", tmp_path / "x.parquet"), "x.parquet", code=5)
 
 
+def record_of(path: Path, titles: dict[str, str], about: dict[str, Any], *more: str) -> Path:
+    """A small record of two pairs tasks; `more` are modalities whose routes are noted."""
+    rows: list[dict[str, Any]] = []
+    for step, (place, (task, title)) in itertools.product(
+        range(3), enumerate(titles.items(), start=1)
+    ):
+        run = {
+            "suite": "own", "suite_version": "1.0", "method": "ft", "variant": "", "settings": "",
+            "backbone": "tiny", "pretrained": "p", "order": "forward", "seed": 1, "n_steps": 2,
+            "task_order": ",".join(titles), "uses": "", "source": "measured", "status": "ok",
+            "step": step, "eval_task": task, "eval_title": title, "eval_position": place,
+            "role": "seen", "kind": "pairs", "n_queries": 10, "n_gallery": 10,
+        }  # fmt: skip
+        cells = [("hit", d, k, 4 + place) for d in ("t2i", "i2t") for k in (1, 5, 10)]
+        cells += [("route", d, k, 5 * k + 2) for d in more for k in (0, 1)]
+        for metric, direction, k, hits in cells:
+            score = {"metric": metric, "direction": direction, "k": k}
+            rows.append(run | score | {"hits": hits, "value": hits / 10})
+    write_record(path, rows, about)
+    return path
+
+
+def test_show_tells_datasets_of_one_title_apart(cli: Callable[..., Ended], tmp_path: Path) -> None:
+    titles = {"first": "Same", "second": "Same"}
+    shown = cli("show", record_of(tmp_path / "r.parquet", titles, {}, "image"))
+    assert shown.code == 0, shown.err
+    assert "Same (first)" in shown.out
+    assert "Same (second)" in shown.out
+    routes = shown.out.partition("images routed to each adapter")[2].splitlines()[3:]
+    assert [line.split() for line in routes] == [
+        ["first", "20.0", "70.0"], ["second", "20.0", "70.0"],
+    ]  # fmt: skip
+    assert "texts routed" not in shown.out
+
+
+@pytest.mark.parametrize(
+    ("peaks", "said"),
+    [
+        ({"process_mib": 50}, "made ? at commit None, peak 50 MiB\n"),
+        ({"process_mib": 50, "gpu_mib": 7}, "peak 50 MiB, GPU 7 MiB\n"),
+        ({"prepare": {"process_mib": 90}, "train": {"process_mib": 80}}, "peak 90 MiB\n"),
+        (
+            {"prepare": {"process_mib": 9}, "train": {"process_mib": 8, "gpu_mib": 6}},
+            "peak 9 MiB, GPU 6 MiB\n",
+        ),
+        ({}, "at commit None\n"),
+    ],
+)
+def test_show_the_largest_memory(
+    cli: Callable[..., Ended], tmp_path: Path, peaks: dict[str, Any], said: str
+) -> None:
+    about = {"peak_memory": peaks}
+    assert said in cli("show", record_of(tmp_path / "r.parquet", {"a": "A", "b": "B"}, about)).out
+
+
+def test_show_what_is_no_record(cli: Callable[..., Ended], tmp_path: Path) -> None:
+    empty, odd = tmp_path / "empty.parquet", tmp_path / "odd.parquet"
+    write_record(empty, [], {})
+    sentence(cli("show", empty), "at least one row", "empty.parquet", code=5)
+    record_of(odd, {"a": "A", "b": "B"}, {"code": None})
+    sentence(cli("show", odd), "provenance 'code'", "odd.parquet", code=5)
+
+
+def test_titles_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    display = make_display("rich")
+    with display.training("task 1/1 [/v2]", 2, 1, 0):
+        display.step(1, 0.5, 4)
+    with display.evaluating("stage 1/1 [/v2]", 1):
+        display.evaluated("[/v2]", "50.0")
+    display.line("[/v2] done")
+    assert "task 1/1 [/v2]" in capsys.readouterr().out
+
+
 def test_tables(
     run: Callable[..., Ended],
     cli: Callable[..., Ended],
@@ -617,3 +692,28 @@ def test_doctor_offline(
     assert done.code == 0
     assert "cannot be written" in done.out
     assert "offline by HF_HUB_OFFLINE" in done.out
+
+
+@pytest.mark.parametrize("endpoint", ["http://localhost:80x", "http://local host", "nowhere", ""])
+def test_doctor_with_a_wrong_address(
+    cli: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("CL_BENCH_CACHE", str(tmp_path))
+    done = cli("doctor")
+    assert (done.code, done.err) == (0, "")
+    assert f"hub: {endpoint} not reachable" in done.out
+
+
+def test_doctor_while_a_run_changes_the_cache(
+    cli: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pixels").mkdir()
+    (tmp_path / "pixels" / "kept").write_bytes(bytes(3 * 2**20))
+    (tmp_path / "pixels" / "gone").symlink_to(tmp_path / "nowhere")  # listed, but not there
+    monkeypatch.setenv("CL_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert f"cache: {tmp_path}, 3 MiB used" in cli("doctor").out

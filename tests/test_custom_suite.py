@@ -115,7 +115,43 @@ def test_a_weights_file_is_relative_to_the_toml(
 ) -> None:
     (folder / "w.safetensors").write_bytes(b"")
     own = suite('pretrained = "w.safetensors"\n' + PAIRS)
-    assert own.pretrained == str(folder / "w.safetensors")
+    assert (own.pretrained, own.weights) == ("w.safetensors", str(folder / "w.safetensors"))
+    assert own.folder == folder
+
+
+def test_what_is_recorded_of_the_weights_does_not_depend_on_where_one_is(
+    suite: Callable[[str], Suite],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suite('pretrained = "w.pt"\n' + PAIRS)
+    (folder / "w.pt").write_bytes(b"its own")
+    (tmp_path / "w.pt").write_bytes(b"of the same name where the user is")
+    found = []
+    for place, name in ((folder, "suite.toml"), (tmp_path, "d/suite.toml")):
+        monkeypatch.chdir(place)
+        own = read_suite(name)
+        found.append((own.pretrained, Path(own.weights).read_bytes()))
+    assert found == [("w.pt", b"its own")] * 2
+    (folder / "w.pt").unlink()
+    assert Path(read_suite("d/suite.toml").weights) == Path("d/w.pt")
+
+
+@pytest.mark.parametrize("tag", ["openai", "random:3", "bundled"])
+def test_a_tag_is_no_file(suite: Callable[[str], Suite], folder: Path, tag: str) -> None:
+    (folder / tag).write_bytes(b"")
+    own = suite(f'pretrained = "{tag}"\n' + PAIRS)
+    assert own.pretrained == own.weights == tag
+    assert find_suite("mini").weights == "bundled"
+
+
+@pytest.mark.parametrize("name", ["scratch", "retrieval", "xtail", "mtil", "mini", "mini-2"])
+def test_names_of_other_records_are_reserved(suite: Callable[[str], Suite], name: str) -> None:
+    with pytest.raises(BenchError) as error:
+        suite(PAIRS.replace("own", name))
+    assert says(error, "a name of its own", f"'{name}'", "another name")
+    assert suite(PAIRS.replace("own", f"my-{name}")).name == f"my-{name}"
 
 
 TOML_ERRORS = {
@@ -161,6 +197,24 @@ TOML_ERRORS = {
         ".parquet file for `train`",
         "'train.zip'",
         "convert",
+    ),
+    "same-file": (
+        PAIRS.replace("test.parquet", "../d/train.parquet"),
+        "separate files for training and test in [[task]] 'a'",
+        "'train.parquet' for both",
+        "a `split`",
+    ),
+    "same-table": (
+        TABLE.replace("table =", 'train_table = "t.csv"\ntest_table ='),
+        "separate files",
+        "'t.csv' for both",
+        "a `split`",
+    ),
+    "half-character": (
+        LABELS + 'templates = ["a {} \\ud83d"]\n',
+        "valid TOML",
+        "scalar value",
+        "mend",
     ),
     "fraction-1": (DATA + "split = { test = 1.0 }\n", "between 0 and 1", "1", "leave some"),
     "fraction-2": (DATA + "split = { test = 1.5 }\n", "from 0 to 1", "1.5", "`test`"),
@@ -262,6 +316,28 @@ def test_rows_of_one_id_stay_on_one_side(suite: Callable[[str], Suite], folder: 
             assert [c.split("-")[0] for c in captions] == [str(grey(split, i))] * 2
 
 
+@pytest.mark.parametrize("column", [False, True])
+def test_bytes_that_carry_a_path_are_grouped(
+    suite: Callable[[str], Suite], folder: Path, column: bool
+) -> None:
+    """As `datasets` writes captions: one row each, the picture and its file name repeated."""
+    images = [i // 2 for i in range(20)]
+    cells = [{"bytes": encoded(i), "path": f"{i % 5}.png"} for i in images]  # names of two folders
+    texts = [f"{i}-{n}" for n, i in enumerate(images)]
+    parts = ["train" if i < 5 else "test" for i in images]
+    table = pa.table({"image": cells, "captions": texts, "part": parts})
+    pq.write_table(table, folder / "all.parquet", row_group_size=3)
+    task = suite(DATA + ('split = { column = "part" }\n' if column else HALF)).tasks[0]
+    seen = []
+    for split in (task.load("train"), task.load("test")):
+        assert isinstance(split, Pairs)
+        assert split.images.size == 5
+        for i, captions in enumerate(split.captions):
+            assert [c.split("-")[0] for c in captions] == [str(grey(split, i))] * 2
+            seen.append(grey(split, i))
+    assert sorted(seen) == list(range(10))
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 101, 1000])
 @pytest.mark.parametrize(("share", "seed"), [(0.2, 42), (0.07, 0), (0.5, 7)])
 def test_the_fraction_rule_is_that_of_datasets(n: int, share: float, seed: int) -> None:
@@ -295,6 +371,41 @@ def test_string_labels_are_the_sorted_classes_of_train(
     assert split.classnames == ("ant", "cat")
     assert split.labels.dtype == np.int64
     assert (split.labels.tolist(), split.templates) == ([0, 1], custom.TEMPLATES)
+
+
+def test_csv_labels_are_of_one_kind_in_both_tables(
+    suite: Callable[[str], Suite], folder: Path
+) -> None:
+    (folder / "a.csv").write_text("image,label\n0.png,1\n1.png,2\n2.png,dog\n")
+    (folder / "b.csv").write_text("image,label\n3.png,1\n4.png,2\n")
+    files = 'images = "imgs"\ntrain_table = "a.csv"\ntest_table = "b.csv"\nlabel = "label"\n'
+    for names in ('classnames = ["1", "2", "dog"]\n', ""):
+        task = suite(TASK + files + names).tasks[0]
+        for part, labels in (("train", [0, 1, 2]), ("test", [0, 1])):
+            split = task.load(part)  # type: ignore[arg-type]
+            assert isinstance(split, Labelled)
+            assert (split.labels.tolist(), split.classnames) == (labels, ("1", "2", "dog"))
+    (folder / "a.csv").write_text("image,label\n0.png,1\n1.png,2\n")
+    digits = suite(TASK + files + 'classnames = ["0", "1", "2"]\n').tasks[0].load("test")
+    assert isinstance(digits, Labelled)
+    assert digits.labels.tolist() == [1, 2]
+
+
+def test_a_csv_label_that_is_a_number_and_another_class(
+    suite: Callable[[str], Suite], folder: Path
+) -> None:
+    (folder / "t.csv").write_text("image,caption\n0.png,1\n1.png,2\n")
+    toml = TABLE.replace("captions =", "label =") + 'classnames = ["1", "2", "dog"]\n' + HALF
+    with pytest.raises(BenchError) as error:
+        suite(toml).tasks[0].load("train")
+    assert says(error, "a class number as label in d/t.csv line 2", "'1', which", ".jsonl")
+
+
+def test_class_names_with_a_byte_order_mark(suite: Callable[[str], Suite], folder: Path) -> None:
+    (folder / "names.txt").write_text("cat\nant\n", encoding="utf-8-sig")
+    split = suite(LABELS + 'classnames = "names.txt"\n').tasks[0].load("train")
+    assert isinstance(split, Labelled)
+    assert (split.classnames, split.labels.tolist()) == (("cat", "ant"), [0, 1])
 
 
 def test_labels_by_number_and_by_name(suite: Callable[[str], Suite], folder: Path) -> None:
@@ -372,10 +483,18 @@ def test_palette(see_through: bool) -> None:
     assert pixels == [[255] * 3 if see_through else [10, 20, 30], [200, 100, 50]]
 
 
-def test_grey_of_8_and_16_bits() -> None:
-    assert np.asarray(decode(encoded(Image.new("L", (1, 1), 77)), "x")).tolist() == [[[77] * 3]]
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
+def test_grey_of_16_bits(form: str) -> None:
     deep = Image.fromarray(np.array([[0, 257, 32768, 65535]], np.uint16))
-    assert np.asarray(decode(encoded(deep), "x"))[0, :, 1].tolist() == [0, 1, 128, 255]
+    assert np.asarray(decode(encoded(deep, form), "x"))[0, :, 1].tolist() == [0, 1, 128, 255]
+
+
+def test_the_widest_image() -> None:
+    assert decode(encoded(Image.new("RGB", (2, 200))), "x").size == (2, 200)
+
+
+def test_grey_of_8_bits() -> None:
+    assert np.asarray(decode(encoded(Image.new("L", (1, 1), 77)), "x")).tolist() == [[[77] * 3]]
 
 
 def test_damaged_exif_does_not_spoil_an_image() -> None:
@@ -388,6 +507,9 @@ BAD_IMAGES = {
     "empty": (b"", "0 bytes, no image"),
     "truncated": (encoded(Image.effect_noise((64, 64), 90), "JPEG")[:600], "truncated"),
     "float": (encoded(Image.new("F", (1, 1), 0.5), "TIFF"), "floating-point"),
+    "32-bit": (encoded(Image.new("I", (1, 1), 255), "TIFF"), "32-bit grey"),
+    "thin": (encoded(Image.new("RGB", (1, 65000))), "1 x 65000 pixels, too thin"),
+    "flat": (encoded(Image.new("RGB", (202, 2))), "202 x 2 pixels, too thin"),
 }
 
 
@@ -571,7 +693,49 @@ JSONL_ERRORS = {
     "key": ('{"image": "0.png"}', "one column 'caption' in d/t.jsonl line 2", "'image'", ""),
     "null": ('{"image": null, "caption": "a"}', "an image in", "neither", "remove the row"),
     "number": ('{"image": 3, "caption": "a"}', "an image in", "3", "remove the row"),
+    "long": (
+        '{"image": "%s", "caption": "a"}' % ("words " * 99),
+        "an image file in d/t.jsonl line 2",
+        "words",
+        "correct the path",
+    ),
+    "half": (
+        r'{"image": "1.png", "caption": ["a", "b \ud83d"]}',
+        "whole characters in d/t.jsonl line 2",
+        r"'\ud83d'",
+        "mend the text",
+    ),
+    "half-path": (r'{"image": "\udc00", "caption": "a"}', "whole characters", r"'\udc00'", "mend"),
 }
+
+
+def test_whole_pairs_of_surrogates_are_characters(
+    suite: Callable[[str], Suite], folder: Path
+) -> None:
+    rows = [r'{"image": "0.png", "caption": "\ud83d\ude00", "x": "\ud83d"}', '{"image": "1.png"']
+    (folder / "t.jsonl").write_text(rows[0] + "\n" + rows[1] + ', "caption": "\\ud83d\\ude00"}')
+    split = suite(TABLE.replace("csv", "jsonl") + HALF).tasks[0].load("train")
+    assert isinstance(split, Pairs)
+    assert split.captions == (("\U0001f600",),)
+
+
+def test_half_a_character_as_a_label(suite: Callable[[str], Suite], folder: Path) -> None:
+    (folder / "t.jsonl").write_text(r'{"image": "0.png", "caption": "\ud83d"}')
+    with pytest.raises(BenchError) as error:
+        suite(TABLE.replace("csv", "jsonl").replace("captions", "label") + HALF).tasks[0].load(
+            "test"
+        )
+    assert says(error, "whole characters in d/t.jsonl line 1", r"'\ud83d'", "mend the text")
+
+
+def test_text_in_a_parquet_that_is_not_utf8(suite: Callable[[str], Suite], folder: Path) -> None:
+    raw = pa.array([b"a", b"\xed\xa0\xbd"])
+    texts = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    table = pa.table({"image": [encoded(0), encoded(1)], "captions": texts})
+    pq.write_table(table, folder / "train.parquet")
+    with pytest.raises(BenchError) as error:
+        suite(PAIRS).tasks[0].load("train")
+    assert says(error, "a readable parquet file d/train.parquet", "utf-8", "write the file again")
 
 
 @pytest.mark.parametrize("case", JSONL_ERRORS)
@@ -610,6 +774,95 @@ def test_an_id_or_a_path_in_both_files(suite: Callable[[str], Suite], folder: Pa
     with pytest.raises(BenchError) as error:
         suite(toml).tasks[0].load("test")
     assert says(error, "separate training and test", "d/a.csv line 2 and in d/b.csv", "remove it")
+
+
+def named(path: Path, greys: list[int], names: list[str | None], **columns: list[Any]) -> None:
+    """A parquet file of grey images whose bytes carry a path."""
+    pairs = zip(greys, names, strict=True)
+    cells = [{"bytes": encoded(value), "path": name} for value, name in pairs]
+    texts = [f"text {i}" for i in range(len(greys))]
+    pq.write_table(pa.table({"image": cells, "captions": texts, **columns}), path)
+
+
+def test_a_file_name_in_both_files(suite: Callable[[str], Suite], folder: Path) -> None:
+    """Bare names may repeat in two folders; with the same bytes it is the same file."""
+    named(folder / "train.parquet", [1, 2], ["0.png", "1.png"], k=["p", "q"])
+    named(folder / "test.parquet", [3, 4], ["0.png", "1.png"], k=["r", "s"])
+    for toml in (PAIRS, PAIRS + 'id = "k"\n'):
+        assert suite(toml).tasks[0].load("test").images.size == 2
+    named(folder / "test.parquet", [3, 2], ["0.png", "1.png"], k=["r", "s"])
+    for toml in (PAIRS, PAIRS + 'id = "k"\n'):
+        with pytest.raises(BenchError) as error:
+            suite(toml).tasks[0].load("train")
+        assert says(error, "separate training and test", "d/train.parquet row 1", "remove it")
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_single_equal_bytes_in_given_files_pass(
+    suite: Callable[[str], Suite], folder: Path, ids: bool
+) -> None:
+    toml = PAIRS + ('id = "k"\n' if ids else "")
+    named(folder / "train.parquet", [1, 2, 2], [None] * 3, k=["p", "q", "r"])
+    named(folder / "test.parquet", [2, 3], [None] * 2, k=["s", "t"])
+    assert suite(toml).tasks[0].load("test").images.size == 2
+
+
+def test_a_test_file_of_nothing_but_training_images(
+    suite: Callable[[str], Suite], folder: Path
+) -> None:
+    named(folder / "train.parquet", [1, 2, 3], [None] * 3)
+    named(folder / "test.parquet", [3, 2], [None] * 2)
+    with pytest.raises(BenchError) as error:
+        suite(PAIRS).tasks[0].load("train")
+    got = "d/train.parquet row 2 and in d/test.parquet row 0"
+    assert says(error, "separate training and test images of 'a'", got, "remove it")
+
+
+def test_a_path_under_two_ids(suite: Callable[[str], Suite], folder: Path) -> None:
+    """COCO's `id` tells captions apart, not images."""
+    rows = [{"image": f"{i // 2}.png", "caption": "a", "key": i, "part": i % 2} for i in range(6)]
+    (folder / "t.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    toml = TABLE.replace("csv", "jsonl") + 'id = "key"\n'
+    column = 'split = { column = "part", train = [0], test = [1] }\n'
+    for split in (HALF, column):
+        with pytest.raises(BenchError) as error:
+            suite(toml + split).tasks[0].load("train")
+        got = "d/t.jsonl line 1 (id '0') and in d/t.jsonl line 2 (id '1')"
+        assert says(error, "one id for all rows of a picture", got, "give both one id")
+    named(folder / "all.parquet", [1, 1, 2], ["x.png", "x.png", "y.png"], key=[0, 1, 2])
+    with pytest.raises(BenchError) as error:
+        suite(DATA + 'id = "key"\n' + HALF).tasks[0].load("test")
+    assert says(error, "one id for all rows of a picture", "row 0 (id '0')", "give both one id")
+    for name, kept in (("a.jsonl", rows[::2]), ("b.jsonl", rows[1::2])):
+        (folder / name).write_text("\n".join(json.dumps(row) for row in kept))
+    two = TABLE.replace("table =", 'train_table = "a.jsonl"\ntest_table =') + 'id = "key"\n'
+    with pytest.raises(BenchError) as error:
+        suite(two.replace("t.csv", "b.jsonl")).tasks[0].load("train")
+    assert says(error, "separate training and test", "d/a.jsonl line 1 (id '0')", "remove it")
+
+
+def test_copies_on_one_side_of_a_split_column(suite: Callable[[str], Suite], folder: Path) -> None:
+    column = 'split = { column = "part", train = ["train", "val"] }\n'
+    greys, parts = [1, 1, 1, 2], ["other", "train", "val", "test"]
+    named(folder / "all.parquet", greys, [None] * 4, part=parts)
+    assert suite(DATA + column).tasks[0].load("train").images.size == 2
+    named(folder / "all.parquet", [*greys, 1], [None] * 5, part=[*parts, "test"])
+    with pytest.raises(BenchError) as error:
+        suite(DATA + column).tasks[0].load("train")
+    assert says(error, "one id", "row 1 and in d/all.parquet row 4", "give both one id")
+
+
+def test_equal_bytes_where_a_fraction_divides(suite: Callable[[str], Suite], folder: Path) -> None:
+    named(folder / "all.parquet", [1, 2, 3, 2], [None] * 4, k=[1, 2, 3, 4], shared=[1, 2, 3, 2])
+    for seed in range(6):
+        with pytest.raises(BenchError) as error:
+            suite(DATA + f"split = {{ test = 0.5, seed = {seed} }}\n").tasks[0].load("train")
+        assert says(error, "one id", "row 1 and in d/all.parquet row 3", "give both one id")
+    shared = suite(DATA + 'id = "shared"\n' + HALF).tasks[0]
+    assert shared.load("train").images.size + shared.load("test").images.size == 3
+    # An id, or a path, is the user's word that two equal pictures are two.
+    apart = suite(DATA + 'id = "k"\n' + HALF).tasks[0]
+    assert apart.load("train").images.size + apart.load("test").images.size == 4
 
 
 def test_an_empty_id(suite: Callable[[str], Suite], folder: Path) -> None:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from benchmark.data.split import Labelled, Pairs
+from benchmark.errors import BenchError
 from benchmark.suites.custom import read_suite
 from benchmark.suites.suite import SplitName, Suite
 
@@ -75,6 +77,28 @@ def test_labelled(suite: Suite, name: str) -> None:
         assert split.images.size == size
         assert len(split.classnames) == LABELLED[name][2]
         assert split.images.open(size - 1).mode == "RGB"
+
+
+@pytest.mark.parametrize("name", ["exercise", "pixel-art", "charts"])
+def test_published_splits_with_some_equal_images_load_without_ids(
+    tmp_path: Path, name: str
+) -> None:
+    parts = [pq.read_table(REALDATA / name / f"{part}.parquet") for part in PARTS]
+    raws = [{cell["bytes"] for cell in part.column("image").to_pylist()} for part in parts]
+    assert raws[0] & raws[1]
+    head = f'name = "real"\n[[task]]\nname = "{name}"\ncaptions = "captions"\n'
+    files = [f"{part} = '{REALDATA / name / part}.parquet'" for part in PARTS]
+    (tmp_path / "given.toml").write_text(head + "\n".join(files))
+    task = read_suite(str(tmp_path / "given.toml")).tasks[0]
+    assert tuple(task.load(part).images.size for part in PARTS) == PAIRS[name][:2]
+    pq.write_table(pa.concat_tables(parts), tmp_path / "all.parquet")
+    rule = 'data = "all.parquet"\nsplit = { test = 0.2 }\n'
+    (tmp_path / "rule.toml").write_text(head + rule)
+    with pytest.raises(BenchError, match="one id for all rows of a picture"):
+        read_suite(str(tmp_path / "rule.toml")).tasks[0].load("train")
+    (tmp_path / "ids.toml").write_text(head + rule + 'id = "id"\n')
+    task = read_suite(str(tmp_path / "ids.toml")).tasks[0]
+    assert sum(task.load(part).images.size for part in PARTS) == sum(PAIRS[name][:2])
 
 
 def test_train_and_test_have_different_content(suite: Suite) -> None:

@@ -1,11 +1,13 @@
 """Records: round trip, hostile files, names, and writes that fail half way."""
 
 import errno
+import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -26,6 +28,7 @@ from benchmark.results import (
     write_record,
 )
 
+ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).with_name("golden") / "records"
 TASKS = ("a", "b")
 Row = dict[str, Any]
@@ -203,6 +206,41 @@ def test_a_failed_cell_is_valid(path: Path) -> None:
     assert read_results(path.parent.parent)["status"].tolist().count("oom") == 1
 
 
+def test_a_single_record_is_judged_too(path: Path) -> None:
+    renamed = path.with_name("copy.parquet")
+    path.rename(renamed)
+    assert len(read_record(renamed).frame) == len(good_rows())
+    for rows, word in (([], "at least one row"), (good_rows() + good_rows()[:1], "cell once")):
+        write_record(path, rows, PROVENANCE)
+        with pytest.raises(BenchError, match=word) as caught:
+            read_record(path)
+        assert caught.value.code == 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"code": None}, "code"),
+        ({"code": {"commit": 1}}, "code.commit"),
+        ({"asked": {"recipe": []}}, "asked.recipe"),
+        ({"data": {"train": {"a": 7}}}, r"data\.train\.\*"),
+        ({"seconds": {"train": "long"}}, r"seconds\.\*"),
+        ({"peak_memory": {"train": {"process_mib": None}}}, r"peak_memory\.\*\.\*"),
+        ({"unofficial": "dirty"}, "unofficial"),
+        ({"unofficial": [1]}, r"unofficial\.\*"),
+    ],
+)
+def test_provenance_of_another_type(path: Path, wrong: dict[str, Any], place: str) -> None:
+    write_record(path, good_rows(), wrong)
+    refused(path, f"provenance '{place}' of type")
+
+
+def test_a_route_needs_its_index(path: Path) -> None:
+    rows = good_rows()
+    write_record(path, [*rows, rows[-1] | {"metric": "route", "k": None}], PROVENANCE)
+    refused(path, "a k for every hit and route")
+
+
 def test_misuse_by_a_caller() -> None:
     with pytest.raises(ValueError, match="valeu"):
         to_frame([{"valeu": 1}])
@@ -249,3 +287,105 @@ def test_no_torch() -> None:
     modules = "benchmark.results, benchmark.tables.render, benchmark.metrics.continual"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---- scripts/results_mini.py -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results_mini", ROOT / "scripts/results_mini.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> SimpleNamespace:
+    """What the script reads of a plan."""
+    request = SimpleNamespace(order="forward", seed=3, output_dir=tmp_path)
+    found = SimpleNamespace(name="ft", sha="method-1")
+    return SimpleNamespace(
+        request=request, found=found, code="code-1", target=tmp_path / "mini" / NAME
+    )
+
+
+def made_by(code: str, method: str) -> Row:
+    return PROVENANCE | {"code": {"sha256": code}, "method": {"sha256": method}}
+
+
+@pytest.mark.parametrize(
+    ("code", "method", "runs"),
+    [("code-1", "method-1", 0), ("code-0", "method-1", 1), ("code-1", "method-0", 1)],
+)
+def test_a_record_of_other_code_is_made_again(
+    script: ModuleType,
+    plan: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    method: str,
+    runs: int,
+) -> None:
+    commands = []
+
+    def run(command: list[str], **_: Any) -> None:
+        commands.append(command)
+        write_record(plan.target, good_rows(), made_by("code-1", "method-1"))
+
+    monkeypatch.setattr(script.subprocess, "run", run)
+    write_record(plan.target, good_rows(), made_by(code, method))
+    script.run_one(plan)
+    assert len(commands) == runs
+    assert all("--overwrite" in command for command in commands)
+    assert all(str(plan.request.output_dir) in command for command in commands)
+    script.run([plan, plan])  # taken up again, everything is there
+    assert len(commands) == runs
+
+
+def test_a_run_that_leaves_no_record_of_this_code_ends_the_script(
+    script: ModuleType, plan: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script.subprocess, "run", lambda *_, **__: None)
+    for left in (None, b"damaged", "old"):
+        if isinstance(left, bytes):
+            plan.target.parent.mkdir(exist_ok=True)
+            plan.target.write_bytes(left)
+        elif left:
+            write_record(plan.target, good_rows(), PROVENANCE)
+        with pytest.raises(SystemExit, match="no record of this code"):
+            script.run([plan])
+
+
+def test_the_comparison_fails_on_every_difference(
+    script: ModuleType,
+    plan: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    committed = tmp_path / "committed"
+    monkeypatch.setattr(script, "COMMITTED", committed)
+    write_record(committed / NAME, good_rows(), PROVENANCE)
+    assert script.compare([plan], 100.0) == 1
+    assert "not run again" in capsys.readouterr().out
+
+    def again(rows: list[Row], tolerance: float = 0.0) -> int:
+        write_record(plan.target, rows, PROVENANCE)
+        code: int = script.compare([plan], tolerance)
+        return code
+
+    assert again(good_rows()) == 0
+    one_more = good_rows()
+    one_more[0].update(hits=10, value=1.0)
+    assert again(one_more) == 1
+    assert "differs by 10.00 points" in capsys.readouterr().out
+    assert again(one_more, 9.9) == 1
+    assert again(one_more, 10.0) == 0
+    hole = good_rows()
+    hole[0].update(hits=None, value=None, status="oom")
+    assert again(hole, 100.0) == 1
+    assert again([row for row in good_rows() if row["k"] != 10], 100.0) == 1
+    routes = [row | {"metric": "route", "k": 0} for row in good_rows() if row["k"] == 1]
+    assert again(good_rows() + routes) == 0

@@ -6,6 +6,7 @@
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -15,8 +16,9 @@ import pandas as pd
 import pytest
 
 from benchmark.errors import BenchError
-from benchmark.results import file_stem, read_record, suite_folder, write_record
+from benchmark.results import file_stem, read_record, read_records, suite_folder, write_record
 from benchmark.tables.cells import blocks
+from benchmark.tables.groups import judge
 from benchmark.tables.render import (
     build_tables,
     check_tables,
@@ -87,12 +89,12 @@ def make_rows(
     return rows
 
 
-def save(folder: Path, rows: list[Row]) -> Path:
+def save(folder: Path, rows: list[Row], about: dict[str, Any] | None = None) -> Path:
     r = rows[0]
     stem = file_stem(r["method"], r["variant"], r["settings"], r["backbone"], r["order"], r["seed"])
     path = folder / suite_folder(r["suite"]) / f"{stem}.parquet"
     costs = {"parameters": {"trainable": 1_234_567}, "state_bytes": [0, 4096, 12288]}
-    write_record(path, rows, costs if r["method"] == "dar" else {})
+    write_record(path, rows, about or (costs if r["method"] == "dar" else {}))
     return path
 
 
@@ -148,10 +150,10 @@ def test_same_records_in_another_place_and_order_give_the_same_bytes(
 
 
 def test_row_order_does_not_matter(results: Path) -> None:
-    frame = pd.concat([read_record(p).frame for p in results.glob("*/*.parquet")])
-    shuffled = frame.sample(frac=1, random_state=0)
+    records = read_records(results)
+    shuffled = [replace(r, frame=r.frame.sample(frac=1, random_state=0)) for r in records[::-1]]
     for spec in TABLES:
-        tables = [render_table(list(blocks(rows, spec)), spec) for rows in (shuffled, frame)]
+        tables = [render_table(list(blocks(judge(rs), spec)), spec) for rs in (shuffled, records)]
         assert tables[0] == tables[1]
 
 
@@ -252,6 +254,182 @@ def test_final_row_of_a_run_with_a_hole(tmp_path: Path) -> None:
             row.update(status="failed", value=None, hits=None)
     line = final_row(read_record(save(tmp_path, rows)).frame).splitlines()[2]
     assert line.split() == ["ft", "failed", "47.7", "43.7", "–"]  # noqa: RUF001
+
+
+# ---- What may be compared ------------------------------------------------------------------------
+
+RECIPE = {"epochs": 5, "batch_size": 32, "lr": 1e-4}
+
+
+def about(**changes: Any) -> dict[str, Any]:
+    """A provenance in which each part may be another."""
+    recipe, config = changes.get("recipe", RECIPE), changes.get("config", {"margin": 0.1})
+    return {
+        "asked": {"recipe": recipe, "config": config},
+        "data": {
+            "train": changes.get("train", {"dots": "d1", "lines": "l1"}),
+            "test": changes.get("test", {"dots": "D1", "stars": "S1"}),
+        },
+        "weights": {"sha256": changes.get("weights", "w1")},
+        "unofficial": changes.get("unofficial", []),
+    }
+
+
+def put(folder: Path, method: str, provenance: dict[str, Any], seed: int = 0, **more: Any) -> Path:
+    tasks, order = more.pop("tasks", SHAPES), more.pop("order", "forward")
+    return save(folder, make_rows("shapes", tasks, method, order, seed, **more), provenance)
+
+
+def fill(folder: Path, method: str, **changes: Any) -> None:
+    """All that a rank needs."""
+    for order, seed in product(("forward", "reverse"), range(3)):
+        put(folder, method, about(**changes), seed, order=order)
+
+
+def board(folder: Path) -> tuple[list[str], list[str]]:
+    """Ranked and unranked lines, method first."""
+    text = build(folder, folder.parent / "out")["leaderboard.md"].partition("## Legend")[0]
+    ranked, _, others = text.partition("Not ranked:")
+    found = []
+    for part, method in ((ranked, 2), (others, 1)):
+        lines = [line.split("|") for line in part.splitlines() if line.startswith("|")][2:]
+        cells = [[cell.strip() for cell in line] for line in lines]
+        found.append([" ".join([line[method], *line[-5:-1]]) for line in cells])
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"recipe": RECIPE | {"epochs": 9}}, r"recipe \(epochs\)"),
+        ({"train": {"dots": "d2"}}, "training data of 'dots'"),
+        ({"test": {"stars": "S2"}}, "test data of 'stars'"),
+        ({"weights": "w2"}, "weights"),
+    ],
+)
+def test_a_contradiction_between_records_stops_the_tables(
+    tmp_path: Path, changes: dict[str, Any], what: str
+) -> None:
+    one = put(tmp_path / "r", "ft", about())
+    other = put(tmp_path / "r", "dar", about(**changes))
+    with pytest.raises(BenchError, match=f"the same {what} in .*raise the suite's") as caught:
+        build(tmp_path / "r", tmp_path / "out")
+    assert caught.value.code == 5
+    assert str(one) in str(caught.value)
+    assert str(other) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_default_or_sequence_is_not_pooled(tmp_path: Path) -> None:
+    put(tmp_path / "a", "ft", about(config={"margin": 0.1}))
+    put(tmp_path / "a", "dar", about(config={"margin": 0.2}))  # another method's own setting
+    build(tmp_path / "a", tmp_path / "out")
+    put(tmp_path / "a", "ft", about(config={"margin": 0.2}), 1)
+    with pytest.raises(BenchError, match="setting 'margin' of ft"):
+        build(tmp_path / "a", tmp_path / "out")
+    put(tmp_path / "b", "ft", about())
+    put(tmp_path / "b", "ft", about(), 1, tasks=dict(reversed(SHAPES.items())))
+    with pytest.raises(BenchError, match="forward order of dots, lines, waves"):
+        build(tmp_path / "b", tmp_path / "out")
+
+
+def test_what_a_record_says_or_does_not_hold_is_no_contradiction(tmp_path: Path) -> None:
+    fill(tmp_path / "r", "ft")
+    put(tmp_path / "r", "ft", about(recipe=RECIPE | {"epochs": 2}), settings="epochs=2")
+    put(tmp_path / "r", "dar", {})
+    put(tmp_path / "r", "zs", about(train={"waves": "other"}, recipe={}))
+    put(tmp_path / "r", "ewc", about(weights="w2"), pretrained="seed-1")
+    put(tmp_path / "r", "aaa", about(recipe=RECIPE | {"lr": 1}), suite_version="2.0")
+    build(tmp_path / "r", tmp_path / "out")
+    wrong = about(recipe=RECIPE | {"epochs": 2, "lr": 1.0})
+    put(tmp_path / "r", "dar", wrong, settings="epochs=2")
+    with pytest.raises(BenchError, match=r"recipe \(lr\)"):
+        build(tmp_path / "r", tmp_path / "out")
+
+
+def test_unofficial_records_are_shown_apart(tmp_path: Path) -> None:
+    fill(tmp_path / "r", "ft")
+    dirty = about(unofficial=["the code | is not committed"], weights="w2")
+    for order in ("forward", "reverse"):
+        put(tmp_path / "r", "ft", dirty, 7, order=order)
+        for seed in range(3):
+            put(tmp_path / "r", "dar", dirty, seed, order=order)
+    ranked, others = board(tmp_path / "r")
+    assert [line.split()[0] for line in ranked] == ["ft"]
+    assert "forward x3, reverse x3" in ranked[0]
+    text = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert text.count("the code \\| is not committed |") == 2
+    assert sorted(line.split()[0] for line in others) == ["dar", "ft"]
+    table = (tmp_path / "out" / "tables" / "table-1.md").read_text()
+    mine = table.partition("## Printed")[0]
+    lines = [line for line in mine.splitlines() if line.startswith("|")][2:]
+    names = [line.split("|")[1].strip() for line in lines]
+    assert names == ["ft", "ft †", "dar [features, samples] †"]
+    assert "**" not in mine  # one compared row is the best of nothing
+    assert "- dar [features, samples]: the code | is not committed" in mine
+    rows = pd.read_csv(tmp_path / "out" / "tables" / "table-1.csv", keep_default_na=False)
+    rows = rows[rows["source"] == "measured"]
+    counts = zip(rows["method"], rows["why_not"] != "", rows["seeds"].astype(int), strict=True)
+    assert set(counts) == {("dar", True, 3), ("ft", False, 3), ("ft", True, 1)}
+
+
+def test_an_unofficial_record_of_more_tasks_changes_no_rank(tmp_path: Path) -> None:
+    fill(tmp_path / "r", "ft")
+    more = SHAPES | {"moons": "pairs"}
+    put(tmp_path / "r", "dar", about(unofficial=["dirty"]), tasks=more)
+    assert len(board(tmp_path / "r")[0]) == 1
+    table = (tmp_path / "out" / "tables" / "table-1.md").read_text().partition("## Printed")[0]
+    assert "Moons" not in table
+    assert "–" not in table  # noqa: RUF001 - every average is there
+
+
+def test_fewer_tasks_are_never_pooled_with_all(tmp_path: Path) -> None:
+    fill(tmp_path / "r", "ft")
+    two = {"lines": "pairs", "waves": "pairs"}
+    put(tmp_path / "r", "ft", about(), 7, tasks=two)
+    put(tmp_path / "r", "ewc", about(), order="random:1")
+    put(tmp_path / "r", "ewc", about(), order="lines,waves", tasks=two)
+    ranked, others = board(tmp_path / "r")
+    assert [line.split()[0] for line in ranked] == ["ft"]
+    assert "forward x3, reverse x3" in ranked[0]
+    assert [" ".join(line.split()[:2]) for line in sorted(others)] == [
+        "ewc lines,waves", "ewc random:1", "ft forward",
+    ]  # fmt: skip
+    assert [line.endswith("2 of 3 tasks") for line in sorted(others)] == [True, False, True]
+    table = (tmp_path / "out" / "tables" / "table-1.md").read_text()
+    full, part = [line for line in table.splitlines() if line.startswith("| ft ")]
+    assert "–" not in full  # noqa: RUF001
+    assert part.split("|")[5].strip() == "–"  # noqa: RUF001 - no average over the missing task
+    assert "- ft: 2 of 3 tasks" in table
+    heads = next(line for line in table.splitlines() if line.startswith("| Method"))
+    assert heads.index("Dots") < heads.index("Lines") < heads.index("Waves")
+
+
+def test_a_failed_cell_at_any_step_has_no_rank(tmp_path: Path) -> None:
+    fill(tmp_path / "r", "ft")
+    fill(tmp_path / "r", "dar")
+    rows = make_rows("shapes", SHAPES, "dar", "reverse", 2)
+    for row in rows:
+        if row["step"] == 1 and row["eval_task"] == "stars":
+            row.update(status="oom", value=None, hits=None)
+    save(tmp_path / "r", rows, about())
+    ranked, others = board(tmp_path / "r")
+    assert [line.split()[0] for line in ranked] == ["ft"]
+    assert len(others) == 1
+    assert others[0].endswith("a failed cell")
+
+
+def test_equal_titles_are_told_apart(tmp_path: Path) -> None:
+    rows = make_rows("shapes", SHAPES, "ft", "forward", 0)
+    for row in rows:
+        row["eval_title"] = "Shapes" if row["eval_task"] != "waves" else "Waves"
+    frame = read_record(save(tmp_path / "r", rows)).frame
+    heads = final_row(frame).splitlines()[0]
+    assert heads.split("  ")[-1].strip() == "Avg."
+    assert all(name in heads for name in ("Shapes (dots)", "Shapes (lines)", " Waves "))
+    table = build(tmp_path / "r", tmp_path / "out")["table-1.md"]
+    assert "I→T Shapes (dots)" in table
+    assert "Waves (" not in table
 
 
 def test_paper_counts() -> None:

@@ -18,6 +18,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..errors import BenchError
 
 KEPT_BYTES = 256 * 2**20
+# Long side over short side. The transform scales the short side up to the model's, so that a line
+# of one pixel's width would need gigabytes.
+LONGEST = 100
 
 
 def file_bytes(path: Path) -> bytes:
@@ -59,14 +62,20 @@ def decode(raw: bytes, where: str) -> Image.Image:
         where: file and row or path, for the error.
 
     Raises:
-        BenchError: bytes that are no image, are cut off, or have more pixels than
-            `PIL.Image.MAX_IMAGE_PIXELS`.
+        BenchError: bytes that are no image, are cut off, have more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`, a side more than `LONGEST` times the other, or grey
+            values whose white is unknown.
     """
     try:
         with Image.open(io.BytesIO(raw)) as image:
             # Up to twice its limit, Pillow itself only warns.
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError
+            if max(image.size) > LONGEST * min(image.size):
+                raise ValueError(f"{image.width} x {image.height} pixels, too thin to be scaled")
+            # A PNG or PGM of this mode holds 16 bits, which Pillow has scaled to 65535.
+            if image.mode == "I" and image.format not in ("PNG", "PPM"):
+                raise ValueError("32-bit grey values, whose white is unknown")
             image.load()
             return _rgb(_upright(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -88,8 +97,6 @@ def _upright(image: Image.Image) -> Image.Image:
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError("grey values beyond 16 bits")
         # Pillow would clip 16-bit grey at 255; 65535 / 257 is 255.
         image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
     elif image.mode == "F":
@@ -137,35 +144,23 @@ class ImageColumn:
         sizes = (file.metadata.row_group(g).num_rows for g in range(file.num_row_groups))
         self._starts = [0, *accumulate(sizes)]
 
-    def paths(self) -> list[str | None]:
-        """For every row, the path of its image file; None where the parquet holds the bytes.
-
-        An empty string stands for a row with neither.
-        """
-        n = self._starts[-1]
+    def cells(self) -> list[tuple[str | None, str | None]]:
+        """Every row's path, and the hex sha256 of its bytes; None for what it lacks."""
+        rows = range(self._starts[-1])
+        paths: list[str | None] = [None for _ in rows]
         if self._has_path:
-            found = _flat(self._file.read(columns=[self._path]).column(0)).to_pylist()
-        else:
-            found = [None] * n
-        absent = self._absent() if self._has_bytes else [True] * n
-        return [(path or "") if gone else None for path, gone in zip(found, absent, strict=True)]
-
-    def _absent(self) -> list[bool]:
-        """Whether each row's bytes are null; row groups are read only where no statistic says."""
-        flags: list[bool] = []
-        for g in range(self._file.num_row_groups):
-            group = self._file.metadata.row_group(g)
-            leaves = {group.column(k).path_in_schema: k for k in range(group.num_columns)}
-            stats = group.column(leaves[self._bytes]).statistics
-            counted = stats is not None and stats.has_null_count
-            if group.num_rows == 0 or (counted and stats.null_count == 0):
-                flags += [False] * group.num_rows
-            else:
-                flags += self._group(g).is_null().to_pylist()
-        return flags
+            paths = _flat(self._file.read(columns=[self._path]).column(0)).to_pylist()
+        raws = (self._cell(row) if self._has_bytes else None for row in rows)
+        digests = [None if raw is None else hashlib.sha256(raw).hexdigest() for raw in raws]
+        return list(zip(paths, digests, strict=True))
 
     def fetch(self, row: int) -> bytes:
-        """The encoded bytes of a row, in [0, rows), whose path is None."""
+        """The encoded bytes of a row, in [0, rows), that has some."""
+        raw = self._cell(row)
+        assert raw is not None, "the row holds a path"
+        return raw
+
+    def _cell(self, row: int) -> bytes | None:
         g = bisect_right(self._starts, row) - 1
         with self._lock:
             if g not in self._kept:
@@ -173,7 +168,7 @@ class ImageColumn:
                 while len(self._kept) > 1 and self._size() > KEPT_BYTES:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(g)
-            raw: bytes = self._kept[g][row - self._starts[g]].as_py()
+            raw: bytes | None = self._kept[g][row - self._starts[g]].as_py()
         return raw
 
     def _size(self) -> int:

@@ -22,7 +22,7 @@ from .encoded import ImageColumn, damaged, decode, file_bytes, file_sha256, shor
 from .split import ImageSource, digest
 from .splits import shown
 
-Row = tuple[str, dict[str, object]]
+Row = tuple[str, dict[str, object], str | None]  # where, cells, sha256 of the image's bytes
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class Columns:
     Attributes:
         image: image bytes or path.
         value: caption(s) or label.
-        id: identity of the image, or None: then its path, or else its row, is its identity.
+        id: identity of the image, or None: then its path, or else its row, is its identity. Bytes
+            that carry a path are of one image where both are equal, because `datasets` keeps no
+            more than the file's name, and that may be the same in two folders.
         split: column of a split rule, or None.
     """
 
@@ -53,18 +55,23 @@ class Item:
     Attributes:
         where: file and row of its first row, for errors.
         key: identity within its table.
-        named: whether `key` is an id or a path, and so means the same in another table.
+        marks: its id and its path, as far as it has them, else its bytes. An image with the same
+            mark is the same one, in this table and in another.
+        named: whether the marks are an id or a path.
         row: number of its first row, from 0.
         path: its image file, or None where the table holds the bytes.
+        content: hex sha256 of the bytes that the table holds.
         values: the caption or label cells of its rows, unchecked.
         part: its value in the split column as text.
     """
 
     where: str
     key: str
+    marks: tuple[str, ...]
     named: bool
     row: int
     path: Path | None
+    content: str | None
     values: tuple[object, ...]
     part: str | None
 
@@ -81,7 +88,8 @@ class Table:
 def read_table(file: Path, columns: Columns, folder: Path) -> Table:
     """Reads a table and groups the rows of one image.
 
-    Rows are of one image when their id is the same, or, without an id column, their path.
+    Rows are of one image when their id is the same, or, without an id column, their path (and
+    their bytes, where the table holds them).
 
     Args:
         file: a .parquet, .csv (with a header line) or .jsonl file.
@@ -104,15 +112,22 @@ def read_table(file: Path, columns: Columns, folder: Path) -> Table:
         return cells.fetch(item.row)
 
     groups: dict[str, Item] = {}
-    for number, (at, row) in enumerate(rows):
-        item = _item(f"{short(file)} {at}", number, row, columns, folder)
+    for number, (at, row, content) in enumerate(rows):
+        item = _item(f"{short(file)} {at}", number, row, content, columns, folder)
         first = groups.get(item.key)
-        groups[item.key] = item if first is None else _merged(first, item, fetch)
+        groups[item.key] = item if first is None else _merged(first, item)
     return Table(file, tuple(groups.values()), fetch)
 
 
-def _item(where: str, number: int, row: dict[str, object], columns: Columns, folder: Path) -> Item:
-    key: object = None
+def _item(
+    where: str,
+    number: int,
+    row: dict[str, object],
+    content: str | None,
+    columns: Columns,
+    folder: Path,
+) -> Item:
+    marks: list[str] = []
     path: Path | None = None
     image = row[columns.image]
     if columns.id is not None:
@@ -120,31 +135,45 @@ def _item(where: str, number: int, row: dict[str, object], columns: Columns, fol
         if key is None or key == "":
             bad_row(where, f"an id in column '{columns.id}'", "an empty cell", "fill it in")
         where = f"{where} (id '{key}')"
-    if image is not None:
+        marks.append(f"id {key}")
+    if content is None:
         if not isinstance(image, str) or not image:
             got = repr(image) if image else "neither bytes nor a path"
             bad_row(where, f"an image in column '{columns.image}'", got, "remove the row")
         path = Path(os.path.normpath(folder / image))
-        if not path.is_file():
+        if not _is_file(path):
             fix = "correct the path or remove the row"
             bad_row(where, "an image file", f"'{image}', which is not in {folder}", fix, 4)
-    named = key is not None or path is not None
-    key = str(key if key is not None else path or number)
+        marks.append(f"path {path}")
+    elif image:
+        marks.append(f"path {image} of {content}")
+    named = bool(marks)
+    key = marks[0] if named else str(number)
     part = None if columns.split is None else row[columns.split]
     part = None if part is None else str(part)
-    return Item(where, key, named, number, path, (row[columns.value],), part)
+    marks = marks or [f"bytes {content}"]
+    values = (row[columns.value],)
+    return Item(where, key, tuple(marks), named, number, path, content, values, part)
 
 
-def _merged(first: Item, other: Item, fetch: Callable[[Item], bytes]) -> Item:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a caption where a path should be: too long for a file name
+        return False
+
+
+def _merged(first: Item, other: Item) -> Item:
     """Both rows of one image as one item; BenchError where they contradict each other."""
     if first.part != other.part:
         got = f"'{first.part}' in {first.where} and '{other.part}' in {other.where}"
         fix = "give all rows of an image the same value"
         raise BenchError("one split value per image", got, fix)
-    if first.path != other.path or (first.path is None and fetch(first) != fetch(other)):
+    if (first.path, first.content) != (other.path, other.content):
         got = f"two pictures, in {first.where} and {other.where}"
         raise BenchError("one picture per id", got, "give each image its own id")
-    return replace(first, values=first.values + other.values)
+    marks = tuple(dict.fromkeys(first.marks + other.marks))
+    return replace(first, values=first.values + other.values, marks=marks)
 
 
 def bad_row(where: str, expected: str, got: str, fix: str, code: int = 2) -> NoReturn:
@@ -159,13 +188,15 @@ def _parquet_rows(file: Path, columns: Columns) -> tuple[Iterable[Row], ImageCol
         cells = ImageColumn(source, short(file), columns.image)
         table = source.read(columns=columns.names())
         data = {name: table.column(name).to_pylist() for name in columns.names()}
-        data[columns.image] = cells.paths()
+        images = cells.cells()
     except (FileNotFoundError, PermissionError) as error:
         raise unreadable(file, error) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise damaged(short(file), error) from error
+    data[columns.image] = [path for path, _ in images]
     records = (dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True))
-    return ((f"row {i}", record) for i, record in enumerate(records)), cells
+    rows = zip(records, images, strict=True)
+    return ((f"row {i}", record, content) for i, (record, (_, content)) in enumerate(rows)), cells
 
 
 def _text_rows(file: Path, columns: Columns) -> Iterator[Row]:
@@ -193,7 +224,7 @@ def _csv_rows(text: str, file: Path, wanted: list[str]) -> Iterator[Row]:
                 expected = f"{len(header)} fields in {short(file)} {where}"
                 raise BenchError(expected, str(len(cells)), "put quotes around text with commas")
             if cells:
-                yield where, dict(zip(header, cells, strict=True))
+                yield where, dict(zip(header, cells, strict=True)), None
     except csv.Error as error:
         expected = f"CSV in {short(file)} line {reader.line_num}"
         raise BenchError(expected, f"'{error}'", "mend the quotes of that line") from error
@@ -212,8 +243,12 @@ def _jsonl_rows(text: str, file: Path, wanted: list[str]) -> Iterator[Row]:
             got = f"a {type(row).__name__}"
             raise BenchError(f"a JSON object in {where}", got, "write one object per line")
         _require(wanted, list(row), where)
-        # Here a null image is an absent one; None would say that the table holds the bytes.
-        yield f"line {number}", {**row, wanted[0]: "" if row[wanted[0]] is None else row[wanted[0]]}
+        try:
+            json.dumps([row[name] for name in wanted], ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            got = f"half of one, '\\u{ord(error.object[error.start]):x}'"
+            raise BenchError(f"whole characters in {where}", got, "mend the text") from error
+        yield f"line {number}", row, None
 
 
 def _require(wanted: list[str], there: list[str], where: str) -> None:

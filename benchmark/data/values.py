@@ -29,22 +29,43 @@ def _captions(item: Item) -> tuple[str, ...]:
     return tuple(captions)
 
 
-def label_values(table: Table) -> dict[str, int | str]:
-    """Item key -> label cell, all integers or all strings.
+def label_values(
+    tables: Sequence[Table], classnames: Sequence[str] | None
+) -> list[dict[str, int | str]]:
+    """For every table of a dataset, item key -> label cell; in one all integers or all strings.
 
-    A CSV has no types: its labels are integers when every one of them is a number.
+    A CSV has no types: its labels are integers when every label of the dataset is a number.
+
+    Args:
+        tables: all tables of the dataset, because a label means the same in each.
+        classnames: the declared class names, if any.
 
     Raises:
-        BenchError: an empty label, one of another type, or two labels of one image.
+        BenchError: an empty label, one of another type, two labels of one image, or a number in a
+            CSV that is also the name of a class with another number.
     """
-    values = {item.key: _label(item) for item in table.items}
-    cells = [str(value) for value in values.values()]
-    if table.file.suffix == ".csv" and all(cell.isdecimal() for cell in cells):
-        return {key: int(value) for key, value in values.items()}
-    if len({type(value) for value in values.values()}) > 1:
-        got = "both integers and strings"
-        raise BenchError(f"labels of one type in {short(table.file)}", got, "write them alike")
+    values = [{item.key: _label(item) for item in table.items} for table in tables]
+    untyped = [table.file.suffix == ".csv" for table in tables]
+    cells = [value for found in values for value in found.values()]
+    if any(untyped) and all(str(cell).isdecimal() for cell in cells):
+        for i, table in enumerate(tables):
+            if untyped[i]:
+                values[i] = {item.key: _number(item, classnames or ()) for item in table.items}
+    for table, found in zip(tables, values, strict=True):
+        if len({type(value) for value in found.values()}) > 1:
+            got = "both integers and strings"
+            raise BenchError(f"labels of one type in {short(table.file)}", got, "write them alike")
     return values
+
+
+def _number(item: Item, classnames: Sequence[str]) -> int:
+    """The label of a CSV's row as a class number."""
+    text = str(_label(item))
+    if text in classnames and classnames.index(text) != int(text):
+        got = f"'{text}', which is also the name of class {classnames.index(text)}"
+        fix = "give the labels in a .jsonl file, where numbers and texts differ"
+        bad_row(item.where, "a class number as label", got, fix)
+    return int(text)
 
 
 def _label(item: Item) -> int | str:
@@ -90,7 +111,8 @@ def labels_of(
 def read_lines(file: Path) -> tuple[str, ...]:
     """Lines of a UTF-8 text file, stripped, without those that are blank at its end."""
     try:
-        return tuple(line.strip() for line in file_bytes(file).decode().rstrip().split("\n"))
+        text = file_bytes(file).decode("utf-8-sig")
+        return tuple(line.strip() for line in text.rstrip().split("\n"))
     except UnicodeDecodeError as error:
         fix = "save the file as UTF-8"
         raise BenchError(f"UTF-8 text in {file}", f"'{error}'", fix) from error

@@ -1,15 +1,15 @@
 """A suite of the user's own datasets, declared in a TOML file (see examples/own-suite.toml)."""
 
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from ..data.encoded import file_bytes, short
+from ..data.apart import check_apart, check_divisible
+from ..data.encoded import short
 from ..data.local import Columns, Item, Table, images_of, read_table
 from ..data.split import Labelled, Pairs, Split
 from ..data.splits import ByColumn, ByFraction, Rule, by_column, by_fraction
@@ -17,7 +17,7 @@ from ..data.values import captions_of, label_values, labels_of, read_lines
 from ..errors import BenchError
 from .keys import Keys
 from .mini import RECIPE
-from .suite import ClassScope, Dataset, Recipe, SplitName, Suite, suite_names
+from .suite import RESERVED, ClassScope, Dataset, Recipe, SplitName, Suite
 
 TEMPLATES = ("a photo of a {}.",)
 
@@ -65,37 +65,29 @@ def read_suite(path: str) -> Suite:
             range. `Dataset.load` raises it for everything that is wrong with the data.
     """
     file = Path(path)
-    keys = Keys(_parsed(file), file.name).only(_SUITE)
+    keys = Keys.of(file).only(_SUITE)
     name = _identifier(keys)
-    if name in suite_names():
-        keys.bad("a name of its own", f"'{name}', an embedded suite", "choose another name")
+    if name in RESERVED or name.startswith("mini"):
+        got = f"'{name}', which is kept for cl-bench itself"
+        keys.bad("a name of its own", got, "choose another name")
     version = keys.text("version", "1.0")
     if not re.fullmatch(r"\d+\.\d+", version):
         keys.bad('a version like "1.0"', f"'{version}'", "write major.minor")
     tasks, held_out = keys.tables("task"), keys.tables("held_out")
     if not tasks:
         keys.bad("at least one [[task]]", "none", "add one")
-    pretrained = keys.text("pretrained", "bundled")
-    weights = file.parent / pretrained
     return Suite(
         name=name,
         version=version,
         tasks=tuple(_dataset(_named(t, "task", file), file.parent, False) for t in tasks),
         held_out=tuple(_dataset(_named(t, "held_out", file), file.parent, True) for t in held_out),
         backbone=keys.text("backbone", "tiny-s"),
-        pretrained=str(weights) if weights.is_file() else pretrained,
+        pretrained=keys.text("pretrained", "bundled"),
         recipe=_recipe(keys.table("recipe").only(_RECIPE)),
         class_scope=_class_scope(keys, [*tasks, *held_out]),
         about=keys.text("about", f"declared by {file.name}"),
+        folder=file.parent,
     )
-
-
-def _parsed(file: Path) -> dict[str, Any]:
-    raw = file_bytes(file)
-    try:
-        return tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BenchError(f"valid TOML in {file.name}", f"'{error}'", "mend that line") from error
 
 
 def _identifier(keys: Keys) -> str:
@@ -189,6 +181,9 @@ def _files(keys: Keys, folder: Path, held_out: bool) -> tuple[dict[str, Path], P
         if file.suffix not in endings:
             keys.bad(f"a {' or '.join(endings)} file for `{key}`", f"'{file.name}'", "convert it")
         files["data" if key == "table" else key.removesuffix("_table")] = file
+    if len({file.resolve() for file in files.values()}) < len(files):
+        fix = "name two files, or divide the one with a `split`"
+        keys.bad("separate files for training and test", f"'{file.name}' for both", fix)
     return files, folder / keys.text("images") if tables else None
 
 
@@ -230,34 +225,36 @@ def _loader(local: _Local) -> Callable[[SplitName], Split]:
 
     @cache
     def table(part: str) -> Table:
-        file = local.files["data"] if "data" in local.files else local.files[part]
-        return read_table(file, local.columns, local.images or file.parent)
+        file = local.files[part]
+        found = read_table(file, local.columns, local.images or file.parent)
+        if local.rule is not None:
+            check_divisible(local.rule, found)
+        return found
+
+    @cache
+    def labels() -> tuple[dict[str, dict[str, int | str]], tuple[str, ...]]:
+        """The label cells of each table, and the class names."""
+        names = local.classnames
+        names = read_lines(names) if isinstance(names, Path) else names
+        found = label_values([table(part) for part in local.files], names)
+        values = dict(zip(local.files, found, strict=True))
+        return values, _class_list(local, table, values, names)
 
     @cache
     def load(part: SplitName) -> Split:
         if {"train", "test"} <= local.files.keys():
-            _apart(local, table("train"), table("test"))
-        items = _items(local, table(part), part)
+            check_apart(local.name, table("train"), table("test"))
+        source = "data" if "data" in local.files else part
+        items = _items(local, table(source), part)
         rule = repr(local.rule)
-        images = images_of(table(part), items, [repr(local.columns), rule, part])
+        images = images_of(table(source), items, [repr(local.columns), rule, part])
         if not local.labelled:
             return Pairs(local.name, images, captions_of(items))
-        values = label_values(table(part))
-        names = _class_list(local, table, values)
-        labels = labels_of(items, values, names)
-        return Labelled(local.name, images, labels, names, local.templates)
+        values, names = labels()
+        numbers = labels_of(items, values[source], names)
+        return Labelled(local.name, images, numbers, names, local.templates)
 
     return load
-
-
-def _apart(local: _Local, train: Table, test: Table) -> None:
-    """Raises where both files hold one id or one image file; equal bytes are not looked for."""
-    there = {item.key: item.where for item in train.items if item.named}
-    for item in test.items:
-        if item.named and item.key in there:
-            got = f"one image in {there[item.key]} and in {item.where}"
-            expected = f"separate training and test images of '{local.name}'"
-            raise BenchError(expected, got, "remove it from one of the files")
 
 
 def _items(local: _Local, table: Table, part: SplitName) -> list[Item]:
@@ -277,21 +274,24 @@ def _items(local: _Local, table: Table, part: SplitName) -> list[Item]:
 
 
 def _class_list(
-    local: _Local, table: Callable[[str], Table], values: dict[str, int | str]
+    local: _Local,
+    table: Callable[[str], Table],
+    values: dict[str, dict[str, int | str]],
+    declared: tuple[str, ...] | None,
 ) -> tuple[str, ...]:
     """Class names as declared, else the sorted string labels of the training part."""
-    names = read_lines(local.classnames) if isinstance(local.classnames, Path) else local.classnames
-    strings = any(isinstance(value, str) for value in values.values())
+    names = declared
+    kinds = {type(value) for found in values.values() for value in found.values()}
     if names is None:
-        if not strings:
+        if int in kinds:
             got = "integer labels without them"
             fix = "add `classnames`, a file whose line n is class n, or a list"
             raise BenchError(f"`classnames` of '{local.name}'", got, fix)
         part: SplitName = "test" if set(local.files) == {"test"} else "train"
-        source = table(part)
-        labels = label_values(source)
-        names = tuple(sorted({str(labels[i.key]) for i in _items(local, source, part)}))
-    if not all(names) or (strings and len(set(names)) < len(names)):
+        source = "data" if "data" in local.files else part
+        labels = values[source]
+        names = tuple(sorted({str(labels[i.key]) for i in _items(local, table(source), part)}))
+    if not all(names) or (str in kinds and len(set(names)) < len(names)):
         got = "a blank line" if not all(names) else "a name twice"
         raise BenchError(f"distinct class names for '{local.name}'", got, "correct `classnames`")
     return names

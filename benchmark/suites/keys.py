@@ -1,10 +1,13 @@
 """Checked access to the keys of one TOML table."""
 
 import math
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
+from ..data.encoded import file_bytes
 from ..errors import BenchError, nearest
 
 
@@ -19,6 +22,16 @@ class Keys:
 
     raw: dict[str, Any]
     where: str
+
+    @classmethod
+    def of(cls, file: Path) -> "Keys":
+        """The top table of a TOML file."""
+        raw = file_bytes(file)
+        try:
+            return cls(tomllib.loads(raw.decode()), file.name)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            expected = f"valid TOML in {file.name}"
+            raise BenchError(expected, f"'{error}'", "mend that line") from error
 
     def __contains__(self, key: str) -> bool:
         return key in self.raw

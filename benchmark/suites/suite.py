@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import BenchError, nearest
+from ..files import weights_file
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -46,8 +48,8 @@ class Dataset:
         name: identifier in records and in `--order a,b,c`: lower-case letters, digits, '-'.
         title: column head in tables.
         load: split name -> split. Held-out datasets are only asked for "test".
-        licence: licence label shown by `cl-bench ls`.
-        citation: whom to cite.
+        licence: licence label, kept in every record's provenance.
+        citation: whom to cite; likewise.
     """
 
     name: str
@@ -67,12 +69,15 @@ class Suite:
         tasks: the datasets in forward order.
         held_out: datasets that are never trained on, evaluated at every stage (OOD).
         backbone: default open_clip model name.
-        pretrained: default weights tag or file of that backbone.
+        pretrained: default weights of that backbone: a tag, or a file relative to `folder`. As
+            declared, so that a record says the same wherever the suite lies; `weights` is what
+            to load.
         recipe: the training budget.
         class_scope: for labelled tasks, whether test images are classified among their own
             dataset's classes ("own", MTIL) or among the classes of all tasks ("union", X-TAIL).
-        about: one line for `cl-bench ls`.
+        about: one line on the suite; `cl-bench ls` shows that of embedded suites.
         reference: image-text data from outside the tasks, for methods that declare it.
+        folder: the folder of the file that declares the suite; None for embedded suites.
     """
 
     name: str
@@ -85,9 +90,19 @@ class Suite:
     class_scope: ClassScope
     about: str
     reference: Dataset | None = None
+    folder: Path | None = None
+
+    @property
+    def weights(self) -> str:
+        """`pretrained` as `backbones.load` takes it: a tag, or the path of a file."""
+        if self.folder is not None and weights_file(self.pretrained) is not None:
+            return str(self.folder / self.pretrained)
+        return self.pretrained
 
 
 EMBEDDED = ("mini",)
+# Suites that are or will be embedded, and the folder of unfinished work.
+RESERVED = (*EMBEDDED, "retrieval", "xtail", "mtil", "scratch")
 
 
 def suite_names() -> tuple[str, ...]:

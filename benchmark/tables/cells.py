@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from operator import itemgetter
 from statistics import fmean, stdev
 
 import pandas as pd
 
 from ..results import method_label
+from .groups import Group, Judged
 from .spec import AVERAGE, DIRECTIONS, TableSpec, row_key
 
 MISSING = "–"  # noqa: RUF001 - an en dash is what a table wants here
 _NEEDED = (
-    "suite", "suite_version", "backbone", "pretrained", "method", "variant", "settings", "seed",
-    "uses", "eval_position", "eval_task", "eval_title", "direction", "value", "status",
+    "method", "variant", "settings", "seed", "uses", "task_order", "eval_position", "eval_task",
+    "eval_title", "direction", "value", "status",
 )  # fmt: skip
 Place = tuple[str, str]
 """(direction, dataset), dataset 'average' for the mean of the row."""
@@ -75,6 +77,7 @@ class Row:
         variant: variant name or ''.
         settings: overrides or ''.
         uses: badges, comma separated.
+        why: why it is compared with no other row, '' if it is.
         seeds: seeds that were pooled, ascending.
         cells: place -> cell, for every place of the block.
     """
@@ -83,6 +86,7 @@ class Row:
     variant: str
     settings: str
     uses: str
+    why: str
     seeds: tuple[int, ...]
     cells: Mapping[Place, Cell]
 
@@ -119,7 +123,20 @@ def named(method: str, uses: str) -> str:
     return shown.replace("|", "\\|")
 
 
-def _row(identity: tuple[str, str, str], rows: pd.DataFrame, tasks: Sequence[str]) -> Row:
+def distinct(titles: Mapping[str, str]) -> dict[str, str]:
+    """Column heads that tell datasets apart: a title that two share is followed by the name.
+
+    Args:
+        titles: dataset -> title.
+    """
+    shown = list(titles.values())
+    return {
+        name: f"{title} ({name})" if shown.count(title) > 1 else title
+        for name, title in titles.items()
+    }
+
+
+def _row(rows: pd.DataFrame, tasks: Sequence[str]) -> Row:
     missing: Outcome = (None, "missing")
     by_seed: dict[int, dict[Place, Outcome]] = {}
     columns = ("seed", "direction", "eval_task", "value", "status")
@@ -139,16 +156,15 @@ def _row(identity: tuple[str, str, str], rows: pd.DataFrame, tasks: Sequence[str
     uses = ", ".join(
         sorted({word for used in rows["uses"].unique() for word in used.split(",") if word})
     )
-    return Row(*identity, uses, tuple(seeds), cells)
+    method, variant, settings, why = (
+        str(rows[name].iloc[0]) for name in ("method", "variant", "settings", "why")
+    )
+    return Row(method, variant, settings, uses, why, tuple(seeds), cells)
 
 
-def blocks(frame: pd.DataFrame, spec: TableSpec) -> Iterator[Block]:
-    """The measured blocks of a table, sorted by suite, version and backbone.
-
-    Args:
-        frame: rows of any number of records, in any order.
-        spec: the table.
-    """
+def _final(judged: Judged, spec: TableSpec) -> pd.DataFrame:
+    """The rows of one run that a table shows."""
+    frame = judged.record.frame
     wanted = (
         (frame["metric"] == "hit")
         & (frame["k"] == spec.k)
@@ -157,14 +173,37 @@ def blocks(frame: pd.DataFrame, spec: TableSpec) -> Iterator[Block]:
         & frame["eval_position"].notna()
     )
     final = frame.loc[wanted.fillna(False).astype(bool), list(_NEEDED)]
-    for key, part in final.groupby(["suite", "suite_version", "backbone", "pretrained"]):
-        columns = part[["eval_position", "eval_task", "eval_title"]].drop_duplicates("eval_task")
-        columns = columns.sort_values(["eval_position", "eval_task"])
-        titles = dict(zip(columns["eval_task"], columns["eval_title"], strict=True))
-        rows = [
-            _row((str(name[0]), str(name[1]), str(name[2])), found, list(titles))
-            for name, found in part.groupby(["method", "variant", "settings"])
-        ]
-        rows.sort(key=lambda row: row_key(row.method, row.variant, row.settings))
-        suite, version, backbone, pretrained = (str(word) for word in key)
+    return final.assign(why=judged.why)
+
+
+def _titles(part: pd.DataFrame) -> dict[str, str]:
+    """The datasets of a block and their column heads, in the order learned."""
+    # A run of fewer tasks counts its places from its own first task.
+    columns = part.groupby("eval_task").agg({"eval_position": "max", "eval_title": "min"})
+    columns = columns.reset_index().sort_values(["eval_position", "eval_task"])
+    return distinct(dict(zip(columns["eval_task"], columns["eval_title"], strict=True)))
+
+
+def blocks(judged: Sequence[Judged], spec: TableSpec) -> Iterator[Block]:
+    """The measured blocks of a table, sorted by suite, version and backbone.
+
+    Args:
+        judged: any number of records, in any order.
+        spec: the table.
+    """
+    groups: dict[Group, list[pd.DataFrame]] = {}
+    for one in judged:
+        final = _final(one, spec)
+        if len(final):
+            groups.setdefault(one.group, []).append(final)
+    for group, frames in sorted(groups.items(), key=itemgetter(0)):
+        part = pd.concat(frames, ignore_index=True)
+        compared = part[part["why"] == ""]
+        # A run that is shown apart brings no column: it would be a hole in every other row.
+        titles = _titles(part if compared.empty else compared)
+        # Runs are pooled only with runs of the same tasks, and of the same standing.
+        names = ["method", "variant", "settings", "why", "task_order"]
+        rows = [_row(found, list(titles)) for _, found in part.groupby(names)]
+        rows.sort(key=lambda row: (*row_key(row.method, row.variant, row.settings), row.why))
+        suite, version, backbone, pretrained = group
         yield Block(suite, version, backbone, pretrained, titles, tuple(rows))

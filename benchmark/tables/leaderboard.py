@@ -10,8 +10,9 @@ from tabulate import tabulate
 
 from ..metrics import continual
 from ..metrics.continual import Scores
-from ..results import Record, method_label
+from ..results import Record
 from .cells import MISSING, named
+from .groups import Group, Judged
 from .runs import score_matrix
 from .spec import UPPER_BOUND, row_key
 
@@ -35,7 +36,7 @@ LEGEND = f"""## Legend
 
 Percent. Means over the forward and the reverse order, each the mean of its seeds; where neither
 was run, over the orders that were. ± is the standard deviation over seeds (ddof = 1), pooled over
-these orders. Nothing is averaged over a hole: a run with a failed cell shows a dash.
+these orders. Nothing is averaged over a hole: a number that needs a failed cell is a dash.
 
 - **T→I R@1, I→T R@1**: Recall@1 at the end, mean over the learned tasks (a labelled task counts
   with its accuracy).
@@ -48,8 +49,9 @@ these orders. Nothing is averaged over a hole: a run with a failed cell shows a 
   Recall@1 of both directions, or its accuracy).
 - **Trained**, **Kept**: trainable parameters, and bytes kept between tasks; the largest run's.
 - **Ranked** (by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in both the
-  forward and the reverse order, no failed cell, the suite's settings. `{UPPER_BOUND}` is an upper
-  bound and has no rank.
+  forward and the reverse order over all tasks of the suite, made by committed code with the
+  suite's settings, and no failed cell at any step. `{UPPER_BOUND}` is an upper bound and has no
+  rank.
 - **Badges** in brackets: what the method used beyond its own weights."""
 
 
@@ -62,6 +64,8 @@ class Line:
         method: method name.
         key: position among equals.
         settings: overrides or ''.
+        why: why its runs are compared with no others, '' if they are.
+        failed: whether a cell of any of its runs is not ok.
         uses: badges.
         orders: order -> its runs' scores by seed; a score is a fraction, or None over a hole.
         trained: trainable parameters.
@@ -72,6 +76,8 @@ class Line:
     method: str
     key: tuple[int, str, str, str]
     settings: str
+    why: str
+    failed: bool
     uses: str
     orders: Mapping[str, Mapping[int, Mapping[str, float | None]]]
     trained: int | None
@@ -101,6 +107,8 @@ class Line:
 
     def unranked(self) -> str:
         """Why this line has no rank, '' if it has one."""
+        if self.why:
+            return self.why
         if self.settings:
             return "settings overridden"
         absent = [order for order in BOTH_ORDERS if order not in self.orders]
@@ -108,7 +116,7 @@ class Line:
             return f"no {' and no '.join(absent)} order"
         if min(len(self.orders[order]) for order in BOTH_ORDERS) < SEEDS_TO_RANK:
             return f"fewer than {SEEDS_TO_RANK} seeds"
-        return "failed cells" if self.total() is None else ""
+        return "a failed cell" if self.failed or self.total() is None else ""
 
 
 def _or_none(metric: Callable[[Scores], float], R: Scores) -> float | None:
@@ -168,7 +176,9 @@ def _largest(records: Sequence[Record], *keys: str) -> int | None:
     return max(found, default=None)
 
 
-def _line(records: Sequence[Record]) -> Line:
+def _line(judged: Sequence[Judged]) -> Line:
+    """One line from runs of one row, over the same tasks and of the same standing."""
+    records = [one.record for one in judged]
     one = records[0].frame.iloc[0]
     identity = (str(one["method"]), str(one["variant"]), str(one["settings"]))
     orders: dict[str, dict[int, dict[str, float | None]]] = {}
@@ -178,10 +188,12 @@ def _line(records: Sequence[Record]) -> Line:
         orders.setdefault(str(row["order"]), {})[int(row["seed"])] = _scores(record)
         badges |= set(filter(None, str(row["uses"]).split(",")))
     return Line(
-        label=method_label(*identity),
+        label=judged[0].label,
         method=identity[0],
         key=row_key(*identity),
         settings=identity[2],
+        why=judged[0].why,
+        failed=any(bool((record.frame["status"] != "ok").any()) for record in records),
         uses=", ".join(sorted(badges)),
         orders=orders,
         trained=_largest(records, "parameters", "trainable"),
@@ -230,7 +242,7 @@ def _section(lines: Sequence[Line], columns: Sequence[tuple[str, str]]) -> str:
     for line in sorted(lines, key=place):
         reason = line.unranked()
         if reason:
-            others.append([*_cells(line, columns), reason])
+            others.append([*_cells(line, columns), reason.replace("|", "\\|")])
             continue
         bound = line.method == UPPER_BOUND
         rank += not bound
@@ -249,25 +261,23 @@ def _markdown(lines: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
     return tabulate(lines, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
 
 
-def render_leaderboard(records: Sequence[Record]) -> str:
+def render_leaderboard(judged: Sequence[Judged]) -> str:
     """The leaderboard as markdown: a section per suite version and backbone, then the legend.
 
     Args:
-        records: any runs, in any order.
+        judged: any runs, in any order.
     """
-    groups: dict[tuple[str, ...], dict[str, list[Record]]] = {}
-    for record in records:
-        row = record.frame.iloc[0]
-        group = tuple(str(row[n]) for n in ("suite", "suite_version", "backbone", "pretrained"))
-        label = method_label(row["method"], row["variant"], row["settings"])
-        groups.setdefault(group, {}).setdefault(label, []).append(record)
+    groups: dict[Group, dict[tuple[object, ...], list[Judged]]] = {}
+    for one in judged:
+        row = one.label, one.why, one.tasks
+        groups.setdefault(one.group, {}).setdefault(row, []).append(one)
     parts = ["# Leaderboard"]
     for group in sorted(groups):
-        runs = groups[group]
-        learned = next(iter(runs.values()))[0].frame
+        lines = groups[group]
+        learned = next(iter(lines.values()))[0].record.frame
         pairs = bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
-        section = _section([_line(found) for found in runs.values()], _COLUMNS[pairs])
+        section = _section([_line(runs) for runs in lines.values()], _COLUMNS[pairs])
         parts.append("## {} {}, {} ({})".format(*group) + f"\n\n{section}")
-    if not records:
+    if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")
     return "\n\n".join([*parts, LEGEND]) + "\n"

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from ..errors import BenchError
 from ..metrics.continual import Scores, average, last, transfer
 from ..results import method_label
-from .cells import MISSING
+from .cells import MISSING, distinct
 from .spec import DIRECTIONS
 
 
@@ -130,7 +130,8 @@ def _ending(frame: pd.DataFrame, head: str, direction: str | None) -> str:
         ["zero-shot", *map(_percent, start), _percent(start.mean())],
         ["change", *(_percent(x, "+") for x in change), _percent(change.mean(), "+")],
     ]  # fmt: skip
-    return _text_table(lines, [head, *titles["eval_title"], "Avg."])
+    heads = distinct(dict(zip(titles["eval_task"], titles["eval_title"], strict=True)))
+    return _text_table(lines, [head, *heads.values(), "Avg."])
 
 
 def _three_means(frame: pd.DataFrame) -> str:

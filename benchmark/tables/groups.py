@@ -1,0 +1,110 @@
+"""Which records may stand beside each other, and which only apart from the others."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BenchError
+from ..records import overrides
+from ..results import Record, method_label
+
+_GROUP = ("suite", "suite_version", "backbone", "pretrained")
+Group = tuple[str, ...]
+"""The values of `_GROUP`: what comparable runs share."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A record and its place among the others.
+
+    Attributes:
+        record: the run.
+        group: what it shares with the runs that it is compared with.
+        label: method, variant and overrides; the name of its row.
+        tasks: the tasks learned, sorted.
+        why: why it is shown but compared with nothing, '' if it is compared.
+    """
+
+    record: Record
+    group: Group
+    label: str
+    tasks: tuple[str, ...]
+    why: str
+
+
+def _tasks(record: Record) -> tuple[str, ...]:
+    return tuple(sorted(record.frame["task_order"].iloc[0].split(",")))
+
+
+def _whole(records: Sequence[Record]) -> Mapping[Group, set[str]]:
+    """Every task that a run has learned, for each suite and version."""
+    found: dict[Group, set[str]] = {}
+    for record in records:
+        row = record.frame.iloc[0]
+        suite = tuple(str(row[name]) for name in _GROUP[:2])
+        found.setdefault(suite, set()).update(_tasks(record))
+    return found
+
+
+def _facts(judged: Judged) -> Iterator[tuple[str, Any]]:
+    """What must agree wherever two comparable records hold it: what it is, and its value."""
+    row, about = judged.record.frame.iloc[0], judged.record.provenance
+    asked, data = about.get("asked", {}), about.get("data", {})
+    # A changed setting is part of the row's name: a difference that everybody sees.
+    changed = {item.partition("=")[0].strip() for item in overrides(row["settings"])}
+    for key, value in asked.get("recipe", {}).items():
+        if key not in changed:
+            yield f"recipe ({key})", value
+    for key, value in asked.get("config", {}).items():
+        yield f"setting '{key}' of {judged.label}", value
+    for split, name in (("train", "training"), ("test", "test")):
+        for task, fingerprint in data.get(split, {}).items():
+            yield f"{name} data of '{task}'", fingerprint
+    if "sha256" in about.get("weights", {}):
+        yield "weights", about["weights"]["sha256"]
+    yield f"{row['order']} order of {', '.join(judged.tasks)}", row["task_order"]
+
+
+def _check_agreement(judged: Sequence[Judged]) -> None:
+    first: dict[tuple[Group, str, str], tuple[Any, Judged]] = {}
+    for one in judged:
+        for what, value in _facts(one):
+            # What is shown apart must agree only with what it is pooled with.
+            other_value, other = first.setdefault((one.group, one.why, what), (value, one))
+            if value != other_value:
+                raise BenchError(
+                    f"the same {what} in '{other.record.path}' and '{one.record.path}'",
+                    f"{other_value} and {value}",
+                    "raise the suite's version, or run one of them again",
+                    code=5,
+                )
+
+
+def judge(records: Sequence[Record]) -> list[Judged]:
+    """Say of every record whether it is compared with the others of its group.
+
+    Args:
+        records: any runs, in any order.
+
+    Returns:
+        The same runs, ordered by path.
+
+    Raises:
+        BenchError: code 5, when two records that would be compared were made with another recipe,
+            other data, other weights or another sequence under one name, and say so nowhere.
+    """
+    official = [record for record in records if not record.provenance.get("unofficial")]
+    # What an unofficial run learned says nothing about the suite, unless there are no others.
+    whole = {**_whole(records), **_whole(official)}
+    judged = []
+    for record in sorted(records, key=lambda record: record.path):
+        row, tasks = record.frame.iloc[0], _tasks(record)
+        group = tuple(str(row[name]) for name in _GROUP)
+        missing = whole[group[:2]] - set(tasks)
+        reasons = list(record.provenance.get("unofficial", []))
+        if missing:
+            reasons.append(f"{len(tasks)} of {len(tasks) + len(missing)} tasks")
+        label = method_label(row["method"], row["variant"], row["settings"])
+        judged.append(Judged(record, group, label, tasks, "; ".join(reasons)))
+    _check_agreement(judged)
+    return judged
