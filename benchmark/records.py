@@ -1,7 +1,5 @@
-"""What a record is: its columns, its name, and the checks that make it trustworthy."""
+"""What a record is: its columns, and the checks that make it trustworthy."""
 
-import hashlib
-import re
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -13,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .errors import BenchError
+from .naming import file_stem
 
 SCHEMA_VERSION = 1
-_LONGEST_STEM = 200
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -95,50 +93,6 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
     "unofficial": (list,),
     "unofficial.*": (str,),
 }
-
-
-def overrides(settings: str) -> list[str]:
-    """The single settings of a record's `settings`: `rank=4`, `epochs=2`.
-
-    Args:
-        settings: as recorded, `rank=4,epochs=2`; a comma inside a value is kept.
-    """
-    return re.split(r",(?=\s*\w[\w.-]*=)", settings) if settings else []
-
-
-def method_label(method: str, variant: str = "", settings: str = "") -> str:
-    """The name of a row in tables: `dar`, `dar.r8`, `dar.r8+rank=4+epochs=2`.
-
-    Args:
-        method: method name.
-        variant: variant name, '' for none.
-        settings: see `overrides`.
-    """
-    return "+".join([f"{method}.{variant}" if variant else method, *overrides(settings)])
-
-
-def _clean(part: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._+=,-]", "-", part)
-
-
-def file_stem(
-    method: str, variant: str, settings: str, backbone: str, order: str, seed: int
-) -> str:
-    """File name of a record without `.parquet`: `<label>--<backbone>--<order>--s<seed>`.
-
-    Characters outside `[A-Za-z0-9._+=,-]` become '-'. File systems stop at 255 bytes, so a longer
-    stem (many overrides, a long task list) is cut and ends in a hash of the whole.
-    """
-    parts = (method_label(method, variant, settings), backbone, order, f"s{seed}")
-    stem = "--".join(_clean(part) for part in parts)
-    if len(stem) <= _LONGEST_STEM:
-        return stem
-    return f"{stem[: _LONGEST_STEM - 17]}-{hashlib.sha256(stem.encode()).hexdigest()[:16]}"
-
-
-def suite_folder(suite: str) -> str:
-    """The folder of a suite's records under results/."""
-    return _clean(suite)
 
 
 def invalid(path: Path, expected: str, got: str) -> BenchError:

@@ -16,14 +16,12 @@ import pyarrow.parquet as pq
 
 from .errors import BenchError
 from .files import atomic
+from .naming import file_stem, method_label, suite_folder
 from .records import (
     INTEGERS,
     SCHEMA,
     SCHEMA_VERSION,
-    file_stem,
     invalid,
-    method_label,
-    suite_folder,
     validate,
     validate_content,
     validate_name,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BenchError
-from ..records import overrides
+from ..naming import overrides
 from ..results import Record, method_label
 
 _GROUP = ("suite", "suite_version", "backbone", "pretrained")
