@@ -120,8 +120,8 @@ def test_data_and_metrics_know_no_protocol() -> None:
 
 TORCH_FREE = (
     "errors", "files", "order", "listing", "registry", "request", "results", "records", "commands",
-    "naming", "cli", "display", "metrics.continual", "suites", "suites.custom", "suites.mini", "tables",
-    "tables.render", "data.split", "data.local", "data.cache", "data.mini", "provenance",
+    "naming", "cli", "display", "metrics.continual", "suites", "suites.custom", "suites.mini",
+    "tables", "tables.render", "data.split", "data.local", "data.cache", "data.mini", "provenance",
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ torch.set_num_threads(1)  # the number is part of a run's identity: subprocesses
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("ft", "lora-ft", "dar")
+FAST = ("ft", pytest.param("lora-ft", marks=pytest.mark.slow), "dar")
 START = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from benchmark.cli import main; main()"
@@ -262,7 +263,7 @@ def test_hooks_draw_the_same_in_every_process(ask: Ask, tmp_path: Path) -> None:
     assert values[0] != values[2]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FAST)
 def test_two_runs_are_identical(
     ask: Ask, whole: Callable[..., Record], tmp_path: Path, method: str
 ) -> None:
@@ -313,7 +314,7 @@ CHAIN = (
 )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FAST)
 def test_stopped_at_every_kind_of_moment(
     ask: Ask,
     whole: Callable[..., Record],
@@ -424,7 +425,16 @@ def test_only_one_process_works_on_a_run(ask: Ask, tmp_path: Path) -> None:
 # ---- Disks -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "left"), [(0, 6), (1, 5), (6, 4), (10, 2), (16, 0)])
+@pytest.mark.parametrize(
+    ("n", "left"),
+    [
+        (0, 6),
+        pytest.param(1, 5, marks=pytest.mark.slow),
+        (6, 4),
+        pytest.param(10, 2, marks=pytest.mark.slow),
+        (16, 0),
+    ],
+)
 def test_a_full_disk_loses_nothing_computed(
     ask: Ask,
     whole: Callable[..., Record],
