@@ -28,10 +28,10 @@ demo: setup
 	$(BIN)/cl-bench run --method dar --order forward --suite mini --output-dir demo
 
 test: setup
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-all: setup
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "slow or not slow"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "slow or not slow"
 
 lint: setup
 	$(BIN)/ruff check .
