@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,6 +45,18 @@ def _tokenizer(name: str, context: int) -> Callable[[list[str]], Tensor]:
     return lambda texts: cast(Tensor, plain(texts))
 
 
+def _tokenizer_id(name: str, context: int) -> str:
+    """Names what the tokens of a text derive from; models that share a tokenizer share it."""
+    import open_clip
+
+    if name in bundled():
+        table = hashlib.sha256((WEIGHTS / "tiny-vocabulary.json").read_bytes()).hexdigest()
+        return f"tiny {table} {context}"
+    config = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+    own = sorted((k, repr(v)) for k, v in config.items() if "tokenizer" in k)
+    return f"open_clip {version('open_clip_torch')} {own} {context}"
+
+
 @cache
 def _register() -> None:
     import open_clip
@@ -76,7 +89,10 @@ def build(name: str) -> Clip:
         model = open_clip.create_model(name, pretrained=None)
     finally:
         logging.disable(logging.NOTSET)
-    return Clip(name, model, _tokenizer(name, int(model.context_length)))
+    context = int(model.context_length)
+    clip = Clip(name, model, _tokenizer(name, context))
+    clip.tokenizer = _tokenizer_id(name, context)
+    return clip
 
 
 def load(name: str, pretrained: str) -> Clip:
@@ -96,6 +112,7 @@ def load(name: str, pretrained: str) -> Clip:
         weights, preprocess = _weights(name, pretrained)
         clip = build(name)
         _fit(clip, weights, name, pretrained)
+        clip.origin = str(preprocess.get("origin", ""))
         clip.mean = tuple(preprocess.get("mean", clip.mean))
         clip.std = tuple(preprocess.get("std", clip.std))
     else:
@@ -192,7 +209,40 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool | None]:
 
 
 def _download(name: str, tag: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    config = _tag_config(name, tag)
+    path, origin = _hub_file(name, tag, config)
+    state, quick = _read_file(path)
+    if quick is not None:
+        _check_activation(name, tag, quick)
+    return state, {**config, "origin": origin}
+
+
+def weights_of(name: str, tag: str) -> tuple[Path, str]:
+    """The file of a model's published weights, fetched where it is not there, and its origin.
+
+    Raises:
+        BenchError: no such model or tag, weights that this model cannot use, or no way to them.
+    """
+    _check_name(name)
+    return _hub_file(name, tag, _tag_config(name, tag))
+
+
+def tokenizer_of(name: str) -> tuple[Callable[[list[str]], Tensor], str]:
+    """A model's tokenizer, and what names its tokens; no weights are built."""
     import open_clip
+
+    _check_name(name)
+    config = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+    context = int(config.get("context_length", 77))
+    return _tokenizer(name, context), _tokenizer_id(name, context)
+
+
+def _tag_config(name: str, tag: str) -> dict[str, Any]:
+    """What open_clip knows of published weights.
+
+    Raises:
+        BenchError: no such tag, or weights of another activation or another way to resize.
+    """
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
     base = name.removesuffix("-quickgelu")
@@ -212,19 +262,28 @@ def _download(name: str, tag: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"'{tag}' with {resize[0]}, {resize[1]}",
             f"choose another tag of {name}",
         )
+    return cast(dict[str, Any], config)
+
+
+def _hub_file(name: str, tag: str, config: dict[str, Any]) -> tuple[Path, str]:
+    """The weights file of a tag, and where it is from: pinned on the hub, else from its URL."""
+    place = str(config.get("hf_hub", ""))
+    if place:
+        from .data.hub.weights import hub_weights
+
+        repo, _, file = place.rpartition("/")
+        return hub_weights(repo, file, f"cl-bench data prepare {name}/{tag}")
+    import open_clip
+
     try:
-        path = open_clip.download_pretrained(config)
+        return Path(open_clip.download_pretrained(config)), ""
     except Exception as e:
         raise BenchError(
-            f"the weights '{tag}' of {name} from the hub or its cache",
+            f"the weights '{tag}' of {name} from {config.get('url', 'the net')} or the cache",
             f"{type(e).__name__}",
-            "go online once, set HF_ENDPOINT to a mirror, or give --pretrained a local file",
+            "go online once, or give --pretrained a local file",
             code=4,
         ) from e
-    state, quick = _read_file(Path(path))
-    if quick is not None:
-        _check_activation(name, tag, quick)
-    return state, config
 
 
 def _check_activation(name: str, source: str, quick: bool) -> None:

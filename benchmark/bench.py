@@ -106,6 +106,8 @@ def open_bench(plan: Plan, display: Display) -> Bench:
         }
 
     order, measured = resolve_order(plan.request.order, list(tasks), measure)
+    for name in plan.left_out:
+        display.line(f"held-out set {name} is not prepared and left out")
     display.line(f"data: {len(order)} tasks, decoded images in {root}")
     train = {name: read(tasks[name], "train") for name in order}
     tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
@@ -153,7 +155,7 @@ def _features(plan: Plan, clip: Clip, device: torch.device, root: Path) -> Froze
 
 
 def _read(dataset: Dataset, split: Any, clip: Clip, root: Path, limit: int | None) -> Loaded:
-    return load_split(dataset.load(split), clip.size, clip.tokenize, root, limit)
+    return load_split(dataset.load(split), clip.size, clip.tokenize, root, limit, clip.tokenizer)
 
 
 def _eval_sets(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from . import __version__
+from .cli_data import app as data_app
 from .errors import BenchError
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Benchmark of continual learning of vision-language models.",
 )
+app.add_typer(data_app, name="data")
 
 MethodName = Annotated[
     str,
@@ -31,7 +33,8 @@ def run(
         typer.Option("--order", "-o", help="forward | reverse | measured | random:SEED | a,b,c"),
     ] = "forward",
     suite: Annotated[
-        str | None, typer.Option("--suite", "-s", help="a suite's name or a .toml file")
+        str | None,
+        typer.Option("--suite", "-s", help="a suite's name or a .toml file [retrieval or mini]"),
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="open_clip model [the suite's]")] = None,
     pretrained: Annotated[
@@ -69,12 +72,14 @@ def run(
     """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet."""
     from .commands import run_all
     from .request import Request
+    from .suites.ready import default_suite
 
+    named, why = (suite, "") if suite is not None else default_suite(cache_dir, backbone)
     requests = [
         Request(
             method=method,
             order=order,
-            suite=suite or "mini",
+            suite=named,
             backbone=backbone,
             pretrained=pretrained,
             seed=s,
@@ -93,7 +98,7 @@ def run(
         for s in dict.fromkeys(seed)
     ]
     try:
-        code = run_all(requests, suite is None, display)
+        code = run_all(requests, why, display)
     except KeyboardInterrupt:
         typer.echo("interrupted: the same command goes on from here.", err=True)
         code = 130

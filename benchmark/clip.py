@@ -95,7 +95,9 @@ class Clip(nn.Module):
 
     Attributes:
         name: open_clip model name. size: image side in pixels. mean, std: pixel normalisation.
-        context: number of token positions. fingerprint: sha256 of the pretrained weights.
+        context: number of token positions. tokenizer: names what tokens derive from.
+        fingerprint: sha256 of the pretrained weights; origin: repository, commit and file, where
+            they are from the hub.
         chunks: with gradients, a tower takes a batch in so many pieces and keeps the activations
             of one at a time (gradient caching, Gao et al., 2021): the embeddings, and so the
             negatives, are those of the whole batch, at the price of a second forward pass.
@@ -122,7 +124,7 @@ class Clip(nn.Module):
         for block in (*self.visual.transformer.resblocks, *self.transformer.resblocks):
             block.attn = Attention(block.attn)
             block.mlp.c_fc, block.mlp.c_proj = Linear(block.mlp.c_fc), Linear(block.mlp.c_proj)
-        self.fingerprint = ""
+        self.fingerprint, self.origin, self.tokenizer = "", "", ""
         self.precision: Precision = "fp32"
         self.chunks = 1
 

@@ -8,8 +8,13 @@ from .request import Plan, Request, make_plan
 from .results import Record, read_record
 
 
-def run_all(requests: list[Request], default_suite: bool, mode: DisplayMode) -> int:
+def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     """Run every request; returns the exit code: 0 done, 3 a record with failed cells.
+
+    Args:
+        requests: one per seed.
+        why: why this suite, where the user named none; "" where they did.
+        mode: of the display.
 
     Raises:
         BenchError: the first mistake that the user can mend.
@@ -17,23 +22,19 @@ def run_all(requests: list[Request], default_suite: bool, mode: DisplayMode) -> 
     display = make_display(mode)
     codes = []
     for plan in [make_plan(r) for r in requests]:
-        display.line(_first_line(plan, default_suite))
+        display.line(_first_line(plan, why))
         for reason in plan.unofficial:
             display.line(f"this record goes to {plan.scratch}: {reason}")
         codes.append(_run(plan, display))
     return max(codes)
 
 
-def _first_line(plan: Plan, default_suite: bool) -> str:
-    why = (
-        " (the default: it is embedded and needs no data; --suite takes a .toml of your own)"
-        if default_suite
-        else ""
-    )
+def _first_line(plan: Plan, why: str) -> str:
+    default = f" (the default: {why})" if why else ""
     name = f"{plan.found.name}.{plan.found.variant}" if plan.found.variant else plan.found.name
     settings = "".join(f", {k}={v}" for k, v in plan.settings.items())
     return (
-        f"suite {plan.suite.name}{why}: {name}{settings}, {plan.backbone}, "
+        f"suite {plan.suite.name}{default}: {name}{settings}, {plan.backbone}, "
         f"order {plan.request.order}, seed {plan.request.seed}"
     )
 

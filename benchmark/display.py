@@ -2,13 +2,38 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import typer
 
 DisplayMode = Literal["auto", "rich", "plain", "none"]
+Advance = Callable[[int], None]
+EVERY = 10.0  # seconds between plain lines of long work
+
+
+@dataclass
+class Meter:
+    """How far some work is; `unit` "B" counts bytes."""
+
+    head: str
+    total: int
+    unit: str
+    done: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def status(self) -> str:
+        """Done, total, rate and time left, in one line."""
+        seconds = max(1e-9, time.monotonic() - self.started)
+        rate = self.done / seconds
+        left = round((self.total - self.done) / rate) if rate > 0 else 0
+        ends = f"  {left // 60}:{left % 60:02d} left" if 0 < self.done < self.total else ""
+        if self.unit == "B":
+            return f"{self.done / 1e9:.2f}/{self.total / 1e9:.2f} GB  {rate / 1e6:.1f} MB/s{ends}"
+        return f"{self.done}/{self.total} {self.unit}  {rate:.0f}/s{ends}"
 
 
 class Display:
@@ -60,6 +85,25 @@ class Display:
 
     def evaluated(self, name: str, score: str) -> None:
         """After one set."""
+
+    @contextmanager
+    def bars(self, *rows: tuple[str, int, str]) -> Iterator[list[Advance]]:
+        """Work of several kinds at once; gives a function per row that advances it.
+
+        Args:
+            rows: (head, total, unit) each; the unit "B" is shown in GB.
+        """
+        meters = [Meter(*row) for row in rows]
+        last = time.monotonic()
+
+        def advance(meter: Meter, n: int) -> None:
+            nonlocal last
+            meter.done += n
+            if time.monotonic() - last > EVERY:
+                last = time.monotonic()
+                self.line("  ".join(f"{m.head} {m.status()}" for m in meters))
+
+        yield [partial(advance, meter) for meter in meters]
 
 
 class LiveDisplay(Display):
@@ -120,6 +164,30 @@ class LiveDisplay(Display):
     def evaluated(self, name: str, score: str) -> None:
         """Advance the bar."""
         self._bar.update(self._row, advance=1, status=f"{name} {score}")
+
+    @contextmanager
+    def bars(self, *rows: tuple[str, int, str]) -> Iterator[list[Advance]]:
+        """One bar a row."""
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        with Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[status]}", markup=False),
+            console=self.console,
+            transient=True,
+        ) as bar:
+
+            def row(head: str, total: int, unit: str) -> Advance:
+                meter, task = Meter(head, total, unit), bar.add_task(head, total=total, status="")
+
+                def advance(n: int) -> None:
+                    meter.done += n
+                    bar.update(task, completed=meter.done, status=meter.status())
+
+                return advance
+
+            yield [row(*each) for each in rows]
 
 
 def make_display(mode: DisplayMode) -> Display:

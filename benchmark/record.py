@@ -121,10 +121,25 @@ def provenance_of(plan: Plan, bench: Bench, costs: Costs, usage: Usage) -> dict[
         "code": {"sha256": plan.code, **plan.git},
         "versions": versions(),
         "hardware": {**hardware(), "device": bench.device.type},
-        "weights": {"backbone": plan.backbone, "sha256": bench.clip.fingerprint},
+        "weights": {
+            "backbone": plan.backbone,
+            "sha256": bench.clip.fingerprint,
+            "origin": bench.clip.origin,
+        },
         "transform": transform_id(bench.clip.size),
-        "data": {"train": bench.identity["train"], "test": bench.identity["test"]},
-        "sources": {d.name: {"licence": d.licence, "citation": d.citation} for d in used},
+        "data": {
+            "train": bench.identity["train"],
+            "test": bench.identity["test"],
+            "left_out": list(plan.left_out),
+        },
+        "sources": {
+            d.name: {
+                "licence": d.licence,
+                "citation": d.citation,
+                "data": (plan.asked["data"] or {}).get(d.needs, [None])[0] if d.needs else None,
+            }
+            for d in used
+        },
         "order": {"tasks": list(bench.order), "measured": bench.measured},
         "parameters": {
             "total": sum(p.numel() for p in bench.clip.parameters()),

@@ -1,18 +1,22 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
 import hashlib
+import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .data.split import Pairs, digest
+from .data.cache import cache_root
+from .data.split import ImageSource, Pairs, digest
 from .errors import BenchError
 from .files import weights_file
+from .models import image_side
 from .order import resolve_order
 from .provenance import code_sha, git_state
 from .registry import Found, find_method
 from .results import file_stem, suite_folder
 from .suites import Recipe, Suite, find_suite
+from .suites.ready import Ready, ready
 
 Evals = Literal["all", "id", "ood"]
 Precision = Literal["fp32", "bf16"]
@@ -51,6 +55,7 @@ class Plan:
             the record's name.
         asked: everything that the numbers depend on, for comparison with an existing record.
         unofficial: why the record may not land in results/; empty if it may.
+        left_out: optional held-out sets that are not prepared.
     """
 
     request: Request
@@ -65,6 +70,7 @@ class Plan:
     code: str
     git: dict[str, Any]
     unofficial: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -100,22 +106,31 @@ def make_plan(request: Request) -> Plan:
         BenchError: an unknown suite, method, setting or a value out of range.
     """
     _check_range(request)
-    suite, found = find_suite(request.suite), find_method(request.method, list(request.hp))
+    suite = find_suite(request.suite, request.cache_dir)
+    found = find_method(request.method, list(request.hp))
     names = [d.name for d in suite.tasks]
     order, _ = resolve_order(request.order, names, lambda: dict.fromkeys(names, 0.0))
     changed = {k: v for k in ("epochs", "batch_size") if (v := getattr(request, k)) is not None}
+    if "epochs" in changed:
+        changed["steps"] = 0
     recipe = replace(suite.recipe, **changed)
     backbone = request.backbone or suite.backbone
+    there = _ready(request, suite, order, backbone)
+    if there is not None and there.left_out:
+        held_out = tuple(d for d in suite.held_out if d.name not in there.left_out)
+        suite = replace(suite, held_out=held_out)
     weights = request.pretrained or suite.weights
     pretrained = _weights_name(weights)
     settings = {**found.overrides, **_differences(request, suite, recipe, pretrained)}
+    copies = there.copies if there is not None else {}
+    settings |= {f"source.{name}": source for name, source in sorted(copies.items())}
     asked = {
         "suite": suite.name,
         "suite_version": suite.version,
         "method": found.name,
         "variant": found.variant,
         "config": _plain(asdict(found.config)),
-        "recipe": asdict(recipe),
+        "recipe": {k: v for k, v in asdict(recipe).items() if k != "steps" or v},
         "backbone": backbone,
         "pretrained": pretrained,
         "order": request.order,
@@ -124,13 +139,23 @@ def make_plan(request: Request) -> Plan:
         "limit": request.limit,
         "precision": request.precision,
         "ranks": request.save_ranks,
-        "data": _content(suite) if request.suite.endswith(".toml") else None,
+        "data": _content(suite) if there is None else there.content,
     }
     git = git_state(found.file)
     return Plan(
         request, suite, found, backbone, pretrained, weights, recipe, settings, asked, code_sha(),
         git, tuple(_unofficial(request, found, git, len(names) - len(order))),
+        there.left_out if there is not None else (),
     )  # fmt: skip
+
+
+def _ready(request: Request, suite: Suite, order: list[str], backbone: str) -> Ready | None:
+    """What of the suite's published data is there; None for a suite that has none."""
+    datasets = [d for d in suite.tasks if d.name in order]
+    datasets += suite.held_out if request.evals != "id" else ()
+    if not any(d.needs for d in datasets):
+        return None
+    return ready(suite, datasets, cache_root(request.cache_dir), image_side(backbone))
 
 
 def _weights_name(pretrained: str) -> str:
@@ -150,8 +175,10 @@ def _weights_name(pretrained: str) -> str:
         ) from e
 
 
-def _content(suite: Suite) -> str:
+def _content(suite: Suite) -> str | None:
     """Digest of a user's own suite, so that a record of edited data is not taken for this one."""
+    if suite.folder is None:
+        return None
     parts: list[str] = [suite.class_scope]
     for dataset in (*suite.tasks, *suite.held_out):
         for name in ("train", "test") if dataset in suite.tasks else ("test",):
@@ -160,6 +187,7 @@ def _content(suite: Suite) -> str:
                 texts = repr(split.captions)
             else:
                 texts = repr((split.labels.tolist(), split.classnames, split.templates))
+            assert isinstance(split.images, ImageSource), "of the user's own files"
             parts += [dataset.name, name, split.images.content, texts]
     return digest(parts)
 
@@ -208,6 +236,8 @@ def _unofficial(request: Request, found: Found, git: dict[str, Any], left_out: i
         reasons.append(f"limited to {request.limit} images a split")
     if request.evals != "all":
         reasons.append(f"evaluated on --evals {request.evals} only")
+    if os.environ.get("CL_BENCH_LOCK"):
+        reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
     if found.origin == "path":
         reasons.append("the method is a file outside methods/")
     if git["commit"] is None:

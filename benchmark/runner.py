@@ -184,7 +184,8 @@ class Run:
                 last = time.monotonic()
                 cost = last - now
 
-        with self.display.training(head, total, self.plan.recipe.epochs, fit.progress.step):
+        epochs = -(-total // max(1, len(fit.loader)))
+        with self.display.training(head, total, epochs, fit.progress.step):
             fit.run(on_step)
 
     def _save_step(self, fit: Fit) -> None:

@@ -91,7 +91,8 @@ class Fit:
         self.loader = method.loader(task)
         self.peaks = [g["lr"] for g in groups]
         self.optimizer = torch.optim.AdamW(groups, fused=True) if groups else None
-        self.progress = Progress(total=recipe.epochs * len(self.loader) if groups else 0)
+        steps = recipe.steps or recipe.epochs * len(self.loader)
+        self.progress = Progress(total=steps if groups else 0)
 
     def run(self, on_step: Callable[[Progress, float, int], None]) -> None:
         """Train to the end; on_step(progress, loss, number of images) after each step."""
@@ -101,11 +102,15 @@ class Fit:
             epoch, start = divmod(self.progress.step, steps)
             for batch in self.loader.epoch(epoch, start):
                 loss = self._step(batch)
-                if self.progress.step % steps == 0:
-                    means = {k: v / steps for k, v in self.progress.sums.items()}
+                last = self.progress.step == self.progress.total
+                if self.progress.step % steps == 0 or last:
+                    count = (self.progress.step - 1) % steps + 1
+                    means = {k: v / count for k, v in self.progress.sums.items()}
                     self.progress.losses.append(means)
                     self.progress.sums = {}
                 on_step(self.progress, loss, len(batch.images))
+                if last:
+                    break
         if self.optimizer is not None:
             self.optimizer.zero_grad(set_to_none=True)  # of no use to anyone, and large
 

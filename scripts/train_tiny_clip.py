@@ -29,6 +29,7 @@ from benchmark.backbones import WEIGHTS, build, load
 from benchmark.clip import Clip
 from benchmark.data import mini
 from benchmark.data.features import normalise
+from benchmark.data.split import ImageSource
 from benchmark.metrics.retrieval import first_positive_rank, hits
 
 VOCABULARY = 4096  # rows of the token table, as in the model configs
@@ -75,6 +76,7 @@ def _render(job: tuple[str, int, int]) -> tuple[np.ndarray, list[list[str]]]:
         split = mini.render_labelled(domain, "pretrain", size, seed)
         names = [split.classnames[y] for y in split.labels]
         source, captions = split.images, [[t.format(n) for t in split.templates] for n in names]
+    assert isinstance(source, ImageSource)
     return np.stack([np.asarray(source.open(i)) for i in range(size)]), captions
 
 
@@ -105,6 +107,7 @@ class ZeroShot:
                 split = mini.render_labelled(domain, "test", size, 0)
                 source, truth = split.images, torch.tensor(split.labels)[:, None]
                 texts = [split.templates[0].format(n) for n in split.classnames]
+            assert isinstance(source, ImageSource)
             pixels = np.stack([np.asarray(source.open(i)) for i in range(size)])
             self.sets[domain] = pixels, texts, truth
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ..errors import BenchError
 from ..files import atomic
-from .split import ImageSource, digest
+from .pixels import PixelRows, Pixels
+from .split import ImageSource, StoredImages, digest
 
-Pixels = npt.NDArray[np.uint8]
 VERSION = "1"  # of the transform below; a change makes every cache stale
 CHUNK = 256
 
@@ -29,7 +28,7 @@ CHUNK = 256
 class Cached:
     """Decoded images: pixels (N, S, S, 3) uint8, memory-mapped, and their sha256."""
 
-    pixels: Pixels
+    pixels: PixelRows
     digest: str
 
 
@@ -65,17 +64,20 @@ def cache_root(given: Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cl-bench"
 
 
-def cached(source: ImageSource, size: int, root: Path) -> Cached:
+def cached(source: ImageSource | StoredImages, size: int, root: Path) -> Cached:
     """The source's images after the transform, from the cache or decoded now.
 
     Args:
-        source: images to decode.
+        source: images to decode, or decoded ones.
         size: side in pixels.
         root: cache folder.
 
     Raises:
-        BenchError: an image cannot be decoded, or the cache cannot be written.
+        BenchError: an image cannot be decoded, the cache cannot be written, or a stored source
+            was not prepared at that size.
     """
+    if isinstance(source, StoredImages):
+        return Cached(*source.pixels(size))
     stem = digest([source.content, transform_id(size)])[:32]
     path, note = root / "pixels" / f"{stem}.npy", root / "pixels" / f"{stem}.json"
     shape = (source.size, size, size, 3)
@@ -99,7 +101,7 @@ def _open(path: Path, note: Path, shape: tuple[int, ...]) -> Cached | None:
         return None
     if pixels.shape != shape or pixels.dtype != np.uint8:
         return None
-    return Cached(cast(Pixels, pixels), sha)
+    return Cached(PixelRows.of([cast(Pixels, pixels)], shape[1:]), sha)
 
 
 def _build(source: ImageSource, size: int, path: Path, note: Path) -> None:

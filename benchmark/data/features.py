@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..clip import Clip
 from ..files import atomic
-from .cache import Pixels, transform_id
+from .cache import transform_id
+from .pixels import PixelRows, Pixels
 from .split import digest
 
 VERSION = "1"  # of the encoding below
@@ -40,7 +41,7 @@ class FrozenFeatures:
         self._clip: Clip | None = None
         self._rows: dict[str, Tensor] = {}
 
-    def images(self, pixels: Pixels, key: str) -> Tensor:
+    def images(self, pixels: PixelRows, key: str) -> Tensor:
         """Pixels (N, S, S, 3) uint8 with their sha256 -> (N, D) float32 on the CPU."""
         return self._get(
             digest(["image", self._transform, key]),
@@ -79,7 +80,7 @@ class FrozenFeatures:
 def normalise(pixels_BHW3: Pixels, clip: Clip) -> Tensor:
     """uint8 (B, S, S, 3) -> float32 (B, 3, S, S) on the backbone's device, mean and std applied."""
     device = clip.logit_scale.device
-    x = torch.from_numpy(np.array(pixels_BHW3)).to(device).permute(0, 3, 1, 2)
+    x = torch.from_numpy(pixels_BHW3).to(device).permute(0, 3, 1, 2)
     mean = torch.tensor(clip.mean, device=device)[:, None, None]
     std = torch.tensor(clip.std, device=device)[:, None, None]
     return (x.float() / 255 - mean) / std

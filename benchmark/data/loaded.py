@@ -1,6 +1,5 @@
 """Splits made ready for the model: decoded pixels, tokens, fingerprints."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..errors import BenchError
-from .cache import Pixels, cached
+from .cache import cached
+from .pixels import PixelRows
 from .split import Labelled, Pairs, Split, digest
-
-Tokenize = Callable[[list[str]], Tensor]
+from .tokens import Tokenize, tokens_of
 
 
 @dataclass(frozen=True)
@@ -20,13 +19,14 @@ class LoadedPairs:
     """Image-caption pairs.
 
     Attributes:
-        pixels: (N, S, S, 3) uint8. tokens_ML: all captions. owner_M: the image of each caption,
-            ascending. first_N: the first caption of each image, with N+1 entries.
+        pixels: (N, S, S, 3) uint8, read by rows. tokens_ML: all captions. owner_M: the
+            image of each caption, ascending. first_N: the first caption of each image, with N+1
+            entries.
         pixel_key: sha256 of the pixels; text_key: of the tokens; fingerprint: of both.
     """
 
     name: str
-    pixels: Pixels
+    pixels: PixelRows
     pixel_key: str
     tokens_ML: Tensor
     text_key: str
@@ -40,7 +40,7 @@ class LoadedPairs:
     @property
     def nbytes(self) -> int:
         """Bytes of pixels and tokens."""
-        return int(self.pixels.nbytes) + self.tokens_ML.nbytes
+        return self.pixels.nbytes + self.tokens_ML.nbytes
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LoadedLabelled:
     """Labelled images; prompts_CPL holds the tokens of P prompts per class."""
 
     name: str
-    pixels: Pixels
+    pixels: PixelRows
     pixel_key: str
     label_N: Tensor
     names: tuple[str, ...]
@@ -62,14 +62,19 @@ class LoadedLabelled:
     @property
     def nbytes(self) -> int:
         """Bytes of pixels and labels."""
-        return int(self.pixels.nbytes) + self.label_N.nbytes
+        return self.pixels.nbytes + self.label_N.nbytes
 
 
 Loaded = LoadedPairs | LoadedLabelled
 
 
 def load_split(
-    split: Split, size: int, tokenize: Tokenize, root: Path, limit: int | None = None
+    split: Split,
+    size: int,
+    tokenize: Tokenize,
+    root: Path,
+    limit: int | None = None,
+    tokenizer: str = "",
 ) -> Loaded:
     """Decode (or map from the cache) and tokenise one split.
 
@@ -80,6 +85,7 @@ def load_split(
         root: cache folder.
         limit: keep so many images, evenly spaced, since files are often sorted by class; such a
             run is never ranked.
+        tokenizer: see `tokens.tokens_of`.
 
     Raises:
         BenchError: an empty split, or what decoding raises.
@@ -92,9 +98,13 @@ def load_split(
         rows, pixels, key = list(range(total)), done.pixels, done.digest
     else:
         rows = [i * total // limit for i in range(limit)]
-        pixels, key = done.pixels[rows], digest([done.digest, str(limit)])
+        pixels, key = done.pixels.pick(rows), digest([done.digest, str(limit)])
     if isinstance(split, Pairs):
-        return _pairs(split, rows, pixels, key, tokenize)
+
+        def encode(texts: list[str]) -> Tensor:
+            return tokens_of(texts, tokenize, tokenizer, root)
+
+        return _pairs(split, rows, pixels, key, encode)
     return _labelled(split, rows, pixels, key, tokenize)
 
 
@@ -103,7 +113,7 @@ def _text_key(tokens: Tensor) -> str:
 
 
 def _pairs(
-    split: Pairs, rows: list[int], pixels: Pixels, key: str, tokenize: Tokenize
+    split: Pairs, rows: list[int], pixels: PixelRows, key: str, tokenize: Tokenize
 ) -> LoadedPairs:
     captions = [split.captions[i] for i in rows]
     tokens_ML = tokenize([c for texts in captions for c in texts])
@@ -122,7 +132,7 @@ def _pairs(
 
 
 def _labelled(
-    split: Labelled, rows: list[int], pixels: Pixels, key: str, tokenize: Tokenize
+    split: Labelled, rows: list[int], pixels: PixelRows, key: str, tokenize: Tokenize
 ) -> LoadedLabelled:
     labels = np.asarray(split.labels[rows], dtype=np.int64)
     prompts = [t.format(name) for name in split.classnames for t in split.templates]

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from .pixels import PixelRows
+
 
 @dataclass(frozen=True)
 class ImageSource:
@@ -31,11 +33,27 @@ class ImageSource:
 
 
 @dataclass(frozen=True)
+class StoredImages:
+    """Images that were decoded before, see `benchmark.data.hub`.
+
+    Attributes:
+        size: number of images.
+        pixels: image side -> pixels (size, S, S, 3) after the eval transform, and hex sha256 that
+            depends on them alone. Raises BenchError where that side was not prepared.
+        about: source and revision.
+    """
+
+    size: int
+    pixels: Callable[[int], tuple[PixelRows, str]]
+    about: str
+
+
+@dataclass(frozen=True)
 class Pairs:
     """Images with captions; `captions[i]` belongs to image i and has one or several."""
 
     name: str
-    images: ImageSource
+    images: ImageSource | StoredImages
     captions: tuple[tuple[str, ...], ...]
 
 
@@ -50,7 +68,7 @@ class Labelled:
     """
 
     name: str
-    images: ImageSource
+    images: ImageSource | StoredImages
     labels: npt.NDArray[np.int64]
     classnames: tuple[str, ...]
     templates: tuple[str, ...]

@@ -26,6 +26,7 @@ class Recipe:
         lr_added: the same for parameters that a method adds (adapters, prompts, heads), which
             start from nothing.
         weight_decay: AdamW's decoupled weight decay.
+        steps: optimiser steps of every task, whatever its size; 0 means that `epochs` says.
         warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
             follows.
         grad_clip: largest global gradient norm; 0 means no clipping.
@@ -38,6 +39,7 @@ class Recipe:
     weight_decay: float
     warmup: float
     grad_clip: float = 0.0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Dataset:
         load: split name -> split. Held-out datasets are only asked for "test".
         licence: licence label, kept in every record's provenance.
         citation: whom to cite; likewise.
+        needs: the declared dataset that must be prepared before, None where nothing must.
+        optional: a held-out set that a run leaves out, and says so, where it is not prepared.
     """
 
     name: str
@@ -57,6 +61,8 @@ class Dataset:
     load: "Callable[[SplitName], Split]"
     licence: str
     citation: str
+    needs: str | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,20 +107,22 @@ class Suite:
 
 
 EMBEDDED = ("mini",)
-# Suites that are or will be embedded, and the folder of unfinished work.
-RESERVED = (*EMBEDDED, "retrieval", "xtail", "mtil", "scratch")
+PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
+# Suites that come or will come with the package, and the folder of unfinished work.
+RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
 
 
 def suite_names() -> tuple[str, ...]:
     """Names of the suites that come with the package."""
-    return EMBEDDED
+    return (*EMBEDDED, *PUBLISHED)
 
 
-def find_suite(name: str) -> Suite:
+def find_suite(name: str, cache: Path | None = None) -> Suite:
     """The suite of that name, or the one declared by a TOML file.
 
     Args:
-        name: an embedded suite's name, or a path that ends in `.toml`.
+        name: a suite's name, or a path that ends in `.toml`.
+        cache: the folder where prepared data lie; None for the default one.
 
     Raises:
         BenchError: no such suite or file, or the file does not declare a suite.
@@ -127,8 +135,12 @@ def find_suite(name: str) -> Suite:
         from .mini import mini
 
         return mini()
+    if name in PUBLISHED:
+        from . import published
+
+        return published.PUBLISHED[name](cache)
     raise BenchError(
-        f"a suite ({', '.join(EMBEDDED)}) or a path to a .toml file",
+        f"a suite ({', '.join(suite_names())}) or a path to a .toml file",
         f"'{name}'",
-        nearest(name, EMBEDDED),
+        nearest(name, suite_names()),
     )

@@ -1,0 +1,1 @@
+"""Data from the hub: declarations, the lock file, preparation, and the prepared store."""

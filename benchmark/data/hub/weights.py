@@ -1,0 +1,87 @@
+"""Pretrained weights from the hub: the same resolving, pinning and verifying as data."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ...errors import BenchError
+from . import lock
+from .client import RemoteFile, Repo, fetch, in_cache, listing, offline, resolve
+from .lock import Entry
+
+# The names under which open_clip's models are published, the preferred one first.
+DEFAULT = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def weights_key(repo: str, file: str) -> str:
+    """Key of the lock entry of some weights."""
+    return f"weights {repo}" + (f"/{file}" if file else "")
+
+
+def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
+    """A weights file in the hub's cache, fetched where it is not there, and verified.
+
+    The first use pins commit and sha256 in the lock file; another file is an error from then on.
+
+    Args:
+        repo_id: "owner/name".
+        file: its name, "" for open_clip's default names.
+        command: what a user repeats after trouble.
+
+    Returns:
+        The path, and "owner/name@commit/file".
+
+    Raises:
+        BenchError: it cannot be had, or is another one than the lock has.
+    """
+    repo, path = Repo(repo_id, "model", command), lock.lock_path()
+    key = weights_key(repo_id, file)
+    known = lock.read(path).get(key)
+    wanted = _candidates(file)
+    if known is not None and known.revision is not None and known.files:
+        commit, remote = known.revision, known.files[0]
+    elif offline() and (cached := _cached_head(repo, wanted)) is not None:
+        commit, remote = cached
+    else:
+        commit = resolve(repo, "main")
+        there = {f.path: f for f in listing(repo, commit, wanted)}
+        remote = next(there[name] for name in wanted if name in there)
+    local = in_cache(repo, commit, remote)
+    got, sha = fetch(repo, commit, remote, None) if local is None else (local, None)
+    if sha is None:
+        from ..encoded import file_sha256
+
+        sha = file_sha256(got)
+        if remote.sha256 is not None and sha != remote.sha256:
+            got.resolve().unlink(missing_ok=True)
+            got.unlink(missing_ok=True)
+            if offline():
+                raise BenchError(
+                    f"{remote.path} of {repo_id} with sha256 {remote.sha256[:12]}...",
+                    f"{sha[:12]}... in the hub's cache, which was removed",
+                    f"unset HF_HUB_OFFLINE and repeat `{command}`",
+                    code=4,
+                )
+            got, sha = fetch(repo, commit, remote, None)
+    found = Entry(repo_id, "main", commit, (replace(remote, sha256=sha),))
+    lock.update(path, key, lambda now: lock.merged(now, found))
+    return got, f"{repo_id}@{commit}/{remote.path}"
+
+
+def _candidates(file: str) -> tuple[str, ...]:
+    if not file:
+        return DEFAULT
+    safe = str(Path(file).with_suffix(".safetensors"))
+    return (file,) if safe == file else (safe, file)
+
+
+def _cached_head(repo: Repo, wanted: tuple[str, ...]) -> tuple[str, RemoteFile] | None:
+    """Commit and file of what another program left of the main branch in the hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in wanted:
+        found = try_to_load_from_cache(repo.id, name, repo_type=repo.kind)
+        if isinstance(found, str):
+            path = Path(found)
+            commit = path.parents[len(Path(name).parts) - 1].name
+            return commit, RemoteFile(name, path.stat().st_size, None)
+    return None

@@ -1,0 +1,101 @@
+"""Whether the data of a suite are prepared, and which. No torch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import BenchError
+from .suite import Dataset, Suite
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a run over a suite of published data reads.
+
+    Attributes:
+        left_out: optional held-out sets that are not prepared.
+        copies: dataset -> source, where it is not the declared one.
+        content: dataset -> source, revision and splits, for comparison with other runs.
+    """
+
+    left_out: tuple[str, ...]
+    copies: dict[str, str]
+    content: dict[str, Any]
+
+
+def missing(datasets: Iterable[Dataset], root: Path, side: int) -> list[Dataset]:
+    """Those that must be prepared at an image side and are not."""
+    from ..data.catalog import declaration
+    from ..data.hub.load import prepared
+
+    found: dict[str, bool] = {}
+    for name in {d.needs for d in datasets if d.needs is not None}:
+        found[name] = prepared(root, declaration(name), side) is not None
+    return [d for d in datasets if d.needs is not None and not found[d.needs]]
+
+
+def ready(suite: Suite, datasets: list[Dataset], root: Path, side: int) -> Ready:
+    """What of a suite's datasets is read.
+
+    Args:
+        suite: for its name.
+        datasets: those that a run needs.
+        root: cache folder.
+        side: of the backbone's images.
+
+    Raises:
+        BenchError: one is not prepared, or differs from the lock file.
+    """
+    from ..data.catalog import declaration
+    from ..data.hub.load import check_lock, prepared
+    from ..data.hub.store import source_name
+
+    gone = missing(datasets, root, side)
+    if must := [d for d in gone if not d.optional]:
+        every = {d.needs for d in datasets}
+        names = list(dict.fromkeys(str(d.needs) for d in must))
+        shown = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
+        raise BenchError(
+            f"the prepared data of suite {suite.name} at {side} px in {root}",
+            f"{len(every) - len(names)} of {len(every)} sets (not {shown})",
+            f"run `cl-bench data prepare {suite.name}{_option(suite, side)}`, or set "
+            "CL_BENCH_CACHE (or --cache-dir) to the folder where they are",
+            code=4,
+        )
+    copies, content = {}, {}
+    for dataset in datasets:
+        if dataset in gone or dataset.needs is None:
+            continue
+        declared = declaration(dataset.needs)
+        store = prepared(root, declared, side)
+        assert store is not None, "it is not missing"
+        check_lock(declared, store)
+        content[dataset.needs] = [store.about, store.manifest["splits"]]
+        if store.manifest["source"] != source_name(declared.source):
+            copies[dataset.needs] = str(store.manifest["source"])
+    return Ready(tuple(d.name for d in gone), copies, content)
+
+
+def _option(suite: Suite, side: int) -> str:
+    from ..models import image_side
+
+    return "" if side == image_side(suite.backbone) else f" --side {side}"
+
+
+def default_suite(cache: Path | None, backbone: str | None) -> tuple[str, str]:
+    """The suite of a run that names none, and why."""
+    from ..data.cache import cache_root
+    from ..models import image_side
+    from .suite import find_suite
+
+    root, how = cache_root(cache), "`cl-bench data prepare retrieval` prepares it"
+    if not any((root / "data").glob("*/*/manifest.json")):
+        return "mini", f"the data of retrieval is not prepared; {how}"
+    suite = find_suite("retrieval", cache)
+    datasets = [*suite.tasks, *suite.held_out]
+    gone = {d.needs for d in missing(datasets, root, image_side(backbone or suite.backbone))}
+    if gone:
+        every = len({d.needs for d in datasets})
+        return "mini", f"{len(gone)} of {every} sets of retrieval are not prepared; {how}"
+    return "retrieval", "its data is prepared; --suite mini is embedded and needs none"
