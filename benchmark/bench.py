@@ -16,7 +16,7 @@ from .data.feed import Feed, draw_pairs
 from .data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
 from .display import Display
 from .errors import BenchError
-from .evaluate import EvalSet, evaluate
+from .evaluate import EvalSet, Row, evaluate
 from .method import Frozen
 from .order import resolve_order
 from .request import Plan
@@ -100,10 +100,8 @@ def open_bench(plan: Plan, display: Display) -> Bench:
     def measure() -> dict[str, float]:
         display.line("order: measuring zero-shot scores")
         tests.update({name: read(d, "test") for name, d in tasks.items()})
-        return {
-            which.name: _zero_shot(clip, feed, which)
-            for which in _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
-        }
+        sets = _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
+        return {which.name: _main(_zero_shot(clip, feed, which)) for which in sets}
 
     order, measured = resolve_order(plan.request.order, list(tasks), measure)
     for name in plan.left_out:
@@ -182,13 +180,41 @@ def _held_out(dataset: Dataset, data: Loaded) -> EvalSet:
     return EvalSet(dataset.name, dataset.title, data, None, scope, 0, (None,) * len(scope))
 
 
-def _zero_shot(clip: Clip, feed: Feed, which: EvalSet) -> float:
-    """I2T R@1, or accuracy, of the untouched backbone."""
+def measure_tasks(plan: Plan, display: Display) -> dict[str, dict[str, float]]:
+    """Zero-shot scores of a plan's backbone on the test split of every task.
+
+    Returns:
+        Task -> t2i and i2t R@1, or acc, in percent, and n, the number of images.
+
+    Raises:
+        BenchError: whatever is wrong with weights, data or device.
+    """
+    device = pick_device(plan.request.device)
+    root = cache_root(plan.request.cache_dir)
+    clip = _backbone(plan, device)
+    feed = Feed(clip, _features(plan, clip, device, root))
+    names = [d.name for d in plan.suite.tasks]
+    tests = {d.name: _read(d, "test", clip, root, plan.request.limit) for d in plan.suite.tasks}
+    found = {}
+    for which in _eval_sets(list(plan.suite.tasks), tests, names, plan.suite):
+        display.line(f"{which.title}: {len(which.data)} images")
+        rows = [r for r in _zero_shot(clip, feed, which) if r["k"] in (1, None)]
+        scores = {str(r["direction"] or r["metric"]): 100 * float(r["value"]) for r in rows}
+        found[which.name] = {**scores, "n": len(which.data)}
+    return found
+
+
+def _zero_shot(clip: Clip, feed: Feed, which: EvalSet) -> list[Row]:
+    """All scores of the untouched backbone."""
     try:
-        rows = evaluate(Frozen(clip.scale), feed, which).rows
+        return evaluate(Frozen(clip.scale), feed, which).rows
     except ValueError as e:
         raise BenchError(
             "zero-shot scores to measure the order by", f"{which.title}: {e}", "check the weights"
         ) from e
+
+
+def _main(rows: list[Row]) -> float:
+    """I2T R@1, or accuracy."""
     main = [r for r in rows if r["metric"] == "acc" or (r["direction"], r["k"]) == ("i2t", 1)]
     return float(main[0]["value"])

@@ -106,6 +106,43 @@ def run(
 
 
 @app.command()
+def order(
+    suite: Annotated[
+        str | None, typer.Option("--suite", "-s", help="a suite's name or a .toml file")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="open_clip model [the suite's]")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
+    limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
+    cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
+    display: Annotated[
+        Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
+    ] = "auto",
+) -> None:
+    """Zero-shot scores of a backbone on every task, beside the paper's, and the order they give."""
+    from .display import make_display
+    from .ordering import order_report
+    from .request import Request, make_plan
+    from .suites.ready import default_suite
+    from .tables.spec import ZERO_SHOT
+
+    named = suite if suite is not None else default_suite(cache_dir, backbone)[0]
+    request = Request(
+        method=ZERO_SHOT,
+        suite=named,
+        backbone=backbone,
+        pretrained=pretrained,
+        evals="id",
+        limit=limit,
+        device=device,
+        precision=precision,  # type: ignore[arg-type]
+        cache_dir=cache_dir,
+    )
+    typer.echo(order_report(make_plan(request), make_display(display)))
+
+
+@app.command()
 def ls() -> None:
     """Methods, suites with tasks, backbone and recipe, orders, and records."""
     from .listing import listing

@@ -349,8 +349,12 @@ def verify(names: Sequence[str], cache_dir: Path | None, mode: DisplayMode) -> l
             checked += 1
         whole = {store.folder for store in found}
         for folder in sorted((root / "data" / declared.name).glob("*-*")):
-            if folder.is_dir() and folder not in whole:
-                troubles.append(f"{folder} is unfinished, damaged or of an older version")
+            if folder in whole or not folder.is_dir():
+                continue
+            if (folder / "manifest.json").exists():
+                troubles.append(f"{folder} is damaged or was written by another version")
+            else:
+                display.line(f"{folder} is unfinished and was not read")
     if not names:
         with display.bars(("features and tokens", 0, "B")) as (advance,):
             troubles += list(noted_damage(root, advance))

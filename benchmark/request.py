@@ -217,6 +217,8 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
         for f in fields(recipe)
         if getattr(recipe, f.name) != getattr(suite.recipe, f.name)
     }
+    if found.pop("steps", None) is not None:  # a budget of steps, replaced by one of epochs
+        found["epochs"] = str(recipe.epochs)
     if request.pretrained is not None and pretrained != _weights_name(suite.weights):
         found["pretrained"] = pretrained
     if request.precision != "fp32":

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hub_env import PORT  # first: the hub's client reads its variables when it is imported
+from local_hub import LocalHub
 
 from benchmark.backbones import load
 from benchmark.clip import Clip
@@ -175,3 +177,44 @@ def captioned(lab):
 @pytest.fixture
 def clip(lab):
     return lab.clip()
+
+
+@dataclass
+class Hub:
+    """The local hub of a test run, and what its repositories hold."""
+
+    server: LocalHub
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def want(self, *names: str) -> None:
+        """Serve these repositories."""
+        import hub_repos
+
+        missing = [name for name in names if name not in self.facts]
+        if missing:
+            self.facts |= hub_repos.build(self.server, missing)
+
+
+@pytest.fixture(scope="session")
+def hub_server(tmp_path_factory):
+    with LocalHub(tmp_path_factory.mktemp("hub"), port=PORT) as server:
+        yield Hub(server)
+
+
+@pytest.fixture
+def hub(hub_server):
+    """The local hub without faults; what a test forgets of it is its own to bring back."""
+    hub_server.server.calm()
+    hub_server.server.requests.clear()
+    yield hub_server
+    hub_server.server.calm()
+    hub_server.server.rate = None
+    assert hub_server.server.errors == []
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A cache folder and a lock file of the test's own."""
+    monkeypatch.setenv("CL_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CL_BENCH_LOCK", str(tmp_path / "hub.lock.json"))
+    return tmp_path

@@ -15,6 +15,7 @@ PAPER_SUITE = "retrieval"
 PAPER_PRETRAINED = "openai"
 # The order of the rows in the paper's tables.
 METHOD_ORDER = ("zs", "ft", "ewc", "mod-x", "c-clip", "l2p", "dkr", "ta", "dar")
+ZERO_SHOT = METHOD_ORDER[0]
 TITLES = {
     "flickr30k": "Flickr",
     "lexica-sd": "Lexica",

@@ -1,6 +1,6 @@
 """A lock file for the small repositories of `hub_repos`: the row counts that they have.
 
-    python tests/support/tiny_lock.py FILE     # with hub_repos' counts
+python tests/support/tiny_lock.py FILE     # with hub_repos' counts
 """
 
 import sys

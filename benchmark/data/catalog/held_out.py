@@ -93,6 +93,7 @@ IMAGENET = Declaration(
             rows={"validation": 50_000},
             size=6.7,
             value=("label",),
+            by_number=True,  # its names are WordNet's
             gated=True,
         ),
     ),

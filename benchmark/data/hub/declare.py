@@ -34,6 +34,7 @@ class Source:
         group: a column that divides the part further (DomainNet's domain), if any.
         unsure: which of these facts no source confirms. Of those, the first preparation notes in
             the lock what it found instead of refusing it.
+        by_number: class numbers are those of the class table; the names are not compared.
         gated: whether the hub asks for a token and accepted terms.
     """
 
@@ -48,6 +49,7 @@ class Source:
     part_column: str | None = None
     group: str | None = None
     unsure: frozenset[str] = frozenset()
+    by_number: bool = False
     gated: bool = False
 
 

@@ -15,7 +15,7 @@ from ..cache import transform_id
 from ..splits import shown
 from . import lock
 from .client import Advance, RemoteFile, Repo, fetch, in_cache, listing, matches, resolve
-from .declare import Declaration, Folder, Source
+from .declare import COMMIT, Declaration, Folder, Source
 from .decode import bomb_cap, write_file
 from .given import listed, read_given
 from .lock import Entry
@@ -98,7 +98,7 @@ class Planned:
 
     def notes(self) -> list[Note | None]:
         """One per source file; None for those to be done."""
-        return [read_note(self.folder, i, f.path) for i, f in enumerate(self.files)]
+        return [read_note(self.folder, i, f.path, self.job.side) for i, f in enumerate(self.files)]
 
     @property
     def raw(self) -> Path:
@@ -118,7 +118,8 @@ def plan(job: Job) -> Planned:
         file = listed(job.declared, source, job.given, f"{job.command}")
         found = Entry(source_name(source), "given", file.sha256, (file,))
     else:
-        fresh = Entry(source.repo, source.revision)
+        exact = source.revision if COMMIT.fullmatch(source.revision) else None
+        fresh = Entry(source.repo, source.revision, exact)
         lock.merged(known, fresh)  # before anything is asked: another repository or revision
         commit = (known.revision if known else None) or resolve(job.repo, source.revision)
         files = known.files if known else None
@@ -274,7 +275,7 @@ def _given(planned: Planned, source: Folder, report: Report) -> None:
 def _check_columns(planned: Planned, note: Note) -> None:
     """All files have the same columns, and those that the lock knows."""
     known = planned.entry.columns or note.columns
-    first = read_note(planned.folder, 0, planned.files[0].path)
+    first = planned.notes()[0]
     for other in (known, first.columns if first else known):
         if dict(other) != dict(note.columns):
             note.path(planned.folder, "json").unlink()

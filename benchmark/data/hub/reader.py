@@ -110,6 +110,8 @@ def _parquet(place: Place) -> tuple[Iterator[RawRow], dict[str, str]]:
                     count += 1
         except (pa.ArrowException, OSError) as error:
             raise damaged(place.name, error) from error
+        finally:
+            file.close()
 
     return rows(), taken
 
@@ -225,7 +227,7 @@ def _labelled(place: Place, names: list[str] | None) -> Any:
     """Puts the class into a row: its place in the class table."""
     classes = str(place.classes)
     total = len(class_table(classes)["source"])
-    own = names is None or names == [str(i) for i in range(len(names))]
+    own = names is None or place.source.by_number or names == [str(i) for i in range(len(names))]
     order = None if own else match_classes(names or [], classes, place.name)
 
     def label(row: RawRow, cell: Any, where: str) -> RawRow:

@@ -89,15 +89,18 @@ class Note:
         return folder / f"{self.index:05d}.{kind}"
 
 
-def read_note(folder: Path, index: int, file: str) -> Note | None:
+def read_note(folder: Path, index: int, file: str, side: int) -> Note | None:
     """The note of a source file, if it is finished."""
     try:
         note = Note(**json.loads((folder / f"{index:05d}.json").read_text()))
-        pixels = note.path(folder, "u8").stat().st_size
-        whole = note.file == file and note.path(folder, "parquet").is_file()
+        return note if note.file == file and _has_its_files(note, folder, side) else None
     except (OSError, ValueError, TypeError):
         return None
-    return note if whole and (pixels > 0) == (note.kept > 0) else None
+
+
+def _has_its_files(note: Note, folder: Path, side: int) -> bool:
+    size = note.path(folder, "u8").stat().st_size
+    return size == note.kept * side**2 * 3 and note.path(folder, "parquet").is_file()
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,8 @@ def read_store(folder: Path) -> Store | None:
         ):
             return None
         store = Store(folder, manifest)
-        for note in store.notes:
-            expected = note.kept * store.side**2 * 3
-            if note.path(folder, "u8").stat().st_size != expected:
-                return None
-            if not note.path(folder, "parquet").is_file():
-                return None
+        if not all(_has_its_files(note, folder, store.side) for note in store.notes):
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return store

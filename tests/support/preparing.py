@@ -1,0 +1,48 @@
+"""Short ways to prepare the small repositories of `hub_repos` in a folder of the test's own."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from tiny_lock import write_lock
+
+from benchmark.data.catalog import declaration
+from benchmark.data.hub import prepare
+from benchmark.data.hub.prepare import Job
+from benchmark.data.hub.store import Store
+from benchmark.display import Display
+
+SIDE = 32
+QUIET = Display(quiet=True)
+
+
+def served(hub: Any, place: Path, *names: str) -> None:
+    """Serve the primary repositories of these sets, with their counts in the lock file."""
+    hub.want(*(declaration(name).source.repo for name in names))
+    write_lock(place / "hub.lock.json", hub.facts)
+
+
+def job(place: Path, name: str, **changes: Any) -> Job:
+    """What `data prepare NAME --side 32` does, with changes."""
+    declared = changes.pop("declared", declaration(name))
+    defaults = {
+        "source": declared.source,
+        "side": SIDE,
+        "root": place / "cache",
+        "command": f"cl-bench data prepare {name}",
+    }
+    return Job(declared, **{**defaults, **changes})
+
+
+def made(place: Path, name: str, **changes: Any) -> Store:
+    """The prepared store."""
+    return prepare.prepare(prepare.plan(job(place, name, **changes)), QUIET)
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Every file below a folder with its sha256."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
