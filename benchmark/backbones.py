@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from .clip import Clip
 from .errors import BenchError, nearest
 from .files import weights_file
 from .tokenizer import CompactTokenizer
+from .weights_files import config_beside, read_file
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -140,8 +139,8 @@ def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, A
     path = weights_file(pretrained)
     if path is None:
         return _download(name, pretrained)
-    state, quick = _read_file(path)
-    beside = _config_beside(path)
+    state, quick = read_file(path)
+    beside = config_beside(path)
     if beside is not None:
         quick = bool(beside.get("model_cfg", {}).get("quick_gelu", False))
     if quick is not None:
@@ -158,22 +157,6 @@ def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, A
     return state, (beside or {}).get("preprocess_cfg", {})
 
 
-def _config_beside(path: Path) -> dict[str, Any] | None:
-    """The open_clip_config.json with which open_clip's models are published."""
-    beside = path.with_name("open_clip_config.json")
-    if not beside.is_file():
-        return None
-    try:
-        config = json.loads(beside.read_text())
-        if not all(isinstance(config.get(k, {}), dict) for k in ("model_cfg", "preprocess_cfg")):
-            raise ValueError
-    except (OSError, ValueError, AttributeError) as e:
-        raise BenchError(
-            "open_clip's config in JSON", f"'{beside}'", "mend or remove that file", code=4
-        ) from e
-    return cast(dict[str, Any], config)
-
-
 def _both_activations(name: str) -> bool:
     import open_clip
 
@@ -181,37 +164,10 @@ def _both_activations(name: str) -> bool:
     return {base, f"{base}-quickgelu"} <= set(open_clip.list_models())
 
 
-def _read_file(path: Path) -> tuple[dict[str, Tensor], bool | None]:
-    """Tensors, and whether they were trained with QuickGELU, None where the file does not say."""
-    if not path.is_file():
-        raise BenchError("a weights file", f"no file '{path}'", "correct --pretrained", code=4)
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as f:
-                meta = f.metadata() or {}
-            quick = meta["quick_gelu"] == "true" if "quick_gelu" in meta else None
-            return load_file(path), quick
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        if not all(isinstance(v, Tensor) for v in state.values()):
-            raise ValueError
-    except Exception as e:
-        script = "; of a TorchScript archive (OpenAI's own) save the state_dict(), or use its tag"
-        raise BenchError(
-            "a readable weights file, tensors by name",
-            f"'{path}' ({type(e).__name__})",
-            "fetch it again" + script * (path.suffix != ".safetensors"),
-            code=4,
-        ) from e
-    extra = {"input_resolution", "context_length", "vocab_size"}  # OpenAI's own state dict
-    quick = True if extra <= state.keys() else None
-    return {k.removeprefix("module."): v for k, v in state.items() if k not in extra}, quick
-
-
 def _download(name: str, tag: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     config = _tag_config(name, tag)
     path, origin = _hub_file(name, tag, config)
-    state, quick = _read_file(path)
+    state, quick = read_file(path)
     if quick is not None:
         _check_activation(name, tag, quick)
     return state, {**config, "origin": origin}

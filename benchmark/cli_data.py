@@ -62,7 +62,7 @@ def lock(
     ] = None,
 ) -> None:
     """Resolve revisions and files on the hub and note them in the lock file."""
-    from .data_commands import lock_all
+    from .data_lock import lock_all
 
     lock_all(names, relock, source, given)
 
@@ -70,7 +70,7 @@ def lock(
 @app.command()
 def status(names: SomeNames = None, cache_dir: Cache = None) -> None:
     """What is prepared, unfinished and locked."""
-    from .data_commands import status as report
+    from .data_reports import status as report
 
     typer.echo(report(names or [], cache_dir))
 
@@ -78,7 +78,7 @@ def status(names: SomeNames = None, cache_dir: Cache = None) -> None:
 @app.command()
 def verify(names: SomeNames = None, cache_dir: Cache = None, display: Show = "auto") -> None:
     """Read every byte again and compare; needs no network."""
-    from .data_commands import verify as check
+    from .data_reports import verify as check
 
     troubles = check(names or [], cache_dir, display)
     for trouble in troubles:
@@ -96,7 +96,7 @@ def verify(names: SomeNames = None, cache_dir: Cache = None, display: Show = "au
 @app.command()
 def stats(names: SomeNames = None, cache_dir: Cache = None) -> None:
     """Counts per split: images, captions, duplicates, classes."""
-    from .data_commands import stats as count
+    from .data_reports import stats as count
 
     typer.echo(count(names or [], cache_dir))
 
@@ -104,7 +104,7 @@ def stats(names: SomeNames = None, cache_dir: Cache = None) -> None:
 @app.command()
 def licenses(names: SomeNames = None) -> None:
     """Licence and citation of every dataset."""
-    from .data_commands import licenses as table
+    from .data_reports import licenses as table
 
     typer.echo(table(names or []))
 
@@ -112,6 +112,6 @@ def licenses(names: SomeNames = None) -> None:
 @app.command()
 def rm(names: Names, cache_dir: Cache = None) -> None:
     """Remove prepared and unfinished sets, and what was downloaded of them."""
-    from .data_commands import remove
+    from .data_reports import remove
 
     typer.echo(remove(names, cache_dir))

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from tabulate import tabulate
 
 from .data.cache import cache_root
 from .data.catalog import CATALOG, declaration
-from .data.hub import lock
 from .data.hub.declare import Declaration, Folder, Source
 from .data.hub.load import usable
-from .data.hub.prepare import Job, Planned, plan, prepare
-from .data.hub.store import Store, identity, source_name, stores
+from .data.hub.plan import Job, Planned, plan
+from .data.hub.prepare import prepare
+from .data.hub.store import Store, identity, source_name
 from .display import Display, DisplayMode, make_display
 from .errors import BenchError, nearest
 from .models import configs, image_side
@@ -90,7 +90,7 @@ def _command(names: Sequence[str]) -> str:
     return f"cl-bench data prepare {' '.join(names)}"
 
 
-def _source(declared: Declaration, name: str | None) -> Source | Folder:
+def source_of(declared: Declaration, name: str | None) -> Source | Folder:
     """The primary source, or the one that `--source` names."""
     every = (declared.source, *declared.fallbacks)
     for source in every:
@@ -108,7 +108,7 @@ def _jobs(asked: Wanted, options: Options, names: Sequence[str]) -> list[Job]:
     jobs = []
     for name in asked.names:
         declared = declaration(name)
-        source = _source(declared, options.source)
+        source = source_of(declared, options.source)
         if isinstance(source, Folder) and options.given is None and name in asked.optional:
             continue
         command = f"cl-bench data prepare {name}"
@@ -278,122 +278,3 @@ def _tokens(asked: Wanted, options: Options, display: Display) -> None:
                 tokenize, name = tokenizer_of(options.backbone or suite.backbone)
             display.line(f"{dataset.title}: tokens of {len(texts)} captions ({part})")
             tokens_of(texts, tokenize, name, root)
-
-
-def lock_all(names: Sequence[str], relock: bool, source: str | None, given: Path | None) -> None:
-    """`data lock`: resolve revisions and files, and note what is prepared."""
-    asked, path = wanted(names), lock.lock_path()
-    root = cache_root(None)
-    for name in asked.names:
-        declared = declaration(name)
-        chosen = _source(declared, source if len(asked.names) == 1 else None)
-        if isinstance(chosen, Folder) and given is None:
-            typer.echo(f"{name}: files that the user gives (--from), left as it is")
-            continue
-        job = Job(declared, chosen, 224, root, given, command=f"cl-bench data lock {name}")
-        if relock:
-            _forget(path, job.key)
-        entry = plan(job).entry
-        rows = "rows not known before `data prepare`" if entry.rows is None else f"{entry.rows}"
-        typer.echo(f"{name}: {entry.repo}@{entry.revision}, {len(entry.files or ())} files, {rows}")
-    typer.echo(str(path))
-
-
-def _forget(path: Path, key: str) -> None:
-    with lock.held(path.with_name(f".{path.name}.lock"), lambda: None):
-        entries = lock.read(path)
-        if entries.pop(key, None) is not None:
-            lock.write(path, entries)
-
-
-def _stores(names: Sequence[str], root: Path) -> Iterator[tuple[Declaration, list[Store]]]:
-    for name in wanted(names or ["all"]).names:
-        yield declaration(name), list(stores(root, declaration(name)))
-
-
-def status(names: Sequence[str], cache_dir: Path | None) -> str:
-    """`data status`: what is prepared, unfinished, locked."""
-    root, entries = cache_root(cache_dir), lock.read(lock.lock_path())
-    rows: list[tuple[object, ...]] = []
-    for declared, found in _stores(names, root):
-        entry = entries.get(declared.name)
-        locked = "no" if entry is None or entry.revision is None else entry.revision[:12]
-        for store in found:
-            splits = ", ".join(f"{k} {v['rows']}" for k, v in store.manifest["splits"].items())
-            size = f"{store.nbytes() / GB:.2f}"
-            rows.append((declared.name, "prepared", store.side, splits, size, store.about, locked))
-        whole = {store.folder for store in found}
-        others = [f for f in (root / "data" / declared.name).glob("*-*") if f not in whole]
-        for folder in sorted(f for f in others if f.is_dir()):
-            done, side = len(list(folder.glob("[0-9]*.json"))), folder.name.rpartition("-")[2]
-            state = f"unfinished or old, {done} files done"
-            rows.append((declared.name, state, int(side), "", "", folder.name, locked))
-        if not found and not others:
-            rows.append((declared.name, "-", "", "", "", source_name(declared.source), locked))
-    heads = ("set", "state", "px", "splits", "GB", "source", "locked")
-    return tabulate(
-        rows, heads, disable_numparse=True, maxcolwidths=[None, 24, None, 40, None, 48, None]
-    )
-
-
-def verify(names: Sequence[str], cache_dir: Path | None, mode: DisplayMode) -> list[str]:
-    """`data verify`: what is damaged, in words. Without names, all of the cache."""
-    from .data.hub.verify import damage, noted_damage
-
-    root, display, troubles = cache_root(cache_dir), make_display(mode), []
-    checked = 0
-    for declared, found in _stores(names, root):
-        for store in found:
-            with display.bars((declared.title, store.nbytes(), "B")) as (advance,):
-                troubles += list(damage(store, declared, advance))
-            checked += 1
-        whole = {store.folder for store in found}
-        for folder in sorted((root / "data" / declared.name).glob("*-*")):
-            if folder in whole or not folder.is_dir():
-                continue
-            if (folder / "manifest.json").exists():
-                troubles.append(f"{folder} is damaged or was written by another version")
-            else:
-                display.line(f"{folder} is unfinished and was not read")
-    if not names:
-        with display.bars(("features and tokens", 0, "B")) as (advance,):
-            troubles += list(noted_damage(root, advance))
-    display.line(f"{checked} prepared sets read, {len(troubles)} troubles")
-    return troubles
-
-
-def stats(names: Sequence[str], cache_dir: Path | None) -> str:
-    """`data stats`: counts of every prepared set among the names."""
-    from .data.hub.stats import HEADS, split_stats
-
-    root, rows = cache_root(cache_dir), []
-    for name in wanted(names or ["all"]).names:
-        declared = declaration(name)
-        if found := usable(root, declared):
-            rows += split_stats(declared, found[0])
-    if not rows:
-        fix = "run `cl-bench data prepare` first, or set CL_BENCH_CACHE to where they are"
-        raise BenchError(f"a prepared set in {root}", "none of those named", fix, 4)
-    return tabulate(rows, HEADS, disable_numparse=True)
-
-
-def licenses(names: Sequence[str]) -> str:
-    """`data licenses`: what may be done with each set, and whom to cite."""
-    rows = [
-        (d.name, source_name(d.source), d.licence, d.citation)
-        for d in map(declaration, wanted(names or ["all"]).names)
-    ]
-    return tabulate(
-        rows, ("set", "source", "licence", "citation"), maxcolwidths=[None, None, 44, 48]
-    )
-
-
-def remove(names: Sequence[str], cache_dir: Path | None) -> str:
-    """`data rm`: prepared and unfinished sets, and what was downloaded of them."""
-    root, freed = cache_root(cache_dir), 0
-    for name in wanted(names).names:
-        for kind in ("data", "raw"):
-            folder = root / kind / name
-            freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-            shutil.rmtree(folder, ignore_errors=True)
-    return f"{freed / GB:.2f} GB removed"

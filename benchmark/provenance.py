@@ -17,8 +17,8 @@ LIBRARIES = (
     "safetensors", "datasets", "huggingface_hub",
 )  # fmt: skip
 NO_NUMBERS = (
-    "__main__.py", "cli.py", "cli_data.py", "commands.py", "data_commands.py", "display.py",
-    "doctor.py", "listing.py", "tables",
+    "__main__.py", "cli.py", "cli_data.py", "commands.py", "data_commands.py", "data_lock.py",
+    "data_reports.py", "display.py", "doctor.py", "listing.py", "tables",
 )  # fmt: skip
 
 

@@ -202,8 +202,9 @@ def hub_server(tmp_path_factory):
 
 
 @pytest.fixture
-def hub(hub_server):
-    """The local hub without faults; what a test forgets of it is its own to bring back."""
+def hub(hub_server, monkeypatch):
+    """The local hub without faults, and no waiting between our attempts."""
+    monkeypatch.setattr("benchmark.data.hub.client.LONGEST_WAIT", 0.01)
     hub_server.server.calm()
     hub_server.server.requests.clear()
     yield hub_server

@@ -7,16 +7,11 @@ import pytest
 from preparing import QUIET, files_of, job, made, served
 
 from benchmark.data.catalog import declaration
-from benchmark.data.hub import client, prepare
+from benchmark.data.hub import plan, prepare
 from benchmark.data_commands import Options, prepare_all
 from benchmark.errors import BenchError
 
 FILE = "hahminlew/kream-product-blip-captions/data/train-00001"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch) -> None:
-    monkeypatch.setattr(client, "LONGEST_WAIT", 0.01)
 
 
 @pytest.mark.parametrize(
@@ -94,21 +89,21 @@ def test_a_listing_in_lasting_trouble_is_one_sentence(hub, place, kind) -> None:
     served(hub, place, "kream")
     hub.server.fail(kind, "/tree/", times=None, only="api")
     with pytest.raises(BenchError, match="cl-bench data prepare kream"):
-        prepare.plan(job(place, "kream"))
+        plan.plan(job(place, "kream"))
 
 
 def test_a_repository_that_is_gone_names_its_copies(hub, place) -> None:
     served(hub, place, "flickr30k")
     hub.server.fail(404, "umaru97", times=None, code="RepoNotFound")
     with pytest.raises(BenchError, match=r"no such repository.*--source clip-benchmark/wds_flickr"):
-        prepare.plan(job(place, "flickr30k"))
+        plan.plan(job(place, "flickr30k"))
 
 
 def test_a_revision_that_is_gone(hub, place) -> None:
     served(hub, place, "sketch")
     hub.server.fail(404, "zoheb/sketch-scene", times=None, code="RevisionNotFound")
     with pytest.raises(BenchError, match=r"no such revision.*--relock"):
-        prepare.plan(job(place, "sketch"))
+        plan.plan(job(place, "sketch"))
 
 
 def test_a_prefix_that_no_commit_has(hub, place) -> None:
@@ -118,7 +113,7 @@ def test_a_prefix_that_no_commit_has(hub, place) -> None:
     source = replace(declaration("wikiart").source, revision="0123456")
     declared = replace(declaration("wikiart"), source=source)
     with pytest.raises(BenchError, match=r"a commit 0123456\.\.\. in the history"):
-        prepare.plan(job(place, "wikiart", declared=declared, source=source))
+        plan.plan(job(place, "wikiart", declared=declared, source=source))
 
 
 def test_a_gated_repository_needs_token_and_terms(hub, place, monkeypatch) -> None:
@@ -148,7 +143,7 @@ def test_no_hub_at_all_names_the_mirror(hub, place, monkeypatch) -> None:
         monkeypatch.setattr(f"huggingface_hub.constants.{name}", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     with pytest.raises(BenchError, match=r"127.0.0.1:9.*HF_ENDPOINT.*cl-bench data prepare kream"):
-        prepare.plan(job(place, "kream"))
+        plan.plan(job(place, "kream"))
 
 
 def test_one_set_in_trouble_does_not_stop_the_others(hub, place, capsys) -> None:
@@ -173,7 +168,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_done(hub, place, monkeypa
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    planned = prepare.plan(job(place, "kream"))
+    planned = plan.plan(job(place, "kream"))
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BenchError, match="No space left") as error:
         prepare.prepare(planned, QUIET)

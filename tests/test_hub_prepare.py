@@ -226,7 +226,7 @@ def test_a_killed_prepare_goes_on_to_the_same_bytes(hub, place) -> None:
     hub.server.rate = 40_000  # bytes a second: five files of 20 kB
     words = ("prepare", "flickr30k", "--yes", "--side", str(SIDE))
     folder, seen = place / "cache" / "data", 0
-    for _ in range(6):
+    for _ in range(4):
         process = _cli(place, *words)
         deadline = time.monotonic() + 20
         while process.poll() is None and time.monotonic() < deadline:
@@ -421,7 +421,7 @@ def test_alternative_columns_are_taken_in_order_and_noted(hub, place) -> None:
 
 
 def test_relock_takes_the_present_state(hub, place) -> None:
-    from benchmark.data_commands import lock_all
+    from benchmark.data_lock import lock_all
 
     served(hub, place, "sketch")
     path, entries = place / "hub.lock.json", lock.read(place / "hub.lock.json")

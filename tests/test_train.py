@@ -306,7 +306,8 @@ def test_gradients_are_clipped_to_the_recipe(lab):
         fit.progress.total = 1
         fit.run(lambda *_: None)
     assert norms[0] > 1e-2
-    assert norms[3] == pytest.approx(1e-3, rel=1e-3)
+    assert norms[1] == pytest.approx(1e-3, rel=1e-3)
+    assert len(norms) == 2  # a budget of one step is one step
 
 
 def test_hooks_run_in_the_promised_mode(lab):

@@ -8,7 +8,7 @@ from tiny_lock import write_lock
 
 from benchmark.data.catalog import declaration
 from benchmark.data.hub import prepare
-from benchmark.data.hub.prepare import Job
+from benchmark.data.hub.plan import Job, plan
 from benchmark.data.hub.store import Store
 from benchmark.display import Display
 
@@ -36,7 +36,7 @@ def job(place: Path, name: str, **changes: Any) -> Job:
 
 def made(place: Path, name: str, **changes: Any) -> Store:
     """The prepared store."""
-    return prepare.prepare(prepare.plan(job(place, name, **changes)), QUIET)
+    return prepare.prepare(plan(job(place, name, **changes)), QUIET)
 
 
 def files_of(folder: Path) -> dict[str, str]:

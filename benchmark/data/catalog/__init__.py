@@ -2,10 +2,12 @@
 
 from ...errors import BenchError, nearest
 from ..hub.declare import Declaration
-from . import coop, held_out, labelled, retrieval
+from . import coop, fine_grained, general, held_out, retrieval
 
 CATALOG: dict[str, Declaration] = {
-    d.name: d for d in (*retrieval.DATASETS, *held_out.DATASETS, *labelled.DATASETS, *coop.DATASETS)
+    d.name: d
+    for module in (retrieval, held_out, general, fine_grained, coop)
+    for d in module.DATASETS
 }
 
 

@@ -9,7 +9,8 @@ hub and are taken from there.
 from dataclasses import replace
 
 from ..hub.declare import Declaration, Folder, Rule, Whole
-from . import labelled as hub
+from . import fine_grained as fine
+from . import general
 
 URL = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 SPLITS: dict[str, Rule] = {"train": Whole(("train",)), "test": Whole(("test",))}
@@ -35,20 +36,20 @@ def _coop(
 
 
 DATASETS = (
-    _coop(hub.CALTECH101, "caltech-101/101_ObjectCategories",
+    _coop(general.CALTECH101, "caltech-101/101_ObjectCategories",
           "caltech-101/split_zhou_Caltech101.json", 4_128, 1_649, 2_465),
-    _coop(hub.DTD, "dtd/images",
+    _coop(general.DTD, "dtd/images",
           "dtd/split_zhou_DescribableTextures.json", 2_820, 1_128, 1_692),
-    _coop(hub.EUROSAT, "eurosat/2750",
+    _coop(general.EUROSAT, "eurosat/2750",
           "eurosat/split_zhou_EuroSAT.json", 13_500, 5_400, 8_100),
-    _coop(hub.FLOWERS102, "oxford_flowers/jpg",
+    _coop(fine.FLOWERS102, "oxford_flowers/jpg",
           "oxford_flowers/split_zhou_OxfordFlowers.json", 4_093, 1_633, 2_463),
-    _coop(hub.FOOD101, "food-101/images",
+    _coop(fine.FOOD101, "food-101/images",
           "food-101/split_zhou_Food101.json", 50_500, 20_200, 30_300),
-    _coop(hub.PETS, "oxford_pets/images",
+    _coop(fine.PETS, "oxford_pets/images",
           "oxford_pets/split_zhou_OxfordPets.json", 2_944, 736, 3_669),
-    _coop(hub.CARS, "stanford_cars",
+    _coop(fine.CARS, "stanford_cars",
           "stanford_cars/split_zhou_StanfordCars.json", 6_509, 1_635, 8_041),
-    _coop(hub.SUN397, "sun397/SUN397",
+    _coop(general.SUN397, "sun397/SUN397",
           "sun397/split_zhou_SUN397.json", 15_880, 3_970, 19_850),
 )  # fmt: skip

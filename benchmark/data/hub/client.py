@@ -14,30 +14,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ...errors import BenchError
 from .declare import COMMIT
+from .trouble import (
+    Damaged,
+    Repo,
+    Transient,
+    asked_wait,
+    endpoint,
+    may_pass,
+    or_fallback,
+    page_path,
+    repeated_by_client,
+    sentence,
+)
 
 # Both are read when the client is imported; its ten seconds are too few for a busy hub.
 os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "60")
 os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "60")
 
-RepoKind = Literal["dataset", "model"]
 RETRIES = 4
 LONGEST_WAIT = 60.0
 BLOCK = 1 << 20
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Repo:
-    """A repository; `command` is what a user repeats when the trouble is over."""
-
-    id: str
-    kind: RepoKind
-    command: str
-    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,6 @@ class RemoteFile:
     path: str
     size: int
     sha256: str | None
-
-
-class _Transient(Exception):
-    """Wraps an error that may pass; `wait` is what the hub asked for, in seconds."""
-
-    def __init__(self, error: Exception, wait: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error, self.wait = error, wait
-
-
-class _Damaged(Exception):
-    """A file that arrived and is not the one that is listed."""
-
-
-def endpoint() -> str:
-    """The hub that is asked."""
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
 
 
 def resolve(repo: Repo, revision: str) -> str:
@@ -87,8 +69,8 @@ def resolve(repo: Repo, revision: str) -> str:
         raise BenchError(
             f"a commit {revision}... in the history of {repo.id}",
             f"{len(commits)} commits, the newest {commits[0].commit_id[:12] if commits else '-'}",
-            f"see {endpoint()}/{_path(repo)}/commits/main, then mend its declaration"
-            + _or_fallback(repo),
+            f"see {endpoint()}/{page_path(repo)}/commits/main, then mend its declaration"
+            + or_fallback(repo),
             code=4,
         )
     info = _ask(
@@ -124,7 +106,7 @@ def listing(repo: Repo, commit: str, patterns: tuple[str, ...]) -> list[RemoteFi
         raise BenchError(
             f"files like {', '.join(patterns)} in {repo.id} at {commit[:12]}",
             f"{len(there)} others ({', '.join(f.path for f in there[:3])} ...)",
-            "mend its declaration" + _or_fallback(repo),
+            "mend its declaration" + or_fallback(repo),
             code=4,
         )
     return sorted(files, key=lambda f: f.path)
@@ -196,7 +178,7 @@ def fetch(
         if wrong:
             _remove(path)
             advance(-file.size)
-            raise _Transient(_Damaged(wrong))
+            raise Transient(Damaged(wrong))
         return path, sha
 
     found: tuple[Path, str] = _ask(repo, file.path, attempt)
@@ -276,155 +258,16 @@ def _ask(repo: Repo, what: str, request: Callable[[], Any]) -> Any:
                     _limit_silence()
                     return request()
                 except Exception as error:
-                    if _may_pass(error):
-                        raise _Transient(error, _asked_wait(error)) from error
+                    if may_pass(error):
+                        raise Transient(error, asked_wait(error)) from error
                     raise
-        except _Transient as error:
-            if attempt == RETRIES or _repeated_by_client(error.error):
-                raise _sentence(repo, what, error.error) from error
+        except Transient as error:
+            if attempt == RETRIES or repeated_by_client(error.error):
+                raise sentence(repo, what, error.error) from error
             wait = error.wait if error.wait is not None else 2.0**attempt
             time.sleep(min(LONGEST_WAIT, wait))
         except BenchError:
             raise
         except Exception as error:
-            raise _sentence(repo, what, error) from error
+            raise sentence(repo, what, error) from error
     raise AssertionError("the last attempt returns or raises")
-
-
-def _repeated_by_client(error: Exception) -> bool:
-    """What the client itself has tried six times: more attempts would only be a longer wait."""
-    from huggingface_hub import errors
-
-    return (
-        isinstance(error, errors.LocalEntryNotFoundError)
-        or _status(error) == 429
-        or "Timeout" in type(error).__name__
-    )
-
-
-def _status(error: Exception) -> int | None:
-    return getattr(getattr(error, "response", None), "status_code", None)
-
-
-def _may_pass(error: Exception) -> bool:
-    from huggingface_hub import errors
-
-    final = (
-        errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError,
-        errors.GatedRepoError, errors.OfflineModeIsEnabled, BenchError, _Transient,
-    )  # fmt: skip
-    if isinstance(error, _Transient):
-        return True
-    status = _status(error)
-    if status is not None:
-        return status in (408, 429) or status >= 500
-    if isinstance(error, errors.LocalEntryNotFoundError):  # the hub's word for "no answer"
-        cause = error.__cause__ or error.__context__
-        return isinstance(cause, Exception) and not isinstance(cause, final) and _may_pass(cause)
-    if isinstance(error, final):
-        return False
-    if isinstance(error, OSError) and error.errno is not None:
-        return False  # the disk, not the net
-    return isinstance(error, OSError) or _from_network(error)
-
-
-def _from_network(error: Exception) -> bool:
-    """Errors of the client's HTTP library, whichever it is (httpx, httpx2, requests)."""
-    modules = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
-    return bool(modules & {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}) or (
-        "Xet" in type(error).__name__
-    )
-
-
-def _asked_wait(error: Exception) -> float | None:
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    try:
-        return float(headers.get("Retry-After", ""))
-    except ValueError:
-        return None
-
-
-def _path(repo: Repo) -> str:
-    return f"datasets/{repo.id}" if repo.kind == "dataset" else repo.id
-
-
-def _or_fallback(repo: Repo) -> str:
-    return f", or take a copy with --source {repo.fallbacks[0]}" if repo.fallbacks else ""
-
-
-def offline() -> bool:
-    """Whether the user has forbidden the network."""
-    from huggingface_hub import constants
-
-    return bool(constants.is_offline_mode())
-
-
-def _sentence(repo: Repo, what: str, error: Exception) -> BenchError:
-    """The one sentence for an error of the hub's client."""
-    from huggingface_hub import errors
-
-    if isinstance(error, _Transient):
-        error = error.error
-    cause = error
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        inner = error.__cause__ or error.__context__
-        cause = inner if isinstance(inner, Exception) else error
-    status, again = _status(cause), f"then repeat `{repo.command}`"
-    page = f"{endpoint()}/{_path(repo)}"
-    expected = f"'{what}' of {repo.id} from {endpoint()}"
-    if offline() or isinstance(cause, errors.OfflineModeIsEnabled):
-        fix = f"unset HF_HUB_OFFLINE, {again}; or copy the prepared folder of another machine here"
-        return BenchError(expected, "HF_HUB_OFFLINE, which forbids the network", fix, 4)
-    if isinstance(cause, errors.GatedRepoError) or (
-        status == 403 and not isinstance(cause, errors.EntryNotFoundError)
-    ):
-        got = "a repository behind terms of use (401 or 403)"
-        fix = f"accept them at {page}, set HF_TOKEN to your token, {again}{_or_fallback(repo)}"
-        return BenchError(expected, got, fix, 4)
-    if isinstance(cause, errors.RevisionNotFoundError):
-        fix = f"see {page}/commits/main; a new revision is taken with `data lock --relock`"
-        return BenchError(expected, "no such revision (404)", fix + _or_fallback(repo), 4)
-    if isinstance(cause, errors.RepositoryNotFoundError):
-        got = "no such repository, or a private one (401 or 404)"
-        fix = f"look at {page}, set HF_TOKEN if it needs one, {again}{_or_fallback(repo)}"
-        return BenchError(expected, got, fix, 4)
-    if isinstance(cause, errors.EntryNotFoundError):
-        fix = f"see {page}{_or_fallback(repo)}"
-        return BenchError(expected, "no such file at that revision (404)", fix, 4)
-    if status == 429:
-        fix = f"set HF_TOKEN, which raises the limit, or wait some minutes, {again}"
-        return BenchError(expected, "'too many requests' (429)", fix, 4)
-    if status == 401:
-        fix = f"set HF_TOKEN to a valid token (or unset a stale one), {again}"
-        return BenchError(expected, "'not authorised' (401)", fix, 4)
-    if status == 404:
-        return BenchError(expected, "'not found' (404)", f"see {page}{_or_fallback(repo)}", 4)
-    if status is not None:
-        fix = f"wait until the hub is well, or set HF_ENDPOINT to a mirror, {again}"
-        return BenchError(expected, f"status {status} again and again", fix, 4)
-    return _unanswered(expected, cause, again)
-
-
-def _unanswered(expected: str, cause: Exception, again: str) -> BenchError:
-    """Errors without an answer of the hub: the disk, the net, the transfer."""
-    kind = type(cause).__name__
-    if isinstance(cause, _Damaged):
-        fix = "set HF_ENDPOINT to another mirror or look whether the repository was rewritten"
-        return BenchError(expected, f"{cause} again and again", f"{fix}, {again}", 5)
-    if isinstance(cause, OSError) and cause.errno is not None and not _from_network(cause):
-        reason = cause.strerror or kind
-        fix = f"free some space or give --cache-dir another folder, {again}; files that are "
-        return BenchError(expected, f"'{reason}'", fix + "done are kept", 6)
-    if "Timeout" in kind:
-        wait = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
-        got = f"no data for {wait} s again and again"
-        fix = f"raise HF_HUB_DOWNLOAD_TIMEOUT or set HF_ENDPOINT to a mirror, {again}"
-        return BenchError(expected, got, fix, 4)
-    if "Xet" in kind:
-        fix = f"set HF_HUB_DISABLE_XET=1 for plain HTTP, {again}"
-        return BenchError(expected, f"'{str(cause).splitlines()[0]}'", fix, 4)
-    got = f"{kind} '{(str(cause).splitlines() or [''])[0]}' again and again"
-    fix = (
-        f"check the network, or set HF_ENDPOINT to a mirror, {again}; files that are done are kept"
-    )
-    return BenchError(expected, got, fix, 4)

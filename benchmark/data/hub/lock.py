@@ -50,7 +50,7 @@ class Entry:
 def lock_path() -> Path:
     """CL_BENCH_LOCK, else the file of the repository."""
     given = os.environ.get("CL_BENCH_LOCK")
-    return Path(given) if given else Path(__file__).parents[3] / "datasets.lock.json"
+    return Path(given) if given else Path(__file__).parents[3] / "hub.lock.json"
 
 
 def read(path: Path) -> dict[str, Entry]:

@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,24 +13,15 @@ from ...files import atomic
 from ..cache import transform_id
 from ..splits import shown
 from . import lock
-from .client import Advance, RemoteFile, Repo, fetch, in_cache, listing, matches, resolve
-from .declare import COMMIT, Declaration, Folder, Source
+from .ahead import Ahead
+from .client import Advance, fetch, in_cache, matches
+from .declare import Folder, Source
 from .decode import bomb_cap, write_file
-from .given import listed, read_given
-from .lock import Entry
+from .given import read_given
+from .plan import Planned
 from .reader import Place, read_rows
 from .rules import compare_rows, manifest_of
-from .store import (
-    VERSION,
-    Note,
-    Store,
-    folder_of,
-    identity,
-    read_note,
-    read_rows_of,
-    read_store,
-    source_name,
-)
+from .store import VERSION, Note, Store, identity, read_rows_of, read_store, source_name
 
 
 class Report(Protocol):
@@ -42,95 +32,6 @@ class Report(Protocol):
 
     def bars(self, *rows: tuple[str, int, str]) -> AbstractContextManager[list[Advance]]:
         """A bar for each (head, total, unit); gives the functions that advance them."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One dataset to prepare.
-
-    Attributes:
-        declared: the dataset. source: which of its sources. side: of the images, in pixels.
-        root: the cache folder. given: folder of files that the user gives, for `Folder` sources.
-        keep_raw: keep what was downloaded. command: what the user repeats after trouble.
-    """
-
-    declared: Declaration
-    source: Source | Folder
-    side: int
-    root: Path
-    given: Path | None = None
-    keep_raw: bool = False
-    command: str = "cl-bench data prepare"
-
-    @property
-    def key(self) -> str:
-        """Of the lock entry."""
-        name = self.declared.name
-        if self.source is self.declared.source:
-            return name
-        return f"{name}@{source_name(self.source)}"
-
-    @property
-    def repo(self) -> Repo:
-        """The repository, for a source on the hub."""
-        names = tuple(f.repo for f in self.declared.fallbacks if f is not self.source)
-        return Repo(source_name(self.source), "dataset", self.command, names)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A job with its revision and files, and what of it is done.
-
-    Attributes:
-        store: where it goes, whole or not. entry: of the lock file.
-    """
-
-    job: Job
-    commit: str
-    files: tuple[RemoteFile, ...]
-    folder: Path
-    entry: Entry
-
-    @property
-    def whole(self) -> Store | None:
-        """The store, once it is whole."""
-        return read_store(self.folder)
-
-    def notes(self) -> list[Note | None]:
-        """One per source file; None for those to be done."""
-        return [read_note(self.folder, i, f.path, self.job.side) for i, f in enumerate(self.files)]
-
-    @property
-    def raw(self) -> Path:
-        """Folder of the downloads."""
-        return self.job.root / "raw" / self.job.declared.name / self.folder.name.rpartition("-")[0]
-
-
-def plan(job: Job) -> Planned:
-    """Resolve revision and files, from the lock file or else from the hub; the lock is completed.
-
-    Raises:
-        BenchError: the hub does not answer, or it says something else than the lock.
-    """
-    source, path = job.source, lock.lock_path()
-    known = lock.read(path).get(job.key)
-    if isinstance(source, Folder):
-        file = listed(job.declared, source, job.given, f"{job.command}")
-        found = Entry(source_name(source), "given", file.sha256, (file,))
-    else:
-        exact = source.revision if COMMIT.fullmatch(source.revision) else None
-        fresh = Entry(source.repo, source.revision, exact)
-        lock.merged(known, fresh)  # before anything is asked: another repository or revision
-        commit = (known.revision if known else None) or resolve(job.repo, source.revision)
-        files = known.files if known else None
-        if files is None:
-            every = tuple(dict.fromkeys(p for ps in source.parts.values() for p in ps))
-            files = tuple(listing(job.repo, commit, every))
-        found = replace(fresh, revision=commit, files=files)
-    entry = lock.update(path, job.key, lambda now: lock.merged(now, found))
-    commit, files = str(entry.revision), entry.files or ()
-    folder = folder_of(job.root, job.declared, source, commit, job.side)
-    return Planned(job, commit, files, folder, entry)
 
 
 def prepare(planned: Planned, report: Report) -> Store:
@@ -185,61 +86,33 @@ def _files(planned: Planned, report: Report, drop: bool) -> None:
     expected = sum((planned.entry.rows or job.source.rows).values())
     left = max(0, expected - sum(note.total for note in notes if note is not None))
     rows = (f"{title} download", size, "B"), (f"{title} images", left, "images")
-    with report.bars(*rows) as (arrived, decoded), _Ahead(planned, todo, arrived) as downloads:
-        for index, path, sha in downloads:
-            _check_columns(planned, _one_file(planned, job.source, index, path, sha, decoded))
-            if drop and path.is_relative_to(planned.raw):
-                path.unlink()
+    with report.bars(*rows) as (arrived, decoded):
+
+        def download(index: int) -> tuple[Path, str]:
+            return _download(planned, index, arrived)
+
+        with Ahead(todo, download) as downloads:
+            _decode_all(planned, job.source, downloads, decoded, drop)
 
 
-class _Ahead:
-    """Downloads in a thread of its own, one file ahead of what is decoded.
+def _download(planned: Planned, index: int, arrived: Advance) -> tuple[Path, str]:
+    """A source file, from the hub's own cache where another program left it."""
+    repo, file = planned.job.repo, planned.files[index]
+    cached = in_cache(repo, planned.commit, file)
+    return fetch(repo, planned.commit, file, planned.raw if cached is None else None, arrived)
 
-    A daemon, because a transfer cannot be interrupted: the process must be able to end.
-    """
 
-    def __init__(self, planned: Planned, todo: list[int], arrived: Advance) -> None:
-        self._planned, self._todo, self._arrived = planned, todo, arrived
-        self._room, self._there = threading.Semaphore(2), threading.Semaphore(0)
-        self._done: list[tuple[int, Path, str] | BaseException] = []
-        self._stop = False
-
-    def __enter__(self) -> Iterator[tuple[int, Path, str]]:
-        threading.Thread(target=self._work, daemon=True).start()
-        return self._take()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop = True
-        self._room.release()
-
-    def _work(self) -> None:
-        for index in self._todo:
-            self._room.acquire()
-            if self._stop:
-                return
-            try:
-                self._done.append((index, *self._one(index)))
-            except BaseException as error:  # raised where the file is wanted
-                self._done.append(error)
-                self._there.release()
-                return
-            self._there.release()
-
-    def _one(self, index: int) -> tuple[Path, str]:
-        planned, file = self._planned, self._planned.files[index]
-        repo = planned.job.repo
-        cached = in_cache(repo, planned.commit, file)
-        folder = planned.raw if cached is None else None
-        return fetch(repo, planned.commit, file, folder, self._arrived)
-
-    def _take(self) -> Iterator[tuple[int, Path, str]]:
-        for _ in self._todo:
-            self._there.acquire()
-            found = self._done.pop(0)
-            if isinstance(found, BaseException):
-                raise found
-            yield found
-            self._room.release()
+def _decode_all(
+    planned: Planned,
+    source: Source,
+    downloads: Iterator[tuple[int, tuple[Path, str]]],
+    decoded: Advance,
+    drop: bool,
+) -> None:
+    for index, (path, sha) in downloads:
+        _check_columns(planned, _one_file(planned, source, index, path, sha, decoded))
+        if drop and path.is_relative_to(planned.raw):
+            path.unlink()
 
 
 def _one_file(

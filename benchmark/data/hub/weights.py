@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ...errors import BenchError
 from . import lock
-from .client import RemoteFile, Repo, fetch, in_cache, listing, offline, resolve
+from .client import RemoteFile, fetch, in_cache, listing, resolve
 from .lock import Entry
+from .trouble import Repo, offline
 
 # The names under which open_clip's models are published, the preferred one first.
 DEFAULT = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
