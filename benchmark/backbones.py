@@ -221,14 +221,23 @@ def _tag_config(name: str, tag: str) -> dict[str, Any]:
     return cast(dict[str, Any], config)
 
 
+def hub_place(name: str, tag: str) -> tuple[str, str] | None:
+    """Repository and file ("" for open_clip's usual name) of published weights, if on the hub.
+
+    Raises:
+        BenchError: as `weights_of`.
+    """
+    _check_name(name)
+    repo, slash, file = str(_tag_config(name, tag).get("hf_hub", "")).rpartition("/")
+    return (repo, file) if slash else None
+
+
 def _hub_file(name: str, tag: str, config: dict[str, Any]) -> tuple[Path, str]:
     """The weights file of a tag, and where it is from: pinned on the hub, else from its URL."""
-    place = str(config.get("hf_hub", ""))
-    if place:
+    if place := hub_place(name, tag):
         from .data.hub.weights import hub_weights
 
-        repo, _, file = place.rpartition("/")
-        return hub_weights(repo, file, f"cl-bench data prepare {name}/{tag}")
+        return hub_weights(*place, f"cl-bench data prepare {name}/{tag}")
     import open_clip
 
     try:

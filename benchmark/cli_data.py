@@ -61,10 +61,13 @@ def lock(
         Path | None, typer.Option("--from", help="folder of files that no hub holds")
     ] = None,
 ) -> None:
-    """Resolve revisions and files on the hub and note them in the lock file."""
+    """Resolve revisions and files on the hub and note them in the lock file.
+
+    With HF_HUB_OFFLINE, what is not in it yet is noted as not resolved.
+    """
     from .data_lock import lock_all
 
-    lock_all(names, relock, source, given)
+    raise typer.Exit(lock_all(names, relock, source, given))
 
 
 @app.command()

@@ -8,28 +8,91 @@ import typer
 from .data.cache import cache_root
 from .data.catalog import declaration
 from .data.hub import lock
-from .data.hub.declare import Folder
+from .data.hub.declare import COMMIT, Folder
+from .data.hub.lock import Entry
 from .data.hub.plan import Job, plan
+from .data.hub.store import source_name
+from .data.hub.trouble import offline
 from .data_commands import source_of, wanted
+from .errors import BenchError
 
 
-def lock_all(names: Sequence[str], relock: bool, source: str | None, given: Path | None) -> None:
-    """`data lock`: resolve revisions and files, and note what is prepared."""
-    asked, path = wanted(names), lock.lock_path()
-    root = cache_root(None)
+def lock_all(names: Sequence[str], relock: bool, source: str | None, given: Path | None) -> int:
+    """Resolve revisions and files on the hub and note them.
+
+    With HF_HUB_OFFLINE, sets that are not in the lock file yet are noted as not resolved.
+
+    Args:
+        names: datasets, suites, "model/tag" or "all".
+        relock: forget what is known of them.
+        source: a fall-back repository of the one dataset named.
+        given: folder of files that no hub holds.
+
+    Returns:
+        The exit code: that of the first set that could not be resolved, else 0.
+
+    Raises:
+        BenchError: unknown names, or --source beside several datasets.
+    """
+    asked, path, troubles = wanted(names), lock.lock_path(), []
+    if source is not None and len(asked.names) != 1:
+        raise BenchError("one dataset beside --source", f"{len(asked.names)}", "name only that one")
     for name in asked.names:
         declared = declaration(name)
-        chosen = source_of(declared, source if len(asked.names) == 1 else None)
+        chosen = source_of(declared, source)
         if isinstance(chosen, Folder) and given is None:
             typer.echo(f"{name}: files that the user gives (--from), left as it is")
             continue
-        job = Job(declared, chosen, 224, root, given, command=f"cl-bench data lock {name}")
-        if relock:
-            _forget(path, job.key)
-        entry = plan(job).entry
+        command = f"cl-bench data lock {name}"
+        job = Job(declared, chosen, 224, cache_root(None), given, command=command)
+        try:
+            if relock:
+                _forget(path, job.key)
+            entry = _unresolved(path, job) if offline() else plan(job).entry
+        except BenchError as error:
+            troubles.append(error)
+            continue
         rows = "rows not known before `data prepare`" if entry.rows is None else f"{entry.rows}"
-        typer.echo(f"{name}: {entry.repo}@{entry.revision}, {len(entry.files or ())} files, {rows}")
+        files = "files not resolved" if entry.files is None else f"{len(entry.files)} files"
+        typer.echo(f"{name}: {entry.repo}@{entry.revision or entry.declared}, {files}, {rows}")
+    for tag in asked.weights:
+        try:
+            typer.echo(f"{tag}: {_weights(path, tag, relock)}")
+        except BenchError as error:
+            troubles.append(error)
+    for trouble in troubles:
+        typer.echo(f"error: {trouble}", err=True)
     typer.echo(str(path))
+    return troubles[0].code if troubles else 0
+
+
+def _unresolved(path: Path, job: Job) -> Entry:
+    """What is known of a source without the hub."""
+    exact = job.source.revision if not isinstance(job.source, Folder) else ""
+    revision = exact if COMMIT.fullmatch(exact) else None
+    found = Entry(source_name(job.source), exact or "given", revision)
+    return lock.update(path, job.key, lambda now: lock.merged(now, found))
+
+
+def _weights(path: Path, tag: str, relock: bool) -> str:
+    """Commit and file of published weights, without fetching them where that can be."""
+    from .backbones import hub_place
+    from .data.hub.weights import pin, weights_key
+
+    name, _, pretrained = tag.partition("/")
+    place = hub_place(name, pretrained)
+    if place is None:
+        return "weights that are not on the hub"
+    repo, file = place
+    key = weights_key(repo, file)
+    if relock:
+        _forget(path, key)
+    if offline():
+        found = Entry(repo, "main")
+        entry = lock.update(path, key, lambda now: lock.merged(now, found))
+    else:
+        entry = pin(repo, file, f"cl-bench data lock {tag}")
+    return f"{repo}@{entry.revision or 'not resolved'}"
 
 
 def _forget(path: Path, key: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
-KEPT = 256 * 2**20  # bytes that stay mapped; what is beyond is given back to the page cache
+KEPT = 32 * 2**20  # bytes read before what was mapped is given back to the page cache
 
 
 @dataclass

@@ -37,15 +37,13 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     repo, path = Repo(repo_id, "model", command), lock.lock_path()
     key = weights_key(repo_id, file)
     known = lock.read(path).get(key)
-    wanted = _candidates(file)
-    if known is not None and known.revision is not None and known.files:
-        commit, remote = known.revision, known.files[0]
-    elif offline() and (cached := _cached_head(repo, wanted)) is not None:
+    cached = _cached_head(repo, _candidates(file)) if offline() else None
+    if (known is None or known.files is None) and cached is not None:
         commit, remote = cached
     else:
-        commit = resolve(repo, "main")
-        there = {f.path: f for f in listing(repo, commit, wanted)}
-        remote = next(there[name] for name in wanted if name in there)
+        entry = pin(repo_id, file, command)
+        assert entry.revision is not None, "pinned"
+        commit, remote = entry.revision, (entry.files or ())[0]
     local = in_cache(repo, commit, remote)
     got, sha = fetch(repo, commit, remote, None) if local is None else (local, None)
     if sha is None:
@@ -66,6 +64,24 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     found = Entry(repo_id, "main", commit, (replace(remote, sha256=sha),))
     lock.update(path, key, lambda now: lock.merged(now, found))
     return got, f"{repo_id}@{commit}/{remote.path}"
+
+
+def pin(repo_id: str, file: str, command: str) -> Entry:
+    """Commit and file in the lock file, resolved on the hub where they are not there yet.
+
+    Raises:
+        BenchError: the hub does not answer, or has no such repository or file.
+    """
+    repo, path, wanted = Repo(repo_id, "model", command), lock.lock_path(), _candidates(file)
+    key = weights_key(repo_id, file)
+    known = lock.read(path).get(key)
+    if known is not None and known.revision is not None and known.files:
+        return known
+    commit = resolve(repo, "main")
+    there = {f.path: f for f in listing(repo, commit, wanted)}
+    remote = next(there[name] for name in wanted if name in there)
+    found = Entry(repo_id, "main", commit, (remote,))
+    return lock.update(path, key, lambda now: lock.merged(now, found))
 
 
 def _candidates(file: str) -> tuple[str, ...]:
