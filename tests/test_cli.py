@@ -162,7 +162,7 @@ def plain(toml: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     out = tmp_path_factory.mktemp("plain")
     request = Request("ft", suite=str(toml), device="cpu", output_dir=out, cache_dir=cache)
-    assert run_all([request], False, "none") == 0
+    assert run_all([request], "", "none") == 0
     return read_record(make_plan(request).target)
 
 

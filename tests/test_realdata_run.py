@@ -59,7 +59,7 @@ def test_from_bytes_to_a_record(toml: Path, cache: Path, tmp_path: Path, method:
         method, suite=str(toml), limit=LIMIT, epochs=1, device="cpu", output_dir=tmp_path,
         cache_dir=cache,
     )  # fmt: skip
-    assert run_all([request], False, "none") == 0
+    assert run_all([request], "", "none") == 0
     target = make_plan(request).target
     record = read_record(target)
     frame = record.frame

@@ -168,7 +168,7 @@ def test_a_file_runs_and_goes_to_scratch(plugin: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     plan = make_plan(request)
     assert plan.target.name.startswith("my-method+strength=0.25+")
-    assert run_all([request], True, "none") == 0
+    assert run_all([request], "", "none") == 0
     about = read_record(plan.target).provenance
     assert "the method is a file outside methods/" in about["unofficial"]
     assert about["method"]["label"] == "Mine"
@@ -220,7 +220,7 @@ def test_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         method="theirs", order="photos", pretrained="random:0", limit=8, epochs=1, evals="id",
         output_dir=tmp_path / "out", cache_dir=tmp_path / "cache",
     )  # fmt: skip
-    assert run_all([request], True, "none") == 0
+    assert run_all([request], "", "none") == 0
     assert read_record(make_plan(request).target).provenance["method"]["origin"] == "entry point"
 
 

@@ -89,11 +89,11 @@ def test_a_run_over_some_tasks_is_not_official():
 
 def test_a_record_of_another_device_answers_no_request_for_one(tmp_path, capsys):
     base = {"method": "zs", "pretrained": "random:0", "limit": 8, "output_dir": tmp_path}
-    run_all([Request(**base, cache_dir=tmp_path)], False, "none")
+    run_all([Request(**base, cache_dir=tmp_path)], "", "none")
     for device, words in (("nonsense", "a device of this machine"), ("cuda:99", "a device")):
         with pytest.raises(BenchError, match=words):
-            run_all([Request(**base, cache_dir=tmp_path, device=device)], False, "none")
-    assert run_all([Request(**base, cache_dir=tmp_path, device="cpu")], False, "plain") == 0
+            run_all([Request(**base, cache_dir=tmp_path, device=device)], "", "none")
+    assert run_all([Request(**base, cache_dir=tmp_path, device="cpu")], "", "plain") == 0
     assert "already finished" in capsys.readouterr().out
 
 
@@ -127,5 +127,5 @@ def test_frozen_features_are_known_by_all_that_they_come_from(tmp_path):
 def test_a_name_that_is_too_long_for_the_disk_is_one_sentence(tmp_path):
     request = Request("zs", output_dir=Path(tmp_path / ("x" * 300)))
     with pytest.raises(BenchError, match="--output-dir") as error:
-        run_all([request], False, "none")
+        run_all([request], "", "none")
     assert error.value.code == 6

@@ -159,7 +159,7 @@ def test_one_parquet_named_after_the_request(
     ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = ask(tmp_path)
-    assert run_all([request], True, "none") == 0
+    assert run_all([request], "", "none") == 0
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
     name = (
         "ft+batch_size=4+epochs=1+evals=id+limit=16+pretrained=random-0"
@@ -174,13 +174,13 @@ def test_one_parquet_named_after_the_request(
     assert set(record.frame["role"]) == {"seen", "current", "future"}
     # The same command again: nothing is run, and it says so.
     before = files[0].stat().st_mtime_ns
-    assert run_all([request], True, "plain") == 0
+    assert run_all([request], "", "plain") == 0
     out = capsys.readouterr().out
     assert "already finished" in out
     assert "limited to 16 images" in out
     assert out.splitlines()[-1] == str(files[0])
     assert files[0].stat().st_mtime_ns == before
-    assert run_all([ask(tmp_path, overwrite=True)], True, "plain") == 0
+    assert run_all([ask(tmp_path, overwrite=True)], "", "plain") == 0
     out = capsys.readouterr().out
     assert "already finished" not in out
     assert "task 2/2" in out
@@ -274,10 +274,10 @@ def test_a_record_of_another_request_is_refused(ask: Ask, tmp_path: Path) -> Non
     plan = make_plan(ask(tmp_path))
     finish(ask(tmp_path))
     with pytest.raises(BenchError, match=r"another ranks; .*--overwrite") as error:
-        run_all([ask(tmp_path, save_ranks=True)], True, "none")
+        run_all([ask(tmp_path, save_ranks=True)], "", "none")
     assert error.value.code == 5
     assert str(plan.target) in str(error.value)
-    assert run_all([ask(tmp_path, save_ranks=True, overwrite=True)], True, "none") == 0
+    assert run_all([ask(tmp_path, save_ranks=True, overwrite=True)], "", "none") == 0
 
 
 def test_overwriting_leaves_no_ranks_of_the_old_record(ask: Ask, tmp_path: Path) -> None:
@@ -295,10 +295,10 @@ def test_a_scratch_record_follows_the_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run_all([ask(tmp_path, method="zs")], True, "none")
+    run_all([ask(tmp_path, method="zs")], "", "none")
     monkeypatch.setattr("benchmark.request.code_sha", lambda: "changed")
     capsys.readouterr()
-    run_all([ask(tmp_path, method="zs")], True, "plain")
+    run_all([ask(tmp_path, method="zs")], "", "plain")
     assert "already finished" not in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -500,3 +501,17 @@ def test_pairs_and_labels_have_no_common_batch(lab):
     with pytest.raises(BenchError, match="one kind"):
         join(mixed)
     assert isinstance(join(mixed[:1]), PairLoader)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 7])
+def test_a_budget_of_steps_is_kept_whatever_the_epoch(lab, steps):
+    """14 images in batches of 5 are 3 steps an epoch."""
+    fit = _fit(lab, "ft", lab.pairs[0])
+    recipe = replace(fit.recipe, steps=steps, epochs=9)
+    fit = Fit(fit.method, fit.task, recipe, fit.seed)
+    seen = []
+    fit.run(lambda progress, loss, _n: seen.append((progress.step, loss)))
+    assert [step for step, _ in seen] == list(range(1, steps + 1))
+    means = [m["match"] for m in fit.progress.losses]
+    values = [loss for _, loss in seen]
+    assert means == pytest.approx([np.mean(values[i : i + 3]) for i in range(0, steps, 3)])

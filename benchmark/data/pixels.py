@@ -51,7 +51,7 @@ class PixelRows:
 
     def pick(self, rows: npt.ArrayLike) -> "PixelRows":
         """Some of the rows; no pixel is read."""
-        chosen = np.asarray(rows, dtype=np.int64)
+        chosen = self._inside(np.asarray(rows, dtype=np.int64))
         index = chosen if self.index is None else self.index[chosen]
         return PixelRows(self.blocks, self.starts, self.shape1, index)
 
@@ -66,6 +66,7 @@ class PixelRows:
         chosen = np.asarray(rows, dtype=np.int64)
         if chosen.ndim == 0:
             return cast(Pixels, self[chosen[None]][0])
+        chosen = self._inside(chosen)
         if self.index is not None:
             chosen = self.index[chosen]
         out = np.empty((len(chosen), *self.shape1), np.uint8)
@@ -81,6 +82,11 @@ class PixelRows:
         if self._read > KEPT:
             self._give_back()
         return out
+
+    def _inside(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise IndexError(f"rows in [0, {len(self)}), not {rows.min()} to {rows.max()}")
+        return rows
 
     def _give_back(self) -> None:
         self._read = 0
