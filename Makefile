@@ -15,7 +15,7 @@ help:
 	@echo "make tables        rebuild tables/ and leaderboard.md from results/"
 	@echo "make check         lint, test, and whether the generated files are fresh"
 	@echo "make results-mini  run everything that is committed under results/mini again"
-	@echo "make benchmarks    training and encoding rates beside a bare open_clip loop"
+	@echo "make benchmarks    training and encoding beside a bare open_clip loop, the cache beside Pillow"
 
 setup: $(VENV)/.ready
 
@@ -55,6 +55,7 @@ results-mini: setup
 
 benchmarks: setup
 	$(BIN)/python scripts/benchmark_rates.py
+	$(BIN)/python scripts/benchmark_cache.py
 
 clean:
 	rm -rf $(VENV) scratch demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

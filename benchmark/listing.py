@@ -27,13 +27,16 @@ def listing() -> str:
 def _suite(name: str) -> list[str]:
     suite = find_suite(name)
     r = suite.recipe
+    budget = f"{r.steps} steps a task" if r.steps else f"{r.epochs} epochs"
+    published = any(d.needs for d in suite.tasks)
     return [
         f"  {name} {suite.version}: {suite.about}",
         f"    tasks     {', '.join(d.name for d in suite.tasks)}",
         f"    held out  {', '.join(d.name for d in suite.held_out)}",
         f"    backbone  {suite.backbone} ({suite.pretrained})",
-        f"    recipe    {r.epochs} epochs, batches of {r.batch_size}, lr {r.lr:g}"
+        f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
         f" (added parameters {r.lr_added:g})",
+        *([f"    data      cl-bench data prepare {name}"] if published else []),
     ]
 
 
