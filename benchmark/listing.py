@@ -29,6 +29,7 @@ def _suite(name: str) -> list[str]:
     r = suite.recipe
     budget = f"{r.steps} steps a task" if r.steps else f"{r.epochs} epochs"
     published = any(d.needs for d in suite.tasks)
+    given = " --from FOLDER" if name.endswith("-coop") else ""
     return [
         f"  {name} {suite.version}: {suite.about}",
         f"    tasks     {', '.join(d.name for d in suite.tasks)}",
@@ -36,7 +37,7 @@ def _suite(name: str) -> list[str]:
         f"    backbone  {suite.backbone} ({suite.pretrained})",
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
         f" (added parameters {r.lr_added:g})",
-        *([f"    data      cl-bench data prepare {name}"] if published else []),
+        *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
     ]
 
 
