@@ -11,65 +11,19 @@ from tabulate import tabulate
 
 from .data.cache import cache_root
 from .data.catalog import CATALOG, declaration
-from .data.hub.declare import Declaration, Folder, Source
+from .data.hub.declare import Folder
 from .data.hub.load import usable
 from .data.hub.plan import Job, Planned, plan
-from .data.hub.prepare import prepare
-from .data.hub.store import Store, identity, source_name
+from .data.hub.prepare import note_in_lock, prepare
+from .data.hub.store import Store, identity
+from .data_names import Wanted, source_of, wanted
 from .display import Display, DisplayMode, make_display
-from .errors import BenchError, nearest
-from .models import configs, image_side
+from .errors import BenchError
+from .models import image_side
 from .suites import find_suite
-from .suites.suite import PUBLISHED, SplitName
+from .suites.suite import SplitName
 
 GB = 1e9
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What `data` commands are asked for.
-
-    Attributes:
-        names: datasets of the catalog, in order. optional: those of a suite that it can do
-            without. weights: "model/tag" pairs. suite: the first suite named, if any.
-    """
-
-    names: tuple[str, ...]
-    optional: frozenset[str]
-    weights: tuple[str, ...]
-    suite: str | None
-
-
-def wanted(names: Sequence[str]) -> Wanted:
-    """Suites, datasets, "model/tag" and "all" as datasets and weights.
-
-    Raises:
-        BenchError: a name that is none of these.
-    """
-    datasets: dict[str, bool] = {}
-    weights: list[str] = []
-    suites = [name for name in names if name in PUBLISHED]
-    for name in names:
-        if name in PUBLISHED:
-            suite = find_suite(name)
-            weights.append(f"{suite.backbone}/{suite.pretrained}")
-            for d in (*suite.tasks, *suite.held_out):
-                if d.needs is not None:
-                    datasets[d.needs] = datasets.get(d.needs, False) or not d.optional
-        elif name in CATALOG:
-            datasets[name] = True
-        elif name == "all":
-            datasets |= {n: datasets.get(n, False) for n in CATALOG}
-        elif name.partition("/")[0] in configs() and "/" in name:
-            weights.append(name)
-        else:
-            known = [*PUBLISHED, *CATALOG, "all"]
-            expected = "a suite, a dataset, a model/tag of open_clip, or 'all'"
-            raise BenchError(expected, f"'{name}'", nearest(name, known, 40))
-    optional = frozenset(n for n, must in datasets.items() if not must)
-    return Wanted(
-        tuple(datasets), optional, tuple(dict.fromkeys(weights)), suites[0] if suites else None
-    )
 
 
 @dataclass(frozen=True)
@@ -86,38 +40,48 @@ class Options:
     cache_dir: Path | None = None
 
 
-def _command(names: Sequence[str]) -> str:
-    return f"cl-bench data prepare {' '.join(names)}"
-
-
-def source_of(declared: Declaration, name: str | None) -> Source | Folder:
-    """The primary source, or the one that `--source` names."""
-    every = (declared.source, *declared.fallbacks)
-    for source in every:
-        if name is None or source_name(source) == name:
-            return source
-    known = [source_name(source) for source in every]
-    raise BenchError(f"a source of {declared.name}", f"'{name}'", nearest(str(name), known))
-
-
-def _jobs(asked: Wanted, options: Options, names: Sequence[str]) -> list[Job]:
+def _jobs(asked: Wanted, options: Options) -> list[Job]:
     root = cache_root(options.cache_dir)
-    side = options.side or image_side(options.backbone or find_suite("retrieval").backbone)
+    if root.exists() and not root.is_dir():
+        fix = "correct --cache-dir or CL_BENCH_CACHE"
+        raise BenchError("a folder as cache", f"the file '{root}'", fix, 6)
+    own = image_side(options.backbone or find_suite("retrieval").backbone)
+    side = options.side or own
     if options.source is not None and len(asked.names) != 1:
         raise BenchError("one dataset beside --source", f"{len(asked.names)}", "name only that one")
+    if options.pretrained is not None and not asked.suites:
+        fix = "name a suite, or the weights themselves as MODEL/TAG"
+        raise BenchError("a suite beside --pretrained", "none", fix)
     jobs = []
     for name in asked.names:
         declared = declaration(name)
         source = source_of(declared, options.source)
-        if isinstance(source, Folder) and options.given is None and name in asked.optional:
+        if isinstance(source, Folder) and name in asked.optional and not _holds(options, source):
             continue
-        command = f"cl-bench data prepare {name}"
+        command = _command(name, options)
         jobs.append(Job(declared, source, side, root, options.given, options.keep_raw, command))
     if options.given is not None and not any(isinstance(j.source, Folder) for j in jobs):
         known = ", ".join(n for n, d in CATALOG.items() if isinstance(d.source, Folder))
         got = "--from beside data that come from the hub"
         raise BenchError(f"a dataset of given files ({known})", got, "remove --from")
     return jobs
+
+
+def _holds(options: Options, source: Folder) -> bool:
+    """Whether the given folder has a dataset's files; an optional one is left out otherwise."""
+    folder = options.given
+    return folder is not None and (folder / source.listing).exists()
+
+
+def _command(name: str, options: Options) -> str:
+    """The command of one dataset as the user gave it, to be repeated after trouble."""
+    given = {
+        "--side": options.side, "--backbone": options.backbone, "--source": options.source,
+        "--from": options.given, "--cache-dir": options.cache_dir,
+    }  # fmt: skip
+    words = [f"{option} {value}" for option, value in given.items() if value is not None]
+    words += ["--keep-raw"] * options.keep_raw + ["--yes"] * options.yes
+    return " ".join(["cl-bench data prepare", name, *words])
 
 
 def prepare_all(names: Sequence[str], options: Options, mode: DisplayMode) -> int:
@@ -128,15 +92,20 @@ def prepare_all(names: Sequence[str], options: Options, mode: DisplayMode) -> in
     """
     asked, display = wanted(names), make_display(mode)
     weights = _weights(asked, options)
-    jobs = _jobs(asked, options, names)
+    jobs = _jobs(asked, options)
     left = set(asked.names) - {job.declared.name for job in jobs}
     for name in sorted(left):
         display.line(f"{name}: optional, left out (prepare it with --from FOLDER)")
     todo = [job for job in jobs if _there(job) is None]
+    planned, troubles = _plans(todo)
     for job in jobs:
         if job not in todo and (store := _there(job)) is not None:
-            display.line(f"{job.declared.title}: prepared ({store.about}, {store.side} px)")
-    planned, troubles = _plans(todo)
+            late = "; its files were not kept, and --keep-raw comes too late" * job.keep_raw
+            display.line(f"{job.declared.title}: prepared ({store.about}, {store.side} px){late}")
+            try:
+                note_in_lock(job.key, store)
+            except BenchError as error:
+                troubles.append(error)
     if planned and not _agreed(planned, options, display):
         return 1
     for each in planned:
@@ -236,11 +205,13 @@ def _weights(asked: Wanted, options: Options) -> list[str]:
     from .files import weights_file
 
     found = list(asked.weights)
-    if asked.suite is not None and (options.backbone or options.pretrained):
-        suite = find_suite(asked.suite)
-        model = options.backbone or suite.backbone
-        tag = options.pretrained or suite.pretrained
-        found = [model if model.startswith("tiny-") else f"{model}/{tag}"]
+    if options.backbone or options.pretrained:
+        for suite in map(find_suite, asked.suites):
+            found.remove(f"{suite.backbone}/{suite.pretrained}")
+            model = options.backbone or suite.backbone
+            tag = "bundled" if model.startswith("tiny-") else options.pretrained or suite.pretrained
+            found.append(f"{model}/{tag}")
+    found = list(dict.fromkeys(found))
     plain = [f for f in found if "/" in f and weights_file(f) is None]
     return [f for f in plain if not f.partition("/")[2].startswith(("random:", "bundled"))]
 
@@ -256,16 +227,15 @@ def _fetch_weights(tag: str, display: Display) -> None:
 
 def _tokens(asked: Wanted, options: Options, display: Display) -> None:
     """Encode the captions of the suite once, for the tokenizer of its backbone."""
-    if asked.suite is None:
-        return
     from .backbones import tokenizer_of
     from .data.split import Pairs
     from .data.tokens import FEW, tokens_of
 
-    root, suite = cache_root(options.cache_dir), find_suite(asked.suite, options.cache_dir)
+    root = cache_root(options.cache_dir)
+    suites = [find_suite(name, options.cache_dir) for name in asked.suites]
     parts: tuple[SplitName, ...] = ("train", "test")
     tokenize, name = None, ""
-    for dataset in (*suite.tasks, *suite.held_out):
+    for suite, dataset in [(s, d) for s in suites for d in (*s.tasks, *s.held_out)]:
         if dataset.needs is None or declaration(dataset.needs).kind != "pairs":
             continue
         for part in parts if dataset in suite.tasks else parts[1:]:

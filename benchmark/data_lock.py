@@ -13,7 +13,7 @@ from .data.hub.lock import Entry
 from .data.hub.plan import Job, plan
 from .data.hub.store import source_name
 from .data.hub.trouble import offline
-from .data_commands import source_of, wanted
+from .data_names import source_of, wanted
 from .errors import BenchError
 
 
@@ -37,6 +37,9 @@ def lock_all(names: Sequence[str], relock: bool, source: str | None, given: Path
     asked, path, troubles = wanted(names), lock.lock_path(), []
     if source is not None and len(asked.names) != 1:
         raise BenchError("one dataset beside --source", f"{len(asked.names)}", "name only that one")
+    if relock and offline():
+        fix = "unset HF_HUB_OFFLINE"
+        raise BenchError("the hub, to take its present state", "HF_HUB_OFFLINE", fix, 4)
     for name in asked.names:
         declared = declaration(name)
         chosen = source_of(declared, source)
@@ -46,9 +49,7 @@ def lock_all(names: Sequence[str], relock: bool, source: str | None, given: Path
         command = f"cl-bench data lock {name}"
         job = Job(declared, chosen, 224, cache_root(None), given, command=command)
         try:
-            if relock:
-                _forget(path, job.key)
-            entry = _unresolved(path, job) if offline() else plan(job).entry
+            entry = _unresolved(path, job) if offline() else plan(job, relock).entry
         except BenchError as error:
             troubles.append(error)
             continue
@@ -71,7 +72,7 @@ def _unresolved(path: Path, job: Job) -> Entry:
     exact = job.source.revision if not isinstance(job.source, Folder) else ""
     revision = exact if COMMIT.fullmatch(exact) else None
     found = Entry(source_name(job.source), exact or "given", revision)
-    return lock.update(path, job.key, lambda now: lock.merged(now, found))
+    return lock.update(path, job.key, lambda now: lock.merged(job.key, now, found))
 
 
 def _weights(path: Path, tag: str, relock: bool) -> str:
@@ -85,18 +86,9 @@ def _weights(path: Path, tag: str, relock: bool) -> str:
         return "weights that are not on the hub"
     repo, file = place
     key = weights_key(repo, file)
-    if relock:
-        _forget(path, key)
     if offline():
         found = Entry(repo, "main")
-        entry = lock.update(path, key, lambda now: lock.merged(now, found))
+        entry = lock.update(path, key, lambda now: lock.merged(key, now, found))
     else:
-        entry = pin(repo, file, f"cl-bench data lock {tag}")
+        entry = pin(repo, file, f"cl-bench data lock {tag}", relock)
     return f"{repo}@{entry.revision or 'not resolved'}"
-
-
-def _forget(path: Path, key: str) -> None:
-    with lock.held(path.with_name(f".{path.name}.lock"), lambda: None):
-        entries = lock.read(path)
-        if entries.pop(key, None) is not None:
-            lock.write(path, entries)

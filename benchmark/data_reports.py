@@ -11,20 +11,23 @@ from .data.catalog import declaration
 from .data.hub import lock
 from .data.hub.declare import Declaration
 from .data.hub.load import usable
-from .data.hub.store import Store, source_name, stores
-from .data_commands import GB, wanted
+from .data.hub.plan import guard_of
+from .data.hub.store import Store, folders_of, source_name, stores
+from .data_names import wanted
 from .display import DisplayMode, make_display
 from .errors import BenchError
 
+GB = 1e9
+
 
 def _stores(names: Sequence[str], root: Path) -> Iterator[tuple[Declaration, list[Store]]]:
-    for name in wanted(names or ["all"]).names:
+    for name in _named(names):
         yield declaration(name), list(stores(root, declaration(name)))
 
 
 def status(names: Sequence[str], cache_dir: Path | None) -> str:
     """`data status`: what is prepared, unfinished, locked."""
-    root, entries = cache_root(cache_dir), lock.read(lock.lock_path())
+    root, entries = _root(cache_dir), lock.read(lock.lock_path())
     rows: list[tuple[object, ...]] = []
     for declared, found in _stores(names, root):
         entry = entries.get(declared.name)
@@ -34,8 +37,8 @@ def status(names: Sequence[str], cache_dir: Path | None) -> str:
             size = f"{store.nbytes() / GB:.2f}"
             rows.append((declared.name, "prepared", store.side, splits, size, store.about, locked))
         whole = {store.folder for store in found}
-        others = [f for f in (root / "data" / declared.name).glob("*-*") if f not in whole]
-        for folder in sorted(f for f in others if f.is_dir()):
+        others = [folder for folder in folders_of(root, declared) if folder not in whole]
+        for folder in others:
             done, side = len(list(folder.glob("[0-9]*.json"))), folder.name.rpartition("-")[2]
             state = f"unfinished or old, {done} files done"
             rows.append((declared.name, state, int(side), "", "", folder.name, locked))
@@ -51,7 +54,7 @@ def verify(names: Sequence[str], cache_dir: Path | None, mode: DisplayMode) -> l
     """`data verify`: what is damaged, in words. Without names, all of the cache."""
     from .data.hub.verify import damage, noted_damage
 
-    root, display, troubles = cache_root(cache_dir), make_display(mode), []
+    root, display, troubles = _root(cache_dir), make_display(mode), []
     checked = 0
     for declared, found in _stores(names, root):
         for store in found:
@@ -59,8 +62,8 @@ def verify(names: Sequence[str], cache_dir: Path | None, mode: DisplayMode) -> l
                 troubles += list(damage(store, declared, advance))
             checked += 1
         whole = {store.folder for store in found}
-        for folder in sorted((root / "data" / declared.name).glob("*-*")):
-            if folder in whole or not folder.is_dir():
+        for folder in folders_of(root, declared):
+            if folder in whole:
                 continue
             if (folder / "manifest.json").exists():
                 troubles.append(f"{folder} is damaged or was written by another version")
@@ -77,13 +80,14 @@ def stats(names: Sequence[str], cache_dir: Path | None) -> str:
     """`data stats`: counts of every prepared set among the names."""
     from .data.hub.stats import HEADS, split_stats
 
-    root, rows = cache_root(cache_dir), []
-    for name in wanted(names or ["all"]).names:
+    root, rows = _root(cache_dir), []
+    for name in _named(names):
         declared = declaration(name)
         if found := usable(root, declared):
             rows += split_stats(declared, found[0])
     if not rows:
-        fix = "run `cl-bench data prepare` first, or set CL_BENCH_CACHE to where they are"
+        command = f"cl-bench data prepare {' '.join(names) or 'NAME'}"
+        fix = f"run `{command}` first, or set CL_BENCH_CACHE to where they are"
         raise BenchError(f"a prepared set in {root}", "none of those named", fix, 4)
     return tabulate(rows, HEADS, disable_numparse=True)
 
@@ -92,7 +96,7 @@ def licenses(names: Sequence[str]) -> str:
     """`data licenses`: what may be done with each set, and whom to cite."""
     rows = [
         (d.name, source_name(d.source), d.licence, d.citation)
-        for d in map(declaration, wanted(names or ["all"]).names)
+        for d in map(declaration, _named(names))
     ]
     return tabulate(
         rows, ("set", "source", "licence", "citation"), maxcolwidths=[None, None, 44, 48]
@@ -100,11 +104,55 @@ def licenses(names: Sequence[str]) -> str:
 
 
 def remove(names: Sequence[str], cache_dir: Path | None) -> str:
-    """`data rm`: prepared and unfinished sets, and what was downloaded of them."""
-    root, freed = cache_root(cache_dir), 0
-    for name in wanted(names).names:
-        for kind in ("data", "raw"):
-            folder = root / kind / name
-            freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-            shutil.rmtree(folder, ignore_errors=True)
+    """`data rm`: prepared and unfinished sets, and what was downloaded of them.
+
+    Raises:
+        BenchError: one of them is being prepared, or cannot be removed.
+    """
+    root, freed = _root(cache_dir), 0
+    for name in _named(names):
+
+        def busy(name: str = name) -> None:
+            fix = "wait for it to end, or end it"
+            raise BenchError(f"nobody to prepare {name}", "a process that does", fix, 6)
+
+        with lock.held(guard_of(root, name), busy):
+            for kind in ("data", "raw"):
+                folder = root / kind / name
+                size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+                try:
+                    if folder.exists():
+                        shutil.rmtree(folder)
+                except OSError as error:
+                    reason = error.strerror or type(error).__name__
+                    raise BenchError(
+                        f"to remove {folder}", reason, "remove it by hand", 6
+                    ) from error
+                freed += size
     return f"{freed / GB:.2f} GB removed"
+
+
+def _named(names: Sequence[str]) -> tuple[str, ...]:
+    """Datasets of the catalog; weights are in the hub's own cache, not in ours.
+
+    Raises:
+        BenchError: unknown names, or weights.
+    """
+    asked = wanted(names or ["all"])
+    if given := [name for name in names if "/" in name]:
+        fix = "see `hf cache ls` for the hub's cache, where weights are"
+        raise BenchError("datasets or suites", f"'{given[0]}'", fix)
+    return asked.names
+
+
+def _root(cache_dir: Path | None) -> Path:
+    """The cache folder.
+
+    Raises:
+        BenchError: it is a file.
+    """
+    root = cache_root(cache_dir)
+    if root.exists() and not root.is_dir():
+        fix = "correct --cache-dir or CL_BENCH_CACHE"
+        raise BenchError("a folder as cache", f"the file '{root}'", fix, 6)
+    return root

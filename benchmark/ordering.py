@@ -33,7 +33,8 @@ def order_report(plan: Plan, display: Display) -> str:
     names = [d.name for d in plan.suite.tasks]
     titles = {d.name: d.title for d in plan.suite.tasks}
     printed = {}
-    if plan.pretrained == PAPER_PRETRAINED:
+    copies = {k.removeprefix("source."): v for k, v in plan.settings.items() if "source." in k}
+    if plan.pretrained == PAPER_PRETRAINED and plan.request.limit is None:
         printed = {k: v for k, v in printed_zero_shot(plan.backbone).items() if k[0] in names}
     kinds = [k for k in ("t2i", "i2t", "acc") if any(k in s for s in measured.values())]
     rows: list[list[Any]] = []
@@ -42,7 +43,7 @@ def order_report(plan: Plan, display: Display) -> str:
         row: list[Any] = [titles[name], measured[name].pop("n")]
         for kind in kinds:
             ours = measured[name].get(kind)
-            paper = printed.get((name, kind), [])
+            paper = printed.get((name, kind), []) if name not in copies else []
             gap = None if ours is None or not paper else deviation(ours, paper)
             row += [
                 "" if ours is None else f"{ours:.1f}",
@@ -66,6 +67,11 @@ def order_report(plan: Plan, display: Display) -> str:
         f"forward order:  {', '.join(names)}"
         + (" (the same)" if order == names else " (--order measured runs the other)"),
     ]  # fmt: skip
+    lines += [
+        f"{name} is the copy {source}: no paper is beside it" for name, source in copies.items()
+    ]
+    if plan.request.limit is not None:
+        lines.append("limited galleries: no paper is beside them")
     if off:
         lines.append(f"off by more than {OFF:g} points: {', '.join(off)}; {CAUSES}")
     elif printed:

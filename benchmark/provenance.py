@@ -18,7 +18,7 @@ LIBRARIES = (
 )  # fmt: skip
 NO_NUMBERS = (
     "__main__.py", "cli.py", "cli_data.py", "commands.py", "data_commands.py", "data_lock.py",
-    "data_reports.py", "display.py", "doctor.py", "listing.py", "tables",
+    "data_names.py", "data_reports.py", "display.py", "doctor.py", "listing.py", "tables",
 )  # fmt: skip
 
 
@@ -53,6 +53,11 @@ def git_state(file: Path) -> dict[str, Any]:
     if not tracked:
         return {"commit": None, "dirty": []}
     return {"commit": commit, "dirty": [line[3:] for line in changed.splitlines()]}
+
+
+def git_dirty(file: Path) -> bool:
+    """Whether a file of the checkout is changed or untracked."""
+    return bool(_git("status", "--porcelain", "--untracked-files=all", "--", str(file)))
 
 
 def _git(*words: str) -> str:

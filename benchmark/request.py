@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .data.cache import cache_root
+from .data.hub.lock import lock_path
 from .data.split import ImageSource, Pairs, digest
 from .errors import BenchError
 from .files import weights_file
 from .models import image_side
 from .order import resolve_order
-from .provenance import code_sha, git_state
+from .provenance import code_sha, git_dirty, git_state
 from .registry import Found, find_method
 from .results import file_stem, suite_folder
 from .suites import Recipe, Suite, find_suite
 from .suites.ready import Ready, ready
+from .suites.suite import PUBLISHED
 
 Evals = Literal["all", "id", "ood"]
 Precision = Literal["fp32", "bf16"]
@@ -115,6 +117,8 @@ def make_plan(request: Request) -> Plan:
         changed["steps"] = 0
     recipe = replace(suite.recipe, **changed)
     backbone = request.backbone or suite.backbone
+    if request.suite in PUBLISHED:
+        suite = find_suite(request.suite, request.cache_dir, image_side(backbone))
     there = _ready(request, suite, order, backbone)
     if there is not None and there.left_out:
         held_out = tuple(d for d in suite.held_out if d.name not in there.left_out)
@@ -144,7 +148,7 @@ def make_plan(request: Request) -> Plan:
     git = git_state(found.file)
     return Plan(
         request, suite, found, backbone, pretrained, weights, recipe, settings, asked, code_sha(),
-        git, tuple(_unofficial(request, found, git, len(names) - len(order))),
+        git, tuple(_unofficial(request, found, git, len(names) - len(order), there is not None)),
         there.left_out if there is not None else (),
     )  # fmt: skip
 
@@ -230,7 +234,9 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
     return dict(sorted(found.items()))
 
 
-def _unofficial(request: Request, found: Found, git: dict[str, Any], left_out: int) -> list[str]:
+def _unofficial(
+    request: Request, found: Found, git: dict[str, Any], left_out: int, published: bool
+) -> list[str]:
     reasons = []
     if left_out:
         reasons.append(f"the order leaves {left_out} of the suite's tasks out")
@@ -240,6 +246,8 @@ def _unofficial(request: Request, found: Found, git: dict[str, Any], left_out: i
         reasons.append(f"evaluated on --evals {request.evals} only")
     if os.environ.get("CL_BENCH_LOCK"):
         reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
+    elif published and git["commit"] is not None and git_dirty(lock_path()):
+        reasons.append(f"{lock_path().name} is not committed")
     if found.origin == "path":
         reasons.append("the method is a file outside methods/")
     if git["commit"] is None:

@@ -8,9 +8,9 @@ import pytest
 
 from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.catalog import templates as prompts
+from benchmark.data.hub.classes import match_classes
 from benchmark.data.hub.client import matches
 from benchmark.data.hub.declare import COMMIT, Folder, Fraction, Shots, Source, Whole, class_table
-from benchmark.data.hub.reader import match_classes
 from benchmark.errors import BenchError
 from benchmark.suites import find_suite
 from benchmark.suites.published import MTIL, RETRIEVAL, XTAIL

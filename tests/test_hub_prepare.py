@@ -21,7 +21,7 @@ from benchmark.data.hub import lock
 from benchmark.data.hub.declare import Folder, Fraction, Shots, Source, class_table
 from benchmark.data.hub.load import load_split, rows_of
 from benchmark.data.hub.rules import few_shot, manifest_sha, pick
-from benchmark.data.hub.store import read_store
+from benchmark.data.hub.store import read_store, stores
 from benchmark.data.hub.verify import damage
 from benchmark.data.split import Labelled, Pairs, StoredImages
 from benchmark.data_commands import Options, prepare_all
@@ -316,13 +316,23 @@ def test_a_changed_manifest_is_found(hub, place) -> None:
     served(hub, place, "sketch")
     store = made(place, "sketch")
     path = store.folder / "manifest.json"
-    for old, new in ((r'"rows": 5', '"rows": 6'), ('"train": 25', '"train": 26')):
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        changed = read_store(store.folder)
-        assert list(damage(changed, declaration("sketch"), lambda _: None))
-        path.write_text(text)
+    text = path.read_text()
+    for at in range(0, len(text), 7):
+        if not text[at].isspace():
+            path.write_text(text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :])
+            assert read_store(store.folder) is None, text[at - 20 : at + 20]
+    path.write_text(text)
+    assert read_store(store.folder) == store
+
+
+def test_a_copy_of_a_store_is_not_one(hub, place) -> None:
+    import shutil
+
+    served(hub, place, "sketch")
+    store = made(place, "sketch")
+    for name in ("my-backup", f"{'0' * 12}-32"):
+        shutil.copytree(store.folder, store.folder.with_name(name))
+    assert [s.folder for s in stores(place / "cache", declaration("sketch"))] == [store.folder]
 
 
 def test_a_truncated_cache_is_no_store(hub, place) -> None:
@@ -402,8 +412,17 @@ def test_declared_rows_count_where_the_lock_has_none(hub, place) -> None:
 
 def test_unsure_rows_are_noted_instead_of_refused(hub, place) -> None:
     hub.want(declaration("lexica-sd").source.repo)
-    made(place, "lexica-sd")
-    assert locked(place, "lexica-sd").rows == {"train": 36}
+    for declared_rows, fine in ((37, True), (36, True), (80, False)):
+        source = replace(declaration("lexica-sd").source, rows={"train": declared_rows})
+        declared = replace(declaration("lexica-sd"), source=source)
+        lock.write(place / "hub.lock.json", {})
+        root = place / str(declared_rows)
+        if fine:
+            made(place, "lexica-sd", declared=declared, source=source, root=root)
+            assert locked(place, "lexica-sd").rows == {"train": 36}
+            continue
+        with pytest.raises(BenchError, match="36 rows of part 'train' instead of 80"):
+            made(place, "lexica-sd", declared=declared, source=source, root=root)
 
 
 def test_a_missing_column_is_refused_with_those_that_are_there(hub, place) -> None:
@@ -420,23 +439,126 @@ def test_alternative_columns_are_taken_in_order_and_noted(hub, place) -> None:
     assert locked(place, "lexica-sd").columns["value"] in declaration("lexica-sd").source.value
 
 
-def test_relock_takes_the_present_state(hub, place) -> None:
+def test_a_lost_lock_entry_is_filled_from_the_store(hub, place) -> None:
+    served(hub, place, "sketch")
+    made(place, "sketch")
+    whole = locked(place, "sketch")
+    bare = replace(whole, revision=None, files=None, columns=None, dropped=None, splits=None)
+    lock.write(place / "hub.lock.json", {"sketch": bare})
+    assert prepare_all(["sketch"], Options(side=SIDE, yes=True), "none") == 0
+    assert locked(place, "sketch") == whole
+
+
+def test_relock_keeps_what_it_cannot_replace(hub, place, monkeypatch) -> None:
+    from benchmark.data_lock import lock_all
+
+    served(hub, place, "sketch")
+    made(place, "sketch")
+    before = (place / "hub.lock.json").read_text()
+    hub.server.fail(404, "zoheb/sketch-scene", times=None, code="RepoNotFound")
+    assert lock_all(["sketch"], True, None, None) == 4
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BenchError, match="unset HF_HUB_OFFLINE"):
+        lock_all(["sketch"], True, None, None)
+    assert (place / "hub.lock.json").read_text() == before
+
+
+def test_two_configurations_of_one_dataset_are_refused(hub, place) -> None:
+    served(hub, place, "kream")
+    source = replace(
+        declaration("kream").source, repo="someone/two", revision="main", rows={"train": 2}
+    )
+    files = {f"{c}/train-0.parquet": b"x" for c in ("a", "b")}
+    hub.server.add("someone/two", files)
+    declared = replace(declaration("kream"), name="two", source=source)
+    with pytest.raises(BenchError, match=r"part 'train' of someone/two in one folder, got a, b"):
+        made(place, "kream", declared=declared, source=source)
+
+
+def test_removal_waits_for_nobody(hub, place) -> None:
+    from benchmark.data.hub.plan import guard_of
+    from benchmark.data_reports import remove
+
+    served(hub, place, "sketch")
+    store = made(place, "sketch")
+    with (
+        lock.held(guard_of(place / "cache", "sketch"), lambda: None),
+        pytest.raises(BenchError, match="nobody to prepare sketch"),
+    ):
+        remove(["sketch"], None)
+    assert read_store(store.folder) is not None
+    remove(["sketch"], None)
+    assert not store.folder.exists()
+
+
+def test_relock_takes_the_present_state(hub, place, capsys) -> None:
     from benchmark.data_lock import lock_all
 
     served(hub, place, "sketch")
     path, entries = place / "hub.lock.json", lock.read(place / "hub.lock.json")
     entries["sketch"] = replace(entries["sketch"], repo="someone/else")
     lock.write(path, entries)
-    with pytest.raises(BenchError, match="repo was someone/else"):
-        lock_all(["sketch"], False, None, None)
-    lock_all(["sketch"], True, None, None)
+    assert lock_all(["sketch"], False, None, None) == 5
+    assert "repo was someone/else" in capsys.readouterr().err
+    assert lock_all(["sketch"], True, None, None) == 0
     assert locked(place, "sketch").repo == "zoheb/sketch-scene"
 
 
-def test_a_damaged_lock_file_is_one_sentence(place) -> None:
-    (place / "hub.lock.json").write_text('{"version": 7}')
+ENTRY = {"repo": "a/b", "declared": "main"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"version": 7}',
+        "[]",
+        "{",
+        *(
+            json.dumps({"version": 1, "entries": {"sketch": {**ENTRY, **change}}})
+            for change in (
+                {"rows": [1]}, {"rows": {"train": "x"}}, {"revision": 5}, {"repo": None},
+                {"columns": ["image"]}, {"files": [{"path": "a", "size": "1", "sha256": None}]},
+                {"splits": {"test": {"rows": 1}}}, {"unknown": 1},
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_damaged_lock_file_is_one_sentence(place, text) -> None:
+    (place / "hub.lock.json").write_text(text)
     with pytest.raises(BenchError, match="a lock file of version 1"):
         lock.read(place / "hub.lock.json")
+
+
+def _tar(members: dict[str, bytes]) -> bytes:
+    import io
+    import tarfile
+
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, raw in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(raw)
+            archive.addfile(info, io.BytesIO(raw))
+    return out.getvalue()
+
+
+def test_webdataset_samples_are_grouped_by_the_name_of_the_file(tmp_path) -> None:
+    from benchmark.data.hub.reader import Place, read_rows
+
+    source = declaration("coco").source
+    assert isinstance(source, Source)
+    path = tmp_path / "0.tar"
+    path.write_bytes(_tar({
+        "./v1.0/1.jpg": b"a", "./v1.0/1.txt": b"\xef\xbb\xbfone\n\n two \n",
+        "2.txt": b"three", "2.JPG": b"b",
+    }))  # fmt: skip
+    rows, _ = read_rows(Place(path, "0.tar", source, "test", None))
+    found = [(r.row, r.key, r.image, r.captions) for r in rows]
+    assert found == [(0, "v1.0/1", b"a", ("one", "two")), (1, "2", b"b", ("three",))]
+    path.write_bytes(_tar({"1.jpg": b"a", "1.txt": b"x", "./1.jpg": b"b"}))
+    rows, _ = read_rows(Place(path, "0.tar", source, "test", None))
+    with pytest.raises(BenchError, match=r"two \.jpg"):
+        list(rows)
 
 
 # -- files that the user gives
@@ -461,8 +583,10 @@ def coop_folder(root: Path) -> Path:
 
 
 def test_coop_lists_of_a_given_folder(place) -> None:
-    declared = declaration("eurosat-coop")
-    store = made(place, "eurosat-coop", given=coop_folder(place))
+    source = replace(declaration("eurosat-coop").source, rows={"train": 20, "val": 20, "test": 20})
+    declared = replace(declaration("eurosat-coop"), source=source)
+    folder = coop_folder(place)
+    store = made(place, "eurosat-coop", declared=declared, source=source, given=folder)
     assert store.manifest["rows"] == {"train": 20, "val": 20, "test": 20}
     split = load_split(place / "cache", declared, declared.splits["test"], "xtail", ("{}",))
     assert isinstance(split, Labelled)

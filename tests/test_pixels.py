@@ -40,6 +40,15 @@ def test_rows_are_those_of_one_array(blocks, monkeypatch, kept) -> None:
     np.testing.assert_array_equal(np.array(rows), whole)
 
 
+def test_masks_and_fractions_are_no_rows(blocks) -> None:
+    rows, _ = blocks
+    for wrong in ([True, False], [1.5], np.array([True] * 15)):
+        with pytest.raises(TypeError):
+            rows[wrong]
+        with pytest.raises(TypeError):
+            rows.pick(wrong)
+
+
 def test_picks_of_picks(blocks) -> None:
     rows, whole = blocks
     chosen = np.array([14, 2, 2, 6])

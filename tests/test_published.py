@@ -18,6 +18,7 @@ from benchmark.commands import run_all
 from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.hub import lock
 from benchmark.data.hub.declare import Source
+from benchmark.data.hub.store import manifest_digest
 from benchmark.data_commands import Options, prepare_all
 from benchmark.errors import BenchError
 from benchmark.models import image_side
@@ -90,14 +91,15 @@ def test_retrieval_from_the_hub_to_a_record(there, tmp_path, capsys) -> None:
 
 def test_other_data_do_not_answer_for_a_record(changed, tmp_path) -> None:
     run(tmp_path, "retrieval", "sketch", method="zs")
-    path, entries = changed / "hub.lock.json", None
+    path = changed / "hub.lock.json"
     entries = lock.read(path)
     entries["sketch"] = replace(entries["sketch"], splits=None)
     lock.write(path, entries)
     manifest = next((changed / "cache" / "data" / "sketch").glob("*/manifest.json"))
     held = json.loads(manifest.read_text())
     held["splits"]["test"]["sha256"] = "ab" * 32
-    manifest.write_text(json.dumps(held))
+    del held["sha256"]
+    manifest.write_text(json.dumps({**held, "sha256": manifest_digest(held)}))
     with pytest.raises(BenchError, match="another data"):
         run(tmp_path, "retrieval", "sketch", method="zs")
 
@@ -151,8 +153,8 @@ def test_an_optional_set_is_left_out_and_said(there, tmp_path, monkeypatch, caps
     whole = published.xtail
     names = ("eurosat", "mnist")
 
-    def cut(root: Path | None) -> object:
-        suite = whole(root)
+    def cut(at: published.At) -> object:
+        suite = whole(at)
         held_out = tuple(d for d in suite.held_out if d.name in ("places365", "cifar100"))
         return replace(
             suite, tasks=tuple(d for d in suite.tasks if d.name in names), held_out=held_out
@@ -175,6 +177,13 @@ def test_a_copy_of_a_dataset_is_a_setting_of_the_record(hub, place, tmp_path) ->
     assert prepare_all(["flickr30k"], options, "none") == 0
     plan = make_plan(request(tmp_path, "retrieval", "flickr30k"))
     assert plan.settings["source.flickr30k"] == source.repo
+    # The declared source at another image side changes nothing about it.
+    served(hub, place, "flickr30k")
+    assert prepare_all(["flickr30k"], Options(side=32, yes=True), "none") == 0
+    record = run(tmp_path, "retrieval", "flickr30k", method="zs")
+    assert "source.flickr30k=clip-benchmark" in record.frame["settings"].iloc[0]
+    report = ordering.order_report(replace(plan, suite=_only(plan.suite, "flickr30k")), QUIET)
+    assert f"flickr30k is the copy {source.repo}" in report
 
 
 def test_the_default_suite_follows_what_is_prepared(there, tmp_path) -> None:
@@ -198,14 +207,24 @@ def test_prepared_for_another_side_is_missing(there) -> None:
     assert missing(tasks, there / "cache", 224) == tasks
 
 
+def _only(suite, *names):
+    return replace(suite, tasks=tuple(d for d in suite.tasks if d.name in names))
+
+
+def test_an_uncommitted_lock_file_is_a_reason(there, tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("CL_BENCH_LOCK")
+    monkeypatch.setattr("benchmark.data.hub.lock.lock_path", lambda: there / "hub.lock.json")
+    monkeypatch.setattr("benchmark.request.git_dirty", lambda _: True)
+    plan = make_plan(request(tmp_path, "retrieval", "sketch", method="zs"))
+    assert any(reason.endswith("is not committed") for reason in plan.unofficial)
+
+
 # -- order
 
 
 def test_measured_scores_are_those_of_the_record(there, tmp_path) -> None:
     plan = make_plan(request(tmp_path, "retrieval", "sketch,flickr30k", method="zs"))
-    suite = replace(
-        plan.suite, tasks=tuple(d for d in plan.suite.tasks if d.name in ("sketch", "flickr30k"))
-    )
+    suite = _only(plan.suite, "sketch", "flickr30k")
     scores = measure_tasks(replace(plan, suite=suite), QUIET)
     frame = run(tmp_path, "retrieval", "sketch,flickr30k", method="zs").frame
     for name in ("sketch", "flickr30k"):
@@ -361,6 +380,9 @@ def test_status_stats_licenses_verify_and_rm(changed) -> None:
         (("prepare", "flickr30k", "--source", "x/y"), "a source of flickr30k"),
         (("prepare", "sketch", "--from", "."), "--from beside data that come from the hub"),
         (("rm", "nothing"), "a suite, a dataset"),
+        (("verify", "ViT-B-16/openai"), "datasets or suites"),
+        (("prepare", "sketch", "--pretrained", "x"), "a suite beside --pretrained"),
+        (("prepare", "sketch", "--side", "32", "--backbone", "ViT-Q"), "open_clip model name"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(place, words, said) -> None:

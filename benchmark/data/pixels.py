@@ -51,7 +51,7 @@ class PixelRows:
 
     def pick(self, rows: npt.ArrayLike) -> "PixelRows":
         """Some of the rows; no pixel is read."""
-        chosen = self._inside(np.asarray(rows, dtype=np.int64))
+        chosen = self._inside(_whole(rows))
         index = chosen if self.index is None else self.index[chosen]
         return PixelRows(self.blocks, self.starts, self.shape1, index)
 
@@ -63,7 +63,7 @@ class PixelRows:
         """A copy of the pixels of some rows, (n, S, S, 3); of one row, (S, S, 3)."""
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
-        chosen = np.asarray(rows, dtype=np.int64)
+        chosen = _whole(rows)
         if chosen.ndim == 0:
             return cast(Pixels, self[chosen[None]][0])
         chosen = self._inside(chosen)
@@ -84,6 +84,7 @@ class PixelRows:
         return out
 
     def _inside(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The rows, if all are there: what indexes an array from its end is a mistake here."""
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise IndexError(f"rows in [0, {len(self)}), not {rows.min()} to {rows.max()}")
         return rows
@@ -94,3 +95,11 @@ class PixelRows:
             mapped: Any = getattr(block, "_mmap", None)
             if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
                 mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _whole(rows: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Row numbers; a mask, which would be taken for rows 0 and 1, is refused."""
+    found = np.asarray(rows)
+    if found.size and found.dtype.kind not in "iu":
+        raise TypeError(f"row numbers, not {found.dtype}")
+    return found.astype(np.int64)

@@ -1,6 +1,7 @@
 """The suites of published data: `retrieval` (DAR), `xtail`, `xtail-coop` and `mtil` (CoDyRA)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,10 +34,21 @@ _CODYRA = Recipe(
 )
 
 
+@dataclass(frozen=True)
+class At:
+    """Where a suite's data are: the cache folder, and the image side, None for any.
+
+    The rows of a set do not depend on the side, unless one side was prepared from a copy.
+    """
+
+    root: Path | None = None
+    side: int | None = None
+
+
 def _load(
     split: SplitName,
     *,
-    root: Path | None,
+    at: "At",
     declared: str,
     rules: "dict[str, Rule]",
     names: str | None,
@@ -48,12 +60,13 @@ def _load(
     from ..data.hub.load import load_split
 
     rule = rules[split]
-    return load_split(cache_root(root), declaration(declared), rule, names, templates, name=name)
+    root, side = cache_root(at.root), at.side
+    return load_split(root, declaration(declared), rule, names, templates, name=name, side=side)
 
 
 def _dataset(
     declared: str,
-    root: Path | None,
+    at: At,
     rules: "dict[str, Rule] | None" = None,
     names: str | None = None,
     templates: tuple[str, ...] = (),
@@ -65,7 +78,7 @@ def _dataset(
 
     about = declaration(declared)
     load = partial(
-        _load, root=root, declared=declared, rules=dict(rules or about.splits), names=names,
+        _load, at=at, declared=declared, rules=dict(rules or about.splits), names=names,
         templates=templates, name=name or declared,
     )  # fmt: skip
     return Dataset(
@@ -74,20 +87,20 @@ def _dataset(
     )  # fmt: skip
 
 
-def retrieval(root: Path | None) -> Suite:
-    """Continual image-text retrieval; `root` is the cache folder, None for the default one."""
+def retrieval(at: At) -> Suite:
+    """Continual image-text retrieval; `at` says where its data are."""
     from ..data.catalog.held_out import DOMAINS
     from ..data.catalog.templates import OOD
     from ..data.hub.declare import Whole
 
     labelled = [
-        _dataset(name, root, names="ood", templates=OOD[name])
+        _dataset(name, at, names="ood", templates=OOD[name])
         for name in ("imagenet", "cifar100", "eurosat")
     ]
     domains = [
         _dataset(
             "domainnet",
-            root,
+            at,
             {"test": Whole(("test",), group=domain)},
             names="ood",
             templates=OOD["domainnet"],
@@ -96,11 +109,11 @@ def retrieval(root: Path | None) -> Suite:
         )
         for domain in DOMAINS
     ]
-    captioned = [_dataset(name, root) for name in ("coco", "nocaps")]
+    captioned = [_dataset(name, at) for name in ("coco", "nocaps")]
     return Suite(
         name="retrieval",
         version="1.0",
-        tasks=tuple(_dataset(name, root) for name in RETRIEVAL),
+        tasks=tuple(_dataset(name, at) for name in RETRIEVAL),
         held_out=(*labelled, *domains, *captioned),
         backbone=BACKBONE,
         pretrained=PRETRAINED,
@@ -110,17 +123,17 @@ def retrieval(root: Path | None) -> Suite:
     )
 
 
-def _held_out(root: Path | None, names: tuple[str, ...]) -> tuple[Dataset, ...]:
+def _held_out(at: At, names: tuple[str, ...]) -> tuple[Dataset, ...]:
     from ..data.catalog.templates import GENERIC
 
     return tuple(
-        _dataset(name, root, names="ood", templates=GENERIC, optional=name == "places365")
+        _dataset(name, at, names="ood", templates=GENERIC, optional=name == "places365")
         for name in names
     )
 
 
 def _few_shot(
-    protocol: str, task: str, k: int, root: Path | None, templates: tuple[str, ...], coop: bool
+    protocol: str, task: str, k: int, at: At, templates: tuple[str, ...], coop: bool
 ) -> Dataset:
     """One task; without a training image to spare, validation images are shots too."""
     from ..data.catalog import declaration
@@ -135,10 +148,10 @@ def _few_shot(
         "train": Shots(protocol, parts, k, SHOTS_SEED),
         "test": about.splits["test"],
     }
-    return _dataset(declared, root, rules, protocol, templates, name=task, title=about.title)
+    return _dataset(declared, at, rules, protocol, templates, name=task, title=about.title)
 
 
-def xtail(root: Path | None, coop: bool = False) -> Suite:
+def xtail(at: At, coop: bool = False) -> Suite:
     """X-TAIL, 16 shots; on CoOp's own splits with `coop`."""
     from ..data.catalog.templates import XTAIL as TEMPLATES
 
@@ -146,8 +159,8 @@ def xtail(root: Path | None, coop: bool = False) -> Suite:
     return Suite(
         name="xtail-coop" if coop else "xtail",
         version="1.0",
-        tasks=tuple(_few_shot("xtail", t, 16, root, TEMPLATES[t], coop) for t in XTAIL),
-        held_out=_held_out(root, ("cifar100", "imagenet", "places365")),
+        tasks=tuple(_few_shot("xtail", t, 16, at, TEMPLATES[t], coop) for t in XTAIL),
+        held_out=_held_out(at, ("cifar100", "imagenet", "places365")),
         backbone=BACKBONE,
         pretrained=PRETRAINED,
         recipe=_CODYRA,
@@ -156,15 +169,15 @@ def xtail(root: Path | None, coop: bool = False) -> Suite:
     )
 
 
-def mtil(root: Path | None) -> Suite:
+def mtil(at: At) -> Suite:
     """MTIL, 5 shots, each test image among the classes of its own dataset."""
     from ..data.catalog.templates import MTIL as TEMPLATES
 
     return Suite(
         name="mtil",
         version="1.0",
-        tasks=tuple(_few_shot("mtil", t, 5, root, TEMPLATES[t], False) for t in MTIL),
-        held_out=_held_out(root, ("imagenet", "places365")),
+        tasks=tuple(_few_shot("mtil", t, 5, at, TEMPLATES[t], False) for t in MTIL),
+        held_out=_held_out(at, ("imagenet", "places365")),
         backbone=BACKBONE,
         pretrained=PRETRAINED,
         recipe=_CODYRA,
@@ -173,7 +186,7 @@ def mtil(root: Path | None) -> Suite:
     )
 
 
-PUBLISHED: dict[str, Callable[[Path | None], Suite]] = {
+PUBLISHED: dict[str, Callable[[At], Suite]] = {
     "retrieval": retrieval,
     "xtail": xtail,
     "xtail-coop": partial(xtail, coop=True),

@@ -117,12 +117,13 @@ def suite_names() -> tuple[str, ...]:
     return (*EMBEDDED, *PUBLISHED)
 
 
-def find_suite(name: str, cache: Path | None = None) -> Suite:
+def find_suite(name: str, cache: Path | None = None, side: int | None = None) -> Suite:
     """The suite of that name, or the one declared by a TOML file.
 
     Args:
         name: a suite's name, or a path that ends in `.toml`.
         cache: the folder where prepared data lie; None for the default one.
+        side: image side of the run, for suites of prepared data; None reads whichever is there.
 
     Raises:
         BenchError: no such suite or file, or the file does not declare a suite.
@@ -138,7 +139,7 @@ def find_suite(name: str, cache: Path | None = None) -> Suite:
     if name in PUBLISHED:
         from . import published
 
-        return published.PUBLISHED[name](cache)
+        return published.PUBLISHED[name](published.At(cache, side))
     raise BenchError(
         f"a suite ({', '.join(suite_names())}) or a path to a .toml file",
         f"'{name}'",

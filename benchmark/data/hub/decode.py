@@ -42,6 +42,7 @@ def write_file(
     rows: Iterable[RawRow],
     name: str,
     sha256: str,
+    size: int,
     columns: dict[str, str],
     folder: Path,
     index: int,
@@ -55,6 +56,7 @@ def write_file(
         rows: the rows, in order.
         name: the file's path in its repository.
         sha256: of the file.
+        size: of the file in bytes.
         columns: the alternatives that were taken.
         folder: of the store.
         index: of the file in it.
@@ -67,7 +69,7 @@ def write_file(
     """
     records: list[dict[str, Any]] = []
     pixels = hashlib.sha256()
-    note = Note(index, name, 0, 0, {}, columns)
+    note = Note(index, name, 0, 0, size, {}, columns)
     with atomic(note.path(folder, "u8")) as temporary, temporary.open("wb") as out:
         for record, block in _ordered(lambda row: _one(row, side, kind), rows):
             records.append(record)
@@ -81,7 +83,7 @@ def write_file(
     kept = sum(record["dropped"] is None for record in records)
     table_sha = hashlib.sha256(note.path(folder, "parquet").read_bytes()).hexdigest()
     shas = {"file": sha256, "u8": pixels.hexdigest(), "parquet": table_sha}
-    note = Note(index, name, len(records), kept, shas, columns)
+    note = Note(index, name, len(records), kept, size, shas, columns)
     with atomic(note.path(folder, "json")) as temporary:
         temporary.write_text(json.dumps(asdict(note), sort_keys=True))
     return note

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ...errors import BenchError
 from ..encoded import file_bytes, unreadable
+from .classes import match_classes
 from .client import RemoteFile
 from .declare import Declaration, Folder
-from .reader import RawRow, match_classes
+from .reader import RawRow
 
 
 def listed(declared: Declaration, source: Folder, folder: Path | None, command: str) -> RemoteFile:

@@ -12,17 +12,21 @@ from ..pixels import PixelRows
 from ..split import Labelled, Pairs, Split, StoredImages, digest
 from . import lock
 from .declare import Declaration, Rule, class_table
-from .rules import manifest_sha, pick
+from .rules import pick
 from .store import Rows, Store, open_pixels, read_rows_of, read_store, source_name, stores
+
+
+def lock_key(declared: Declaration, store: Store) -> str:
+    """Key of a store's source in the lock file."""
+    source = store.manifest["source"]
+    return declared.name if source == source_name(declared.source) else f"{declared.name}@{source}"
 
 
 def usable(root: Path, declared: Declaration) -> list[Store]:
     """The whole stores of a dataset at the revision that the lock file has, the primary first."""
     entries, found = lock.read(lock.lock_path()), []
     for store in stores(root, declared):
-        primary = store.manifest["source"] == source_name(declared.source)
-        key = declared.name if primary else f"{declared.name}@{store.manifest['source']}"
-        entry = entries.get(key)
+        entry = entries.get(lock_key(declared, store))
         if entry is None or entry.revision in (None, store.manifest["revision"]):
             found.append(store)
     return found
@@ -35,9 +39,7 @@ def prepared(root: Path, declared: Declaration, side: int) -> Store | None:
 
 def check_lock(declared: Declaration, store: Store) -> None:
     """Raises BenchError where the lock file has other splits than the store."""
-    primary = store.manifest["source"] == source_name(declared.source)
-    key = declared.name if primary else f"{declared.name}@{store.manifest['source']}"
-    entry = lock.read(lock.lock_path()).get(key)
+    entry = lock.read(lock.lock_path()).get(lock_key(declared, store))
     if entry is not None and entry.splits is not None:
         mine = store.manifest["splits"]
         wrong = [name for name, value in entry.splits.items() if mine.get(name) != value]
@@ -69,6 +71,7 @@ def load_split(
     names: str | None = None,
     templates: Sequence[str] = (),
     name: str | None = None,
+    side: int | None = None,
 ) -> Split:
     """One split of a prepared dataset.
 
@@ -80,13 +83,14 @@ def load_split(
             without one are left out.
         templates: prompts with one `{}`.
         name: of the dataset in a suite, where it is another.
+        side: image side of the run, which says what store is read where there are several.
 
     Raises:
         BenchError: it is not prepared, or its splits are not those of the lock file.
     """
-    found = usable(root, declared)
+    found = [s for s in usable(root, declared) if side is None or s.side == side]
     if not found:
-        raise not_prepared(declared, root)
+        raise not_prepared(declared, root, side)
     store = found[0]
     check_lock(declared, store)
     rows = rows_of(store)
@@ -138,11 +142,3 @@ def not_prepared(declared: Declaration, root: Path, side: int | None = None) -> 
         "--cache-dir) to the folder where they are",
         code=4,
     )
-
-
-def manifest_sha_of(root: Path, declared: Declaration, rule: Rule) -> str:
-    """sha256 of the manifest of any split of a prepared set."""
-    store = usable(root, declared)[0]
-    rows = rows_of(store)
-    files = [note.file for note in store.notes]
-    return manifest_sha(rows, files, pick(rows, rule, declared), rule)

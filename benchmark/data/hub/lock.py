@@ -15,6 +15,8 @@ from ...files import atomic
 from .client import RemoteFile
 
 VERSION = 1
+PLACE = "set CL_BENCH_LOCK to a copy of the lock file in a folder that can be written"
+CACHE = "give --cache-dir (or CL_BENCH_CACHE) a folder that can be written"
 ABOUT = (
     "What `cl-bench data lock` and `data prepare` found on the hub; null is not resolved yet. A "
     "difference from what is here is an error. Written by the program; commit it."
@@ -81,7 +83,29 @@ def _entry(value: dict[str, Any]) -> Entry:
         raise ValueError(f"unknown key {sorted(set(value) - known)[0]}")
     files = value.get("files")
     listed = None if files is None else tuple(RemoteFile(**file) for file in files)
-    return Entry(**{**value, "files": listed})
+    entry = Entry(**{**value, "files": listed})
+    for name in ("repo", "declared"):
+        _typed(name, getattr(entry, name), str)
+    if entry.revision is not None:
+        _typed("revision", entry.revision, str)
+    for file in entry.files or ():
+        _typed("path", file.path, str)
+        _typed("size", file.size, int)
+    for name, kind in (("columns", str), ("rows", int), ("dropped", int), ("splits", dict)):
+        held = getattr(entry, name)
+        if held is not None:
+            _typed(name, held, dict)
+            for item in held.values():
+                _typed(name, item, kind)
+    for split in (entry.splits or {}).values():
+        _typed("rows", split["rows"], int)
+        _typed("sha256", split["sha256"], str)
+    return entry
+
+
+def _typed(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r}, which is no {kind.__name__}")
 
 
 def update(path: Path, key: str, change: Callable[[Entry | None], Entry]) -> Entry:
@@ -90,7 +114,10 @@ def update(path: Path, key: str, change: Callable[[Entry | None], Entry]) -> Ent
     Raises:
         BenchError: the file cannot be written.
     """
-    with held(path.with_name(f".{path.name}.lock"), lambda: None):
+    known = read(path).get(key)
+    if (entry := change(known)) == known:
+        return entry  # a file that cannot be written is no trouble where nothing changes
+    with held(path.with_name(f".{path.name}.lock"), lambda: None, PLACE):
         entries = read(path)
         entry = change(entries.get(key))
         if entries.get(key) != entry:
@@ -116,18 +143,20 @@ def write(path: Path, entries: Mapping[str, Entry]) -> None:
 
 
 @contextmanager
-def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def held(path: Path, waiting: Callable[[], None], remedy: str = CACHE) -> Iterator[None]:
     """A lock between processes; the system lets go of it when its holder dies.
 
     Args:
-        path: the lock's file.
-        waiting: called once, when another process holds it.
+        path: the lock's file, which is never removed: who waits for it would wait for another.
+        waiting: called once, when another process holds it; what it raises ends the waiting.
+        remedy: what helps where the file cannot be made.
 
     Raises:
         BenchError: the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # FileLock would try for ever where no file can be made
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
@@ -138,7 +167,7 @@ def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         raise BenchError(
             f"to write in '{path.parent}'",
             error.strerror or type(error).__name__,
-            "give --cache-dir (or CL_BENCH_CACHE) a folder that can be written",
+            remedy,
             code=6,
         ) from error
     try:
@@ -147,8 +176,16 @@ def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def merged(known: Entry | None, found: Entry) -> Entry:
-    """What is known, completed by what was found.
+def relock_command(key: str) -> str:
+    """What takes the present state of an entry."""
+    if key.startswith("weights "):
+        return "cl-bench data lock MODEL/TAG --relock"
+    name, _, source = key.partition("@")
+    return f"cl-bench data lock {name} --relock" + (f" --source {source}" if source else "")
+
+
+def merged(key: str, known: Entry | None, found: Entry) -> Entry:
+    """What is known under a key, completed by what was found.
 
     Raises:
         BenchError: they contradict each other; the difference is spelled out.
@@ -162,7 +199,7 @@ def merged(known: Entry | None, found: Entry) -> Entry:
             f"{found.repo} as the lock file has it ({lock_path()})",
             "; ".join(differences[:3]) + more,
             "find out what changed; to take the new state for all later runs, use "
-            "`cl-bench data lock --relock`, and do not compare with older records",
+            f"`{relock_command(key)}`, and do not compare with older records",
             code=5,
         )
     changes = {f.name: getattr(found, f.name) for f in fields(Entry)}

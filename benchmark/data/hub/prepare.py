@@ -2,9 +2,10 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,14 +15,27 @@ from ..cache import transform_id
 from ..splits import shown
 from . import lock
 from .ahead import Ahead
-from .client import Advance, fetch, in_cache, matches
-from .declare import Folder, Source
+from .client import Advance, RemoteFile, fetch, in_cache, matches
+from .declare import Declaration, Folder, Source
 from .decode import bomb_cap, write_file
 from .given import read_given
+from .lock import Entry
 from .plan import Planned
 from .reader import Place, read_rows
-from .rules import compare_rows, manifest_of
-from .store import VERSION, Note, Store, identity, read_rows_of, read_store, source_name
+from .rules import manifest_of
+from .store import (
+    VERSION,
+    Note,
+    Store,
+    identity,
+    manifest_digest,
+    read_rows_of,
+    read_store,
+    source_name,
+    store_key,
+)
+
+NEAR = 0.05  # of a count that no source confirms
 
 
 class Report(Protocol):
@@ -46,8 +60,7 @@ def prepare(planned: Planned, report: Report) -> Store:
     def waiting() -> None:
         report.line(f"{title}: another process prepares it; waiting for it to end")
 
-    # One lock for all image sides, which share the downloads.
-    with lock.held(folder.parent / f".{planned.raw.name}.lock", waiting):
+    with lock.held(planned.guard, waiting):
         kept = planned.raw / ".keep"
         for leftover in (*folder.glob(".part-*"), *planned.raw.rglob("*.incomplete")):
             leftover.unlink()  # of a killed process
@@ -56,10 +69,9 @@ def prepare(planned: Planned, report: Report) -> Store:
             kept.touch()
         store = planned.whole
         if store is None:
-            folder.mkdir(parents=True, exist_ok=True)
             with bomb_cap():
                 _files(planned, report, drop=not kept.exists())
-            store = _finish(planned)
+            store = _finish(planned, report)
         if not kept.exists():
             shutil.rmtree(planned.raw, ignore_errors=True)
     report.line(f"{title}: prepared, {_counts(store)}")
@@ -129,8 +141,9 @@ def _one_file(
     rows, columns = read_rows(Place(path, file.path, source, part, classes))
     wanted = (row for row in rows if row.part in source.parts)
     return write_file(
-        wanted, file.path, sha, columns, planned.folder, index, job.side, job.declared.kind, decoded
-    )
+        wanted, file.path, sha, file.size, columns, planned.folder, index, job.side,
+        job.declared.kind, decoded,
+    )  # fmt: skip
 
 
 def _given(planned: Planned, source: Folder, report: Report) -> None:
@@ -140,7 +153,7 @@ def _given(planned: Planned, source: Folder, report: Report) -> None:
     total = sum(source.rows.values())
     with report.bars((f"{job.declared.title} images", total, "images")) as (decoded,):
         write_file(
-            rows, file.path, str(file.sha256), {}, planned.folder, 0, job.side,
+            rows, file.path, str(file.sha256), file.size, {}, planned.folder, 0, job.side,
             job.declared.kind, decoded,
         )  # fmt: skip
 
@@ -155,61 +168,104 @@ def _check_columns(planned: Planned, note: Note) -> None:
             raise BenchError(
                 f"the columns {dict(other)} in {note.file}",
                 f"{dict(note.columns)}",
-                "find out what changed, or use `cl-bench data lock --relock`",
+                f"find out what changed, or use `{lock.relock_command(planned.job.key)}`",
                 code=5,
             )
 
 
-def _finish(planned: Planned) -> Store:
+def _finish(planned: Planned, report: Report) -> Store:
     """Counts, splits and lock, and the manifest as the last file."""
     job, folder = planned.job, planned.folder
     notes = [note for note in planned.notes() if note is not None]
-    assert len(notes) == len(planned.files), "every file was written"
-    rows, dropped = read_rows_of(folder, notes)
-    count: dict[str, int] = dict.fromkeys(job.source.parts, 0)
-    lost = dict(count)
-    for part in rows.column("part"):
-        count[part] += 1
-    for part in dropped.column("part").to_pylist():
-        count[part] += 1
-        lost[part] += 1
-    wrong = compare_rows(job.source, count, planned.entry.rows)
-    if wrong:
-        raise BenchError(
-            f"the rows of {source_name(job.source)} that "
-            + ("the lock file has" if planned.entry.rows is not None else "are declared"),
-            "; ".join(wrong),
-            "find out what changed; see `cl-bench data lock --help`",
-            code=5,
-        )
-    names = [file.path for file in planned.files]
-    splits = manifest_of(job.declared, rows, names, lambda _: True)
-    found = replace(
-        planned.entry, columns=notes[0].columns or None, rows=count, dropped=lost, splits=splits,
-        files=tuple(
-            replace(file, sha256=note.sha256["file"])
-            for file, note in zip(planned.files, notes, strict=True)
-        ),
-    )  # fmt: skip
-    lock.update(lock.lock_path(), job.key, lambda now: lock.merged(now, found))
+    if len(notes) != len(planned.files):
+        got = f"{len(notes)} of {len(planned.files)}; somebody removes files there"
+        raise BenchError(f"all files in {folder}", got, f"repeat `{job.command}`", 6)
+    found = contents(job.declared, folder, notes, tuple(job.source.parts))
+    _check_rows(planned, found["rows"], report)
+    mine = identity(job.declared, job.source)
     manifest = {
         "version": VERSION,
         "dataset": job.declared.name,
-        "identity": identity(job.declared, job.source),
+        "identity": mine,
+        "key": store_key(mine, planned.commit),
         "source": source_name(job.source),
+        "declared": planned.entry.declared,
         "revision": planned.commit,
         "side": job.side,
         "transform": transform_id(job.side),
-        "rows": count,
-        "dropped": _dropped(dropped, names),
-        "splits": splits,
+        **found,
         "notes": [asdict(note) for note in notes],
     }
+    note_in_lock(job.key, Store(folder, manifest))
     with atomic(folder / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        whole = {**manifest, "sha256": manifest_digest(manifest)}
+        temporary.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
     store = read_store(folder)
     assert store is not None, "just written"
     return store
+
+
+def note_in_lock(key: str, store: Store) -> None:
+    """Complete the lock file by what a store holds.
+
+    Raises:
+        BenchError: they contradict each other.
+    """
+    about = store.manifest
+    lost = Counter(row["part"] for row in about["dropped"])
+    found = Entry(
+        about["source"],
+        about["declared"],
+        about["revision"],
+        tuple(RemoteFile(n.file, n.size, n.sha256["file"]) for n in store.notes),
+        store.notes[0].columns or None,
+        about["rows"],
+        {part: lost[part] for part in about["rows"]},
+        about["splits"],
+    )
+    lock.update(lock.lock_path(), key, lambda now: lock.merged(key, now, found))
+
+
+def contents(
+    declared: Declaration, folder: Path, notes: list[Note], parts: tuple[str, ...]
+) -> dict[str, Any]:
+    """Rows per part, dropped rows and splits, counted from the row tables of a folder."""
+    rows, dropped = read_rows_of(folder, notes)
+    names = [note.file for note in notes]
+    count = dict.fromkeys(parts, 0)
+    for part in (*rows.column("part"), *dropped.column("part").to_pylist()):
+        count[part] = count.get(part, 0) + 1
+    splits = manifest_of(declared, rows, names)
+    return {"rows": count, "dropped": _dropped(dropped, names), "splits": splits}
+
+
+def _check_rows(planned: Planned, count: dict[str, int], report: Report) -> None:
+    """Raises BenchError where there are other rows than the lock has, or than are declared.
+
+    Where the declaration is not sure, a count within `NEAR` of it is taken, and said.
+    """
+    source, locked = planned.job.source, planned.entry.rows
+    expected = dict(locked) if locked is not None else dict(source.rows)
+    slack = NEAR if locked is None and "rows" in source.unsure else 0.0
+    wrong: list[str] = []
+    near: list[str] = []
+    for part, n in expected.items():
+        found = count.get(part, 0)
+        if found != n:
+            said = f"{found} rows of part '{part}' instead of {n}"
+            (near if abs(found - n) <= slack * n else wrong).append(said)
+    if wrong:
+        raise BenchError(
+            f"the rows of {source_name(source)} that "
+            + ("the lock file has" if locked is not None else "are declared"),
+            "; ".join(wrong),
+            f"find out what changed; `{lock.relock_command(planned.job.key)}` forgets what the "
+            "lock file has, and a declaration is mended in benchmark/data/catalog",
+            code=5,
+        )
+    for said in near:
+        title = planned.job.declared.title
+        report.line(f"{title}: {said}, which is declared without certainty; noted in the lock")
 
 
 def _dropped(table: Any, names: list[str]) -> list[dict[str, Any]]:

@@ -1,21 +1,19 @@
 """Rows of a downloaded file, as its publisher wrote them: parquet, or webdataset tars."""
 
 import json
-import re
 import tarfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...errors import BenchError, nearest
+from ...errors import BenchError
 from ..encoded import damaged
 from ..splits import shown
+from .classes import different, match_classes
 from .declare import Source, class_table
 
 BATCH = 64  # rows of a parquet file in memory at a time
@@ -84,12 +82,12 @@ def _parquet(place: Place) -> tuple[Iterator[RawRow], dict[str, str]]:
     kind = schema.field(image).type
     nested = pa.types.is_struct(kind)
     if not (nested and "bytes" in [f.name for f in kind]) and not pa.types.is_binary(kind):
-        raise _different(place.name, f"images in column '{image}'", f"type {kind}")
+        raise different(place.name, f"images in column '{image}'", f"type {kind}")
     value = _value_reader(place, schema, taken["value"])
     names = [f"{image}.bytes" if nested else image, taken["value"]]
     others = [c for c in (source.key, source.part_column, source.group) if c is not None]
-    group = _labels(schema, source.group)
-    part = _labels(schema, source.part_column)
+    group = _labels(schema, source.group, place.name)
+    part = _labels(schema, source.part_column, place.name)
 
     def rows() -> Iterator[RawRow]:
         try:
@@ -100,7 +98,7 @@ def _parquet(place: Place) -> tuple[Iterator[RawRow], dict[str, str]]:
                     raw = cell.get("bytes") if isinstance(cell, dict) else cell
                     row = RawRow(
                         count,
-                        "" if source.key is None else str(record[source.key]),
+                        "" if source.key is None else str(record[source.key] or ""),
                         place.part or part(record[str(source.part_column)]),
                         "" if source.group is None else group(record[source.group]),
                         raw,
@@ -124,8 +122,8 @@ def _tar(place: Place) -> tuple[Iterator[RawRow], dict[str, str]]:
     def sample(count: int, stem: str, members: dict[str, bytes]) -> RawRow:
         where = f"sample '{stem}' of {place.name}"
         if field not in members:
-            raise _different(place.name, f"a file .{field} in {where}", f".{', .'.join(members)}")
-        text = members[field].decode("utf-8")
+            raise different(place.name, f"a file .{field} in {where}", f".{', .'.join(members)}")
+        text = members[field].decode("utf-8-sig")
         raw = next((members[kind] for kind in images if kind in members), None)
         cell: Any = text.split("\n") if place.classes is None else _integer(text.strip(), where)
         return value(RawRow(count, stem, place.part or "", "", raw), cell, where)
@@ -138,13 +136,18 @@ def _tar(place: Place) -> tuple[Iterator[RawRow], dict[str, str]]:
                 for member in archive:
                     if not member.isfile():
                         continue
-                    name, _, kind = member.name.partition(".")
+                    folder, slash, file = member.name.removeprefix("./").rpartition("/")
+                    name, _, kind = file.partition(".")
+                    name, kind = folder + slash + name, kind.lower()
+                    if name == stem and kind in members:
+                        where = f"sample '{stem}' of {place.name}"
+                        raise different(where, "one file of each kind", f"two .{kind}")
                     if name != stem and members:
                         yield sample(count, stem, members)
                         count, members = count + 1, {}
                     stem = name
                     stream = archive.extractfile(member)
-                    members[kind.lower()] = b"" if stream is None else stream.read()
+                    members[kind] = b"" if stream is None else stream.read()
                 if members:
                     yield sample(count, stem, members)
         except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
@@ -155,8 +158,8 @@ def _tar(place: Place) -> tuple[Iterator[RawRow], dict[str, str]]:
 
 
 def _integer(text: str, where: str) -> int:
-    if not text.isdecimal():
-        raise _different(where, "a class number", f"'{text}'")
+    if not (text.isascii() and text.isdigit()):
+        raise different(where, "a class number", f"'{text}'")
     return int(text)
 
 
@@ -165,17 +168,7 @@ def _one_of(there: Sequence[str], wanted: tuple[str, ...], name: str) -> str:
         if column in there:
             return column
     got = f"columns {shown(there, 20)}"
-    raise _different(name, f"a column {' or '.join(repr(c) for c in wanted)}", got)
-
-
-def _different(where: str, expected: str, got: str) -> BenchError:
-    return BenchError(
-        f"{expected} in {where}",
-        got,
-        "the published data are not what the declaration says: report it, or take the revision "
-        "that is declared",
-        code=5,
-    )
+    raise different(name, f"a column {' or '.join(repr(c) for c in wanted)}", got)
 
 
 def _features(schema: Any) -> dict[str, Any]:
@@ -195,12 +188,18 @@ def _names(schema: Any, column: str | None) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
-def _labels(schema: Any, column: str | None) -> Any:
+def _is_place(cell: Any, names: Sequence[str]) -> bool:
+    return isinstance(cell, int) and 0 <= cell < len(names)
+
+
+def _labels(schema: Any, column: str | None, name: str) -> Any:
     """A cell of that column as text: by the names of a ClassLabel, else as it is."""
     names = _names(schema, column)
 
     def text(cell: Any) -> str:
-        return names[cell] if names is not None and isinstance(cell, int) else str(cell)
+        if cell is None or (names is not None and not _is_place(cell, names)):
+            raise different(name, f"a value in every row of column '{column}'", repr(cell))
+        return names[cell] if names is not None else str(cell)
 
     return text
 
@@ -209,11 +208,11 @@ def _value_reader(place: Place, schema: Any, column: str) -> Any:
     kind = schema.field(column).type
     if place.classes is not None:
         if not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
-            raise _different(place.name, f"labels in column '{column}'", f"type {kind}")
+            raise different(place.name, f"labels in column '{column}'", f"type {kind}")
         return _labelled(place, _names(schema, column))
     inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
     if not (pa.types.is_string(inner) or pa.types.is_large_string(inner)):
-        raise _different(place.name, f"captions in column '{column}'", f"type {kind}")
+        raise different(place.name, f"captions in column '{column}'", f"type {kind}")
     return _captions
 
 
@@ -234,59 +233,9 @@ def _labelled(place: Place, names: list[str] | None) -> Any:
         if isinstance(cell, str):
             found = match_classes([cell], classes, where)[0]
         elif not isinstance(cell, int) or not 0 <= cell < len(order or range(total)):
-            raise _different(where, f"a label from 0 to {total - 1}", repr(cell))
+            raise different(where, f"a label from 0 to {total - 1}", repr(cell))
         else:
             found = cell if order is None else order[cell]
         return RawRow(row.row, row.key, row.part, row.group, row.image, label=found)
 
     return label
-
-
-def match_classes(names: Sequence[str], classes: str, where: str) -> list[int]:
-    """The place of each published class name in the class table.
-
-    Spelling differs between copies of a dataset ("AnnualCrop", "annual crop"; "abbey",
-    "/a/abbey"; the year of a car in front or at the end), the order of the labels too: names are
-    matched by their letters, then by their words.
-
-    Raises:
-        BenchError: a name that matches none, or two that match the same.
-    """
-    found: list[int] = []
-    for name in names:
-        hit = _match(name, classes)
-        if hit is None:
-            fix = nearest(name, class_table(classes)["source"])
-            raise _different(where, f"class names of '{classes}'", f"'{name}' ({fix})")
-        found.append(hit)
-    if len(set(found)) < len(found):
-        twice = next(n for n, f in zip(names, found, strict=True) if found.count(f) > 1)
-        raise _different(where, f"distinct classes of '{classes}'", f"'{twice}' twice")
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _match(name: str, classes: str) -> int | None:
-    return next((t[way(name)] for way, t in _spellings(classes) if way(name) in t), None)
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"^/?[a-z]/(?=.)", "", name.lower()))
-
-
-def _words(name: str) -> str:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"^/?[a-z]/(?=.)", "", name))
-    return " ".join(sorted(re.findall(r"[a-z0-9]+", name.lower())))
-
-
-@cache
-def _spellings(classes: str) -> list[tuple[Any, Mapping[str, int]]]:
-    """Ways to compare a name, with what each makes of the class table's columns; unique ones."""
-    ways: list[tuple[Any, Mapping[str, int]]] = []
-    for column in class_table(classes).values():
-        for way in (_letters, _words):
-            keys = [way(name) for name in column]
-            count = Counter(keys)
-            unique = {k: i for i, k in enumerate(keys) if k and count[k] == 1}
-            ways.append((way, unique))
-    return ways

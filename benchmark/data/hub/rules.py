@@ -1,7 +1,6 @@
 """Which rows of a store are which split, and the manifest that names them."""
 
 import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,16 +10,11 @@ import numpy.typing as npt
 from ...errors import BenchError
 from ..split import digest
 from ..splits import ByFraction, by_fraction
-from .declare import Declaration, Folder, Fraction, Rule, Shots, Source, Whole, class_table
+from .declare import Declaration, Fraction, Rule, Shots, Whole, class_table
 from .store import Rows
 
 VERSION = "1"  # of the rules below
 Indices = npt.NDArray[np.int64]
-
-
-def expected_rows(source: Source | Folder) -> dict[str, int]:
-    """The declared rows per part, without those that no source confirms."""
-    return {} if "rows" in source.unsure else dict(source.rows)
 
 
 def pick(rows: Rows, rule: Rule, declared: Declaration) -> Indices:
@@ -87,23 +81,10 @@ def manifest_sha(rows: Rows, files: list[str], found: Indices, rule: Rule) -> st
     return digest([VERSION, type(rule).__name__, repr(sorted(asdict(rule).items())), *members])
 
 
-def manifest_of(
-    declared: Declaration, rows: Rows, files: list[str], only: Callable[[str], bool]
-) -> dict[str, dict[str, Any]]:
-    """Rows and manifest sha256 of every declared split that `only` lets through."""
+def manifest_of(declared: Declaration, rows: Rows, files: list[str]) -> dict[str, dict[str, Any]]:
+    """Rows and manifest sha256 of every declared split."""
     out = {}
     for name, rule in declared.splits.items():
-        if only(name):
-            found = pick(rows, rule, declared)
-            out[name] = {"rows": len(found), "sha256": manifest_sha(rows, files, found, rule)}
+        found = pick(rows, rule, declared)
+        out[name] = {"rows": len(found), "sha256": manifest_sha(rows, files, found, rule)}
     return out
-
-
-def compare_rows(source: Source | Folder, found: Mapping[str, int], locked: Any) -> list[str]:
-    """How the rows per part differ from what is expected: the lock's, else the declared ones."""
-    expected = dict(locked) if locked is not None else expected_rows(source)
-    return [
-        f"{found.get(part, 0)} rows of part '{part}' instead of {n}"
-        for part, n in expected.items()
-        if found.get(part, 0) != n
-    ]

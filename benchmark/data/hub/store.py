@@ -10,6 +10,7 @@ Nothing in it depends on when, in how many attempts or on which machine it was m
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from ..split import digest
 from .declare import Declaration, Folder, Source, class_table
 
 VERSION = "1"  # of decoding and of this layout
+STORE_NAME = re.compile(r"[0-9a-f]{12}-[0-9]+")
 
 SCHEMA = pa.schema(
     [
@@ -63,8 +65,18 @@ def source_name(source: Source | Folder) -> str:
 
 def folder_of(root: Path, declared: Declaration, source: Source | Folder, commit: str, side: int) -> Path:  # fmt: skip  # noqa: E501
     """Where a store lies."""
-    key = digest([identity(declared, source), commit])[:12]
+    key = store_key(identity(declared, source), commit)
     return root / "data" / declared.name / f"{key}-{side}"
+
+
+def store_key(mine: str, commit: str) -> str:
+    """What a folder is named by: the identity of a source, and its commit."""
+    return digest([mine, commit])[:12]
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """sha256 of a manifest without its own `sha256`."""
+    return digest([json.dumps(manifest, sort_keys=True)])
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class Note:
 
     Attributes:
         index: its place among the files. file: its path in the repository.
-        kept: rows with pixels. total: all rows of wanted parts.
+        kept: rows with pixels. total: all rows of wanted parts. size: bytes of the file.
         sha256: of the encoded file; of the pixels and of the row table.
     """
 
@@ -81,6 +93,7 @@ class Note:
     file: str
     total: int
     kept: int
+    size: int
     sha256: Mapping[str, str]
     columns: Mapping[str, str]
 
@@ -134,22 +147,35 @@ def read_store(folder: Path) -> Store | None:
     """The store of a folder; None where it is not whole."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        if manifest["version"] != VERSION or manifest["transform"] != transform_id(
-            manifest["side"]
-        ):
+        side = manifest["side"]
+        right = (
+            manifest.pop("sha256") == manifest_digest(manifest)
+            and manifest["version"] == VERSION
+            and manifest["transform"] == transform_id(side)
+            and folder.name == f"{manifest['key']}-{side}"  # and not somebody's copy
+        )
+        if not right:
             return None
         store = Store(folder, manifest)
         if not all(_has_its_files(note, folder, store.side) for note in store.notes):
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return store
 
 
+def folders_of(root: Path, declared: Declaration) -> list[Path]:
+    """Folders of a dataset's stores, whole or not; nothing else that lies beside them."""
+    return sorted(
+        folder
+        for folder in (root / "data" / declared.name).glob("*-*")
+        if STORE_NAME.fullmatch(folder.name) and folder.is_dir()
+    )
+
+
 def stores(root: Path, declared: Declaration) -> Iterator[Store]:
     """Every whole store of a dataset that its declaration still describes, primary source first."""
-    folders = sorted((root / "data" / declared.name).glob("*-*"))
-    found = [store for folder in folders if (store := read_store(folder)) is not None]
+    found = [s for folder in folders_of(root, declared) if (s := read_store(folder)) is not None]
     for source in (declared.source, *declared.fallbacks):
         mine = identity(declared, source)
         yield from (store for store in found if store.manifest["identity"] == mine)

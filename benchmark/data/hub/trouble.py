@@ -69,11 +69,15 @@ def may_pass(error: Exception) -> bool:
     if isinstance(error, errors.LocalEntryNotFoundError):  # the hub's word for "no answer"
         cause = error.__cause__ or error.__context__
         return isinstance(cause, Exception) and not isinstance(cause, final) and may_pass(cause)
-    if isinstance(error, final):
+    if isinstance(error, final) or _no_address(error):
         return False
     if isinstance(error, OSError) and error.errno is not None:
         return False  # the disk, not the net
     return isinstance(error, OSError) or _from_network(error)
+
+
+def _no_address(error: Exception) -> bool:
+    return type(error).__name__ in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError")
 
 
 def _from_network(error: Exception) -> bool:
@@ -124,7 +128,8 @@ def sentence(repo: Repo, what: str, error: Exception) -> BenchError:
     page = f"{endpoint()}/{page_path(repo)}"
     expected = f"'{what}' of {repo.id} from {endpoint()}"
     if offline() or isinstance(cause, errors.OfflineModeIsEnabled):
-        fix = f"unset HF_HUB_OFFLINE, {again}; or copy the prepared folder of another machine here"
+        fix = f"unset HF_HUB_OFFLINE, {again}; or copy the cache folder of another machine and "
+        fix += "set CL_BENCH_CACHE"
         return BenchError(expected, "HF_HUB_OFFLINE, which forbids the network", fix, 4)
     if isinstance(cause, errors.GatedRepoError) or (
         status == 403 and not isinstance(cause, errors.EntryNotFoundError)
@@ -133,7 +138,7 @@ def sentence(repo: Repo, what: str, error: Exception) -> BenchError:
         fix = f"accept them at {page}, set HF_TOKEN to your token, {again}{or_fallback(repo)}"
         return BenchError(expected, got, fix, 4)
     if isinstance(cause, errors.RevisionNotFoundError):
-        fix = f"see {page}/commits/main; a new revision is taken with `data lock --relock`"
+        fix = f"see {page}/commits/main; `cl-bench data lock NAME --relock` takes a new revision"
         return BenchError(expected, "no such revision (404)", fix + or_fallback(repo), 4)
     if isinstance(cause, errors.RepositoryNotFoundError):
         got = "no such repository, or a private one (401 or 404)"
@@ -159,6 +164,9 @@ def sentence(repo: Repo, what: str, error: Exception) -> BenchError:
 def _unanswered(expected: str, cause: Exception, again: str) -> BenchError:
     """Errors without an answer of the hub: the disk, the net, the transfer."""
     kind = type(cause).__name__
+    if _no_address(cause):
+        fix = "set HF_ENDPOINT to the hub's address with https:// in front, or unset it"
+        return BenchError(expected, f"'{cause}'", f"{fix}, {again}", 4)
     if isinstance(cause, Damaged):
         fix = "set HF_ENDPOINT to another mirror or look whether the repository was rewritten"
         return BenchError(expected, f"{cause} again and again", f"{fix}, {again}", 5)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import BenchError
 from ..encoded import file_sha256
 from ..split import digest
 from ..tokens import file_digest
 from .declare import Declaration
-from .rules import manifest_of
-from .store import Note, Store, read_rows_of
+from .load import lock_key
+from .prepare import contents, note_in_lock
+from .store import Note, Store
 
 Advance = Callable[[int], None]
 
@@ -32,16 +34,14 @@ def damage(store: Store, declared: Declaration, advance: Advance) -> Iterator[st
             yield f"{note.path(store.folder, 'json')} and manifest.json differ"
     if not intact:
         return
-    rows, dropped = read_rows_of(store.folder, store.notes)
-    files = [note.file for note in store.notes]
-    count = {part: 0 for part in store.manifest["rows"]}
-    for part in (*rows.column("part"), *dropped.column("part").to_pylist()):
-        count[part] = count.get(part, 0) + 1
-    if count != store.manifest["rows"] or len(dropped) != len(store.manifest["dropped"]):
-        yield f"{store.folder / 'manifest.json'} counts other rows than the row tables hold"
-    splits = manifest_of(declared, rows, files, lambda _: True)
-    if splits != store.manifest["splits"]:
-        yield f"{store.folder / 'manifest.json'} has other splits than its rows give"
+    found = contents(declared, store.folder, store.notes, tuple(store.manifest["rows"]))
+    for name, value in found.items():
+        if store.manifest[name] != value:
+            yield f"{store.folder / 'manifest.json'} has other {name} than the row tables give"
+    try:
+        note_in_lock(lock_key(declared, store), store)
+    except BenchError as error:
+        yield str(error)
 
 
 def _note(path: Path) -> Note | None:

@@ -62,26 +62,28 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
                 )
             got, sha = fetch(repo, commit, remote, None)
     found = Entry(repo_id, "main", commit, (replace(remote, sha256=sha),))
-    lock.update(path, key, lambda now: lock.merged(now, found))
+    lock.update(path, key, lambda now: lock.merged(key, now, found))
     return got, f"{repo_id}@{commit}/{remote.path}"
 
 
-def pin(repo_id: str, file: str, command: str) -> Entry:
+def pin(repo_id: str, file: str, command: str, relock: bool = False) -> Entry:
     """Commit and file in the lock file, resolved on the hub where they are not there yet.
+
+    With `relock` they are resolved again, and replaced.
 
     Raises:
         BenchError: the hub does not answer, or has no such repository or file.
     """
     repo, path, wanted = Repo(repo_id, "model", command), lock.lock_path(), _candidates(file)
     key = weights_key(repo_id, file)
-    known = lock.read(path).get(key)
+    known = None if relock else lock.read(path).get(key)
     if known is not None and known.revision is not None and known.files:
         return known
     commit = resolve(repo, "main")
     there = {f.path: f for f in listing(repo, commit, wanted)}
     remote = next(there[name] for name in wanted if name in there)
     found = Entry(repo_id, "main", commit, (remote,))
-    return lock.update(path, key, lambda now: lock.merged(now, found))
+    return lock.update(path, key, lambda now: found if relock else lock.merged(key, now, found))
 
 
 def _candidates(file: str) -> tuple[str, ...]:
