@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +106,8 @@ def prepare_all(names: Sequence[str], options: Options, mode: DisplayMode) -> in
                 note_in_lock(job.key, store)
             except BenchError as error:
                 troubles.append(error)
-    if planned and not _agreed(planned, options, display):
+    sizes = _weight_sizes(weights, troubles)
+    if (planned or any(sizes.values())) and not _agreed(planned, sizes, options, display):
         return 1
     for each in planned:
         try:
@@ -115,7 +116,7 @@ def prepare_all(names: Sequence[str], options: Options, mode: DisplayMode) -> in
             if error.code == 6:
                 raise
             troubles.append(error)
-    for tag in weights:
+    for tag in sizes:
         try:
             _fetch_weights(tag, display)
         except BenchError as error:
@@ -150,13 +151,16 @@ def _plans(jobs: Sequence[Job]) -> tuple[list[Planned], list[BenchError]]:
     return found, troubles
 
 
-def _agreed(planned: Sequence[Planned], options: Options, display: Display) -> bool:
+def _agreed(
+    planned: Sequence[Planned], weights: Mapping[str, int], options: Options, display: Display
+) -> bool:
     """Print sizes, licences and free disk, and ask.
 
     Raises:
         BenchError: too small a disk, or nobody to ask.
     """
-    rows, get, keep, peak = [], 0, 0, 0
+    rows: list[tuple[object, ...]] = []
+    get, keep, peak = sum(weights.values()), 0, 0
     for each in planned:
         notes = each.notes()
         mine = sum(f.size for f, note in zip(each.files, notes, strict=True) if note is None)
@@ -170,13 +174,15 @@ def _agreed(planned: Sequence[Planned], options: Options, display: Display) -> b
         if each.job.keep_raw:
             keep += mine
         about = each.job.declared
-        rows.append((about.name, f"{mine / GB:.2f}", f"{pixels / GB:.2f}", expected, about.licence))
+        rows.append((about.name, f"{mine / GB:.3g}", f"{pixels / GB:.3g}", expected, about.licence))
+    for tag, size in weights.items():
+        rows.append((tag, f"{size / GB:.3g}", "", "", "weights, in the hub's own cache"))
     heads = ("set", "download GB", "cache GB", "images", "licence")
     display.line(tabulate(rows, heads, disable_numparse=True, maxcolwidths=[None] * 4 + [44]))
-    root = planned[0].job.root
+    root = cache_root(options.cache_dir)
     free = shutil.disk_usage(_existing(root)).free
     display.line(
-        f"in all {get / GB:.2f} GB to download, {keep / GB:.2f} GB to keep in {root}; "
+        f"in all {get / GB:.3g} GB to download, {keep / GB:.3g} GB to keep in {root}; "
         f"{free / GB:.1f} GB are free"
     )
     for each in planned:
@@ -214,6 +220,25 @@ def _weights(asked: Wanted, options: Options) -> list[str]:
     found = list(dict.fromkeys(found))
     plain = [f for f in found if "/" in f and weights_file(f) is None]
     return [f for f in plain if not f.partition("/")[2].startswith(("random:", "bundled"))]
+
+
+def _weight_sizes(tags: Sequence[str], troubles: list[BenchError]) -> dict[str, int]:
+    """Bytes to download of each; 0 for those that are there, or that have no size to ask for."""
+    if not tags:
+        return {}
+    from .backbones import hub_place
+    from .data.hub.weights import left_to_fetch
+
+    found = {}
+    for tag in tags:
+        name, _, pretrained = tag.partition("/")
+        try:
+            place = hub_place(name, pretrained)
+            command = f"cl-bench data prepare {tag}"
+            found[tag] = 0 if place is None else left_to_fetch(*place, command)
+        except BenchError as error:
+            troubles.append(error)
+    return found
 
 
 def _fetch_weights(tag: str, display: Display) -> None:

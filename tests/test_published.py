@@ -334,8 +334,12 @@ def test_weights_without_a_hub_name_the_command(place, weights, monkeypatch) -> 
         load("tiny-s", "local")
 
 
-def test_prepare_fetches_weights_by_name(hub, place, weights) -> None:
-    assert prepare_all(["tiny-s/local"], Options(yes=True), "none") == 0
+def test_prepare_fetches_weights_by_name(hub, place, weights, capsys) -> None:
+    with pytest.raises(BenchError, match="repeat the command with --yes"):  # they are downloads too
+        prepare_all(["tiny-s/local"], Options(), "none")
+    assert prepare_all(["tiny-s/local"], Options(yes=True), "plain") == 0
+    assert "0.00404" in capsys.readouterr().out
+    assert prepare_all(["tiny-s/local"], Options(), "none") == 0  # nothing to ask for
     assert lock.read(place / "hub.lock.json")["weights someone/tiny-s"].revision == weights
 
 

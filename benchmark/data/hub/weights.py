@@ -66,6 +66,20 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     return got, f"{repo_id}@{commit}/{remote.path}"
 
 
+def left_to_fetch(repo_id: str, file: str, command: str) -> int:
+    """Bytes of a weights file that is not in the hub's cache, 0 where it is.
+
+    Raises:
+        BenchError: as `pin`.
+    """
+    repo = Repo(repo_id, "model", command)
+    if offline() and _cached_head(repo, _candidates(file)) is not None:
+        return 0
+    entry = pin(repo_id, file, command)
+    (remote, *_), commit = entry.files or (), str(entry.revision)
+    return 0 if in_cache(repo, commit, remote) is not None else remote.size
+
+
 def pin(repo_id: str, file: str, command: str, relock: bool = False) -> Entry:
     """Commit and file in the lock file, resolved on the hub where they are not there yet.
 
