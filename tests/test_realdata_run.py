@@ -53,7 +53,8 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.mark.parametrize("method", [pytest.param("ft", marks=pytest.mark.slow), "dar"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ft", "dar"])
 def test_from_bytes_to_a_record(toml: Path, cache: Path, tmp_path: Path, method: str) -> None:
     request = Request(
         method, suite=str(toml), limit=LIMIT, epochs=1, device="cpu", output_dir=tmp_path,

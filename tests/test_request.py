@@ -87,6 +87,7 @@ def test_a_run_over_some_tasks_is_not_official():
         assert not any("leaves" in r for r in make_plan(Request("zs", order=order)).unofficial)
 
 
+@pytest.mark.slow
 def test_a_record_of_another_device_answers_no_request_for_one(tmp_path, capsys):
     base = {"method": "zs", "pretrained": "random:0", "limit": 8, "output_dir": tmp_path}
     run_all([Request(**base, cache_dir=tmp_path)], "", "none")

@@ -547,6 +547,7 @@ def kill_often(request: Request, times: int, longest: float, seed: int) -> int:
     return kills
 
 
+@pytest.mark.slow
 def test_killed_by_the_system(ask: Ask, whole: Callable[..., Record], tmp_path: Path) -> None:
     """SIGKILL gives a process no chance to tidy up."""
     request = ask(tmp_path, method="lora-ft")
