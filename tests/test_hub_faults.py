@@ -137,6 +137,7 @@ def test_offline_before_prepare_names_the_variable(hub, place, monkeypatch) -> N
         made(place, "kream")
 
 
+@pytest.mark.slow
 def test_no_hub_at_all_names_the_mirror(hub, place, monkeypatch) -> None:
     served(hub, place, "kream")
     for name in ("ENDPOINT",):

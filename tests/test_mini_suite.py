@@ -96,6 +96,7 @@ def test_captions_are_those_of_version_1_0() -> None:
 
 
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="no benchmark/weights/tiny-s.safetensors yet")
+@pytest.mark.slow
 def test_zero_shot_recall_falls_along_the_forward_order(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -247,6 +247,7 @@ class Draws(Method):
 """
 
 
+@pytest.mark.slow
 def test_hooks_draw_the_same_in_every_process(ask: Ask, tmp_path: Path) -> None:
     """Whatever ran before in the process, and after a stop; other seeds draw otherwise."""
     file = tmp_path / "draws.py"
@@ -314,7 +315,7 @@ CHAIN = (
 )
 
 
-@pytest.mark.parametrize("method", FAST)
+@pytest.mark.parametrize("method", ["ft", pytest.param("dar", marks=pytest.mark.slow)])
 def test_stopped_at_every_kind_of_moment(
     ask: Ask,
     whole: Callable[..., Record],
@@ -513,7 +514,7 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+    "sent", [pytest.param(s, marks=pytest.mark.slow) for s in (signal.SIGINT, signal.SIGTERM)]
 )
 def test_an_interrupt_is_one_sentence(
     ask: Ask, whole: Callable[..., Record], tmp_path: Path, sent: signal.Signals
