@@ -16,14 +16,12 @@ from .data.hub.load import usable
 from .data.hub.plan import Job, Planned, plan
 from .data.hub.prepare import note_in_lock, prepare
 from .data.hub.store import Store, identity
-from .data_names import Wanted, source_of, wanted
+from .data_names import GB, Wanted, cache_folder, source_of, wanted
 from .display import Display, DisplayMode, make_display
 from .errors import BenchError
 from .models import image_side
 from .suites import find_suite
 from .suites.suite import SplitName
-
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,7 @@ class Options:
 
 
 def _jobs(asked: Wanted, options: Options) -> list[Job]:
-    root = cache_root(options.cache_dir)
-    if root.exists() and not root.is_dir():
-        fix = "correct --cache-dir or CL_BENCH_CACHE"
-        raise BenchError("a folder as cache", f"the file '{root}'", fix, 6)
+    root = cache_folder(options.cache_dir)
     own = image_side(options.backbone or find_suite("retrieval").backbone)
     side = options.side or own
     if options.source is not None and len(asked.names) != 1:
@@ -215,7 +210,8 @@ def _weights(asked: Wanted, options: Options) -> list[str]:
         for suite in map(find_suite, asked.suites):
             found.remove(f"{suite.backbone}/{suite.pretrained}")
             model = options.backbone or suite.backbone
-            tag = "bundled" if model.startswith("tiny-") else options.pretrained or suite.pretrained
+            own = "bundled" if model.startswith("tiny-") else suite.pretrained
+            tag = options.pretrained or own
             found.append(f"{model}/{tag}")
     found = list(dict.fromkeys(found))
     plain = [f for f in found if "/" in f and weights_file(f) is None]

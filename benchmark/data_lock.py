@@ -40,6 +40,10 @@ def lock_all(names: Sequence[str], relock: bool, source: str | None, given: Path
     if relock and offline():
         fix = "unset HF_HUB_OFFLINE"
         raise BenchError("the hub, to take its present state", "HF_HUB_OFFLINE", fix, 4)
+    sources = [source_of(declaration(name), source) for name in asked.names]
+    if given is not None and not any(isinstance(each, Folder) for each in sources):
+        got = "--from beside data that come from the hub"
+        raise BenchError("a dataset of given files", got, "remove --from")
     for name in asked.names:
         declared = declaration(name)
         chosen = source_of(declared, source)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from .data.cache import cache_root
 from .data.catalog import CATALOG
 from .data.hub.declare import Declaration, Folder, Source
 from .data.hub.store import source_name
@@ -10,6 +12,21 @@ from .errors import BenchError, nearest
 from .models import configs
 from .suites import find_suite
 from .suites.suite import PUBLISHED
+
+GB = 1e9
+
+
+def cache_folder(cache_dir: Path | None) -> Path:
+    """The cache folder, there or not.
+
+    Raises:
+        BenchError: it is a file.
+    """
+    root = cache_root(cache_dir)
+    if root.exists() and not root.is_dir():
+        fix = "correct --cache-dir or CL_BENCH_CACHE"
+        raise BenchError("a folder as cache", f"the file '{root}'", fix, 6)
+    return root
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,15 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from .data.cache import cache_root
 from .data.catalog import declaration
 from .data.hub import lock
 from .data.hub.declare import Declaration
 from .data.hub.load import usable
 from .data.hub.plan import guard_of
 from .data.hub.store import Store, folders_of, source_name, stores
-from .data_names import wanted
+from .data_names import GB, cache_folder, wanted
 from .display import DisplayMode, make_display
 from .errors import BenchError
-
-GB = 1e9
 
 
 def _stores(names: Sequence[str], root: Path) -> Iterator[tuple[Declaration, list[Store]]]:
@@ -27,7 +24,7 @@ def _stores(names: Sequence[str], root: Path) -> Iterator[tuple[Declaration, lis
 
 def status(names: Sequence[str], cache_dir: Path | None) -> str:
     """`data status`: what is prepared, unfinished, locked."""
-    root, entries = _root(cache_dir), lock.read(lock.lock_path())
+    root, entries = cache_folder(cache_dir), lock.read(lock.lock_path())
     rows: list[tuple[object, ...]] = []
     for declared, found in _stores(names, root):
         entry = entries.get(declared.name)
@@ -54,7 +51,7 @@ def verify(names: Sequence[str], cache_dir: Path | None, mode: DisplayMode) -> l
     """`data verify`: what is damaged, in words. Without names, all of the cache."""
     from .data.hub.verify import damage, noted_damage
 
-    root, display, troubles = _root(cache_dir), make_display(mode), []
+    root, display, troubles = cache_folder(cache_dir), make_display(mode), []
     checked = 0
     for declared, found in _stores(names, root):
         for store in found:
@@ -80,7 +77,7 @@ def stats(names: Sequence[str], cache_dir: Path | None) -> str:
     """`data stats`: counts of every prepared set among the names."""
     from .data.hub.stats import HEADS, split_stats
 
-    root, rows = _root(cache_dir), []
+    root, rows = cache_folder(cache_dir), []
     for name in _named(names):
         declared = declaration(name)
         if found := usable(root, declared):
@@ -109,7 +106,7 @@ def remove(names: Sequence[str], cache_dir: Path | None) -> str:
     Raises:
         BenchError: one of them is being prepared, or cannot be removed.
     """
-    root, freed = _root(cache_dir), 0
+    root, freed = cache_folder(cache_dir), 0
     for name in _named(names):
 
         def busy(name: str = name) -> None:
@@ -143,16 +140,3 @@ def _named(names: Sequence[str]) -> tuple[str, ...]:
         fix = "see `hf cache ls` for the hub's cache, where weights are"
         raise BenchError("datasets or suites", f"'{given[0]}'", fix)
     return asked.names
-
-
-def _root(cache_dir: Path | None) -> Path:
-    """The cache folder.
-
-    Raises:
-        BenchError: it is a file.
-    """
-    root = cache_root(cache_dir)
-    if root.exists() and not root.is_dir():
-        fix = "correct --cache-dir or CL_BENCH_CACHE"
-        raise BenchError("a folder as cache", f"the file '{root}'", fix, 6)
-    return root

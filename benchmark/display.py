@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import typer
 
@@ -119,21 +119,22 @@ class LiveDisplay(Display):
         """A sentence that stays on the screen."""
         self.console.print(text, markup=False, highlight=False)
 
+    def _progress(self) -> Any:
+        """Bars that vanish when they are done."""
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        return Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[status]}", markup=False),
+            console=self.console,
+            transient=True,
+        )
+
     @contextmanager
     def training(self, head: str, total: int, epochs: int, done: int) -> Iterator[None]:
         """A bar over the task's steps."""
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        with (
-            super().training(head, total, epochs, done),
-            Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[status]}", markup=False),
-                console=self.console,
-                transient=True,
-            ) as self._bar,
-        ):
+        with super().training(head, total, epochs, done), self._progress() as self._bar:
             self._row = self._bar.add_task(head, total=total, completed=done, status="")
             yield
             self.line(f"{head}  {self._last}" if total else f"{head}  nothing to train")
@@ -149,15 +150,7 @@ class LiveDisplay(Display):
     @contextmanager
     def evaluating(self, head: str, total: int) -> Iterator[None]:
         """A bar over the stage's evaluation sets."""
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        with Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[status]}", markup=False),
-            console=self.console,
-            transient=True,
-        ) as self._bar:
+        with self._progress() as self._bar:
             self._row = self._bar.add_task(f"{head}  evaluating", total=total, status="")
             yield
 
@@ -168,15 +161,7 @@ class LiveDisplay(Display):
     @contextmanager
     def bars(self, *rows: tuple[str, int, str]) -> Iterator[list[Advance]]:
         """One bar a row."""
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        with Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[status]}", markup=False),
-            console=self.console,
-            transient=True,
-        ) as bar:
+        with self._progress() as bar:
 
             def row(head: str, total: int, unit: str) -> Advance:
                 meter, task = Meter(head, total, unit), bar.add_task(head, total=total, status="")

@@ -363,7 +363,7 @@ def test_the_lock_is_filled_on_the_first_run_and_stays(hub, place) -> None:
     text = (place / "hub.lock.json").read_text()
     made(place, "kream", root=place / "elsewhere")
     assert (place / "hub.lock.json").read_text() == text
-    assert all("/" not in json.dumps(e) or str(place) not in text for e in [text])
+    assert str(place) not in text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ what it does not (a 500 on a file, a reset connection) is repeated here. It chec
 file is taken before its size and sha256 are those that the hub lists.
 """
 
-import hashlib
 import logging
 import os
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BenchError
+from ..encoded import file_sha256
 from .declare import COMMIT
 from .trouble import (
     Damaged,
@@ -37,7 +37,6 @@ os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "60")
 
 RETRIES = 4
 LONGEST_WAIT = 60.0
-BLOCK = 1 << 20
 Advance = Callable[[int], None]
 
 
@@ -171,7 +170,7 @@ def fetch(
             raise
         path = Path(got)
         advance(file.size - arrived)  # what was there before
-        size, sha = path.stat().st_size, _sha256(path)
+        size, sha = path.stat().st_size, file_sha256(path)
         wrong = size != file.size and f"{size} bytes instead of {file.size}"
         if file.sha256 is not None and sha != file.sha256:
             wrong = wrong or f"sha256 {sha[:12]}... instead of {file.sha256[:12]}..."
@@ -183,11 +182,6 @@ def fetch(
 
     found: tuple[Path, str] = _ask(repo, file.path, attempt)
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _remove(path: Path) -> None:

@@ -51,7 +51,8 @@ class Planned:
     """A job with its revision and files, and what of it is done.
 
     Attributes:
-        store: where it goes, whole or not. entry: of the lock file.
+        commit: 40 hex digits. files: those of the wanted parts. folder: of the store, whole or
+            not. entry: of the lock file.
     """
 
     job: Job
@@ -98,14 +99,13 @@ def plan(job: Job, relock: bool = False) -> Planned:
     source, path = job.source, lock.lock_path()
     known = None if relock else lock.read(path).get(job.key)
     if isinstance(source, Folder):
-        file = listed(job.declared, source, job.given, f"{job.command}")
+        file = listed(job.declared, source, job.given, job.command)
         found = Entry(source_name(source), "given", file.sha256, (file,))
     else:
         exact = source.revision if COMMIT.fullmatch(source.revision) else None
         fresh = Entry(source.repo, source.revision, exact)
-        lock.merged(
-            job.key, known, fresh
-        )  # before anything is asked: another repository or revision
+        # Before anything is asked: another repository or revision.
+        lock.merged(job.key, known, fresh)
         commit = (known.revision if known else None) or resolve(job.repo, source.revision)
         files = known.files if known else None
         if files is None:

@@ -205,15 +205,11 @@ def _finish(planned: Planned, report: Report) -> Store:
     return store
 
 
-def note_in_lock(key: str, store: Store) -> None:
-    """Complete the lock file by what a store holds.
-
-    Raises:
-        BenchError: they contradict each other.
-    """
+def entry_of(store: Store) -> Entry:
+    """What a store says of its source, as the lock file would."""
     about = store.manifest
     lost = Counter(row["part"] for row in about["dropped"])
-    found = Entry(
+    return Entry(
         about["source"],
         about["declared"],
         about["revision"],
@@ -223,6 +219,15 @@ def note_in_lock(key: str, store: Store) -> None:
         {part: lost[part] for part in about["rows"]},
         about["splits"],
     )
+
+
+def note_in_lock(key: str, store: Store) -> None:
+    """Complete the lock file by what a store holds.
+
+    Raises:
+        BenchError: they contradict each other.
+    """
+    found = entry_of(store)
     lock.update(lock.lock_path(), key, lambda now: lock.merged(key, now, found))
 
 

@@ -63,7 +63,9 @@ def source_name(source: Source | Folder) -> str:
     return source.repo if isinstance(source, Source) else f"{source.layout}:{source.listing}"
 
 
-def folder_of(root: Path, declared: Declaration, source: Source | Folder, commit: str, side: int) -> Path:  # fmt: skip  # noqa: E501
+def folder_of(
+    root: Path, declared: Declaration, source: Source | Folder, commit: str, side: int
+) -> Path:
     """Where a store lies."""
     key = store_key(identity(declared, source), commit)
     return root / "data" / declared.name / f"{key}-{side}"
@@ -186,8 +188,7 @@ class Rows:
     """The rows of a store that have pixels, in the order of files and rows.
 
     Attributes:
-        table: columns of `SCHEMA`. file_N: source file of each row. index_N: its place among
-            all rows with pixels, which is its place in the row.
+        table: columns of `SCHEMA`. file_N: source file of each row.
     """
 
     table: Any

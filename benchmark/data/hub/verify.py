@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,12 @@ from ...errors import BenchError
 from ..encoded import file_sha256
 from ..split import digest
 from ..tokens import file_digest
+from . import lock
+from .client import Advance
 from .declare import Declaration
 from .load import lock_key
-from .prepare import contents, note_in_lock
-from .store import Note, Store
-
-Advance = Callable[[int], None]
+from .prepare import contents, entry_of
+from .store import Store, read_note
 
 
 def damage(store: Store, declared: Declaration, advance: Advance) -> Iterator[str]:
@@ -29,7 +29,7 @@ def damage(store: Store, declared: Declaration, advance: Advance) -> Iterator[st
                 intact = False
                 yield f"{path} has other bytes than when it was written"
             advance(path.stat().st_size)
-        if _note(note.path(store.folder, "json")) != note:
+        if read_note(store.folder, note.index, note.file, store.side) != note:
             intact = False
             yield f"{note.path(store.folder, 'json')} and manifest.json differ"
     if not intact:
@@ -38,17 +38,11 @@ def damage(store: Store, declared: Declaration, advance: Advance) -> Iterator[st
     for name, value in found.items():
         if store.manifest[name] != value:
             yield f"{store.folder / 'manifest.json'} has other {name} than the row tables give"
+    key = lock_key(declared, store)
     try:
-        note_in_lock(lock_key(declared, store), store)
+        lock.merged(key, lock.read(lock.lock_path()).get(key), entry_of(store))
     except BenchError as error:
         yield str(error)
-
-
-def _note(path: Path) -> Note | None:
-    try:
-        return Note(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def noted_damage(root: Path, advance: Advance) -> Iterator[str]:
