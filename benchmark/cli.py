@@ -62,6 +62,9 @@ def run(
         Path | None, typer.Option(help="decoded images and features [CL_BENCH_CACHE or ~/.cache]")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="replace a finished record")] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="train even what an earlier run has trained alike (DAR, TA)")
+    ] = False,
     save_ranks: Annotated[
         bool, typer.Option(help="keep the rank of every query in .ranks.parquet")
     ] = False,
@@ -93,6 +96,7 @@ def run(
             output_dir=output_dir,
             cache_dir=cache_dir,
             overwrite=overwrite,
+            fresh=fresh,
             save_ranks=save_ranks,
         )
         for s in dict.fromkeys(seed)
