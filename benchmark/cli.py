@@ -19,19 +19,25 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-MethodName = Annotated[
-    str,
-    typer.Option("--method", "-m", help="name, name.variant, or a path to a method's .py file"),
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method",
+        "-m",
+        help="name, name.variant, or a path to a method's .py file; repeat it for several runs",
+    ),
 ]
 
 
 @app.command()
 def run(
-    method: MethodName,
+    method: Methods,
     order: Annotated[
-        str,
-        typer.Option("--order", "-o", help="forward | reverse | measured | random:SEED | a,b,c"),
-    ] = "forward",
+        list[str],
+        typer.Option(
+            "--order", "-o", help="forward | reverse | measured | random:SEED | a,b,c; repeatable"
+        ),
+    ] = ["forward"],  # noqa: B006
     suite: Annotated[
         str | None,
         typer.Option("--suite", "-s", help="a suite's name or a .toml file [retrieval or mini]"),
@@ -72,7 +78,10 @@ def run(
         Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
     ] = "auto",
 ) -> None:
-    """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet."""
+    """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet.
+
+    Several methods, orders and seeds are run one after the other, each to its own record.
+    """
     from .commands import run_all
     from .request import Request
     from .suites.ready import default_suite
@@ -80,8 +89,8 @@ def run(
     named, why = (suite, "") if suite is not None else default_suite(cache_dir, backbone)
     requests = [
         Request(
-            method=method,
-            order=order,
+            method=m,
+            order=o,
             suite=named,
             backbone=backbone,
             pretrained=pretrained,
@@ -99,7 +108,9 @@ def run(
             fresh=fresh,
             save_ranks=save_ranks,
         )
+        for m in dict.fromkeys(method)
         for s in dict.fromkeys(seed)
+        for o in dict.fromkeys(order)
     ]
     try:
         code = run_all(requests, why, display)
