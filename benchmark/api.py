@@ -4,6 +4,7 @@ from .clip import Clip, Delta, end_of_text, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
 from .toolkit.bank import Bank
+from .toolkit.distillation import directions, divergence, is_right, old_features, snapshot
 from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, weighted_deltas
 from .toolkit.losses import matching
 from .toolkit.merging import MERGES, check_merge
@@ -32,9 +33,14 @@ __all__ = [
     "check_adapter",
     "check_merge",
     "class_rows",
+    "directions",
+    "divergence",
     "end_of_text",
+    "is_right",
     "matching",
+    "old_features",
     "prompt_classifier",
+    "snapshot",
     "unit",
     "weighted_deltas",
 ]
