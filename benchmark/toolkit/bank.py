@@ -105,11 +105,16 @@ class Bank(nn.ModuleList):
             parts = torch.tensor([float(parts) for _, _, parts in group])
             sites, weight_K = self._sites[names], parts / parts.sum()
             found = merged_deltas(self.rule, sites, weight_K, self.scale, self.density)
-            held = [each.numel() for kept in self._merged.values() for each in kept.values()]
-            if sum(held) > HELD:
+            if sum(map(_size, self._merged.values())) > HELD:
                 self._merged.clear()
             self._merged[key] = found
         return self._merged[key]
+
+
+def _size(update: Mapping[str, Merged]) -> int:
+    """Scalars that a merged update holds."""
+    parts = [t for each in update.values() for t in (each.up_OQ, each.down_QI)]
+    return sum(t.numel() for t in parts if t is not None)
 
 
 def tower(

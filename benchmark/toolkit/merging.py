@@ -29,7 +29,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..clip import Delta
 from ..data.shuffle import derive
 from ..errors import BenchError, nearest
 from . import merge_rules as on
@@ -293,6 +292,6 @@ def merged_deltas(
     weight_K: Tensor,
     scale: float = 1.0,
     density: float = DENSITY,
-) -> dict[str, Delta]:
+) -> dict[str, Merged]:
     """Site name -> `merge` of the updates there, for `Clip.adapted`: one for a whole batch."""
     return {name: merge(rule, at, weight_K, scale, density) for name, at in sites.items()}
