@@ -160,13 +160,13 @@ def test_a_table_is_made_once_and_anew_for_another_adapter(
     first, _ = embed(run, data, True)
     before = len(seen)
     assert embed(run, data, True)[0].equal(first)
-    assert len(seen) == before, "nothing is encoded a second time"
+    assert 4 * sum(seen[before:]) < len(data), "only the few without a table"
     index_BK, _ = run.method.route(run.feed.images(data, torch.arange(len(data))), "image")
     used = run.method.adapters[int(index_BK[:, 0].mode().values)]
     factor, old = next(iter(used.B.values())), used.digest()
     kept = factor.detach().clone()
     with torch.no_grad():
-        factor.add_(0.1)
+        factor.mul_(-3)
     try:
         assert used.digest() != old
         changed, _ = embed(run, data, True)
@@ -178,14 +178,16 @@ def test_a_table_is_made_once_and_anew_for_another_adapter(
 
 
 def test_an_optimiser_step_changes_the_digest(lab: Any) -> None:
-    """The fused step writes in place: a digest that misses it would serve a stale table."""
+    """A digest that misses the fused step, which counts no version, would serve a stale table."""
     run = lab.train("dar", lab.pairs[:1])
     adapter = run.method.adapters[0]
     before = adapter.digest()
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=0.1, fused=True)
     for p in adapter.parameters():
         p.grad = torch.ones_like(p)
+    run.method.train()  # as the loop does before a step
     optimizer.step()
+    run.method.eval()
     assert adapter.digest() != before
     assert adapter.digest() == adapter.digest()
 

@@ -85,7 +85,8 @@ class Feed:
 
     def captions_of(self, data: LoadedPairs, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""
-        captions = torch.cat([torch.arange(*data.first_N[[i, i + 1]].tolist()) for i in rows])
+        first_B, end_B = data.first_N[rows].tolist(), data.first_N[rows + 1].tolist()
+        captions = torch.cat([torch.arange(a, b) for a, b in zip(first_B, end_B, strict=True)])
         text_MD = self.frozen.texts(data.tokens_ML, data.text_key)[captions]
         counts_B = data.first_N[rows + 1] - data.first_N[rows]
         owner_M = torch.arange(len(rows)).repeat_interleave(counts_B)

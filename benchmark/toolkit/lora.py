@@ -71,8 +71,17 @@ class LoRA(nn.Module):
             x = dropout(x, self.dropout)
         return _low_rank(self.A[key], self.B[key], self.scale, x)
 
+    def train(self, mode: bool = True) -> "LoRA":
+        """As every module; what the digest was computed from may change from now on."""
+        self._digest = (), ""
+        return super().train(mode)
+
     def digest(self) -> str:
-        """Sha256 of all that inference with this adapter depends on."""
+        """Sha256 of all that inference with this adapter depends on.
+
+        Computed again after a change in place and after `train` or `eval`: AdamW's fused step
+        changes parameters without a trace, and the loop calls `train` before each.
+        """
         versions = tuple(p._version for p in self.parameters())
         if versions != self._digest[0]:
             sha = hashlib.sha256(repr((self.targets, self.scale)).encode())
