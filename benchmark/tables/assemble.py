@@ -22,7 +22,10 @@ from .spec import (
 
 APART = "†"
 _PERCENT = "Percent, mean ± standard deviation over seeds."
-_BADGES = "Square brackets: what a method used beyond its own weights."
+_BADGES = (
+    "Brackets beside a method: what it used beyond its own weights; beside a number: what the "
+    "paper prints."
+)
 _BEST = f"The best of a column is bold; `{UPPER_BOUND}` is an upper bound and takes no part."
 _STAGES = (
     "Stage 0 is the untouched backbone, stage t comes after t tasks, Δ is the last stage minus "
@@ -131,6 +134,10 @@ def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper)
 def _measured(runs: Sequence[Run], spec: TableSpec, paper: _Paper) -> Section | None:
     """One block; None where its runs have nothing to do with the table."""
     chosen = _chosen(list(rows_of(runs)), spec)
+    # A method alone is compared with nothing; a variant is shown nowhere else.
+    alone = len(chosen) == 1 and not is_ablation(chosen[0][1].method, chosen[0][1].variant)
+    if alone and spec.rows != "all":
+        return None
     seen = [run for _, row in chosen for run in row.runs]
     found = list(panels(seen, spec)) if seen else []
     suite, version, backbone, pretrained = runs[0].group

@@ -85,7 +85,8 @@ def _below(grid: Grid, errata: Sequence[str]) -> Iterator[str]:
 
 def _float(table: Table, section: Section, grid: Grid) -> str:
     where = f"{section.heading}, {grid.title}" if grid.title else section.heading
-    caption = f"{table.spec.title}. {where}. {table.about}"
+    measured = any(line.row is not None for line in grid.lines)
+    caption = f"{table.spec.title}. {where}." + (f" {table.about}" if measured else "")
     wide = len(grid.columns) > _WIDE
     lines = ["\\begin{table}[htbp]", "\\centering", f"\\caption{{{escape(caption)}}}"]
     lines += ["\\resizebox{\\linewidth}{!}{%"] * wide

@@ -27,8 +27,8 @@ def _line(column: Column, line: Line, shown: Shown, order: str) -> tuple[object,
         runs = row.of(column.group)
         label, why, source = row.label, row.why, "measured"
         step = place.step
-        if step is None and place.metric != "delta" and runs:
-            step = runs[0].n_steps
+        if step is None and place.metric != "delta":
+            step = row.runs[0].n_steps
         numbers = (str(len(runs)), _number(cell.mean), _number(cell.sd), cell.status)
     what = (label, place.dataset, place.direction, place.metric, place.k, step)
     return source, *column.group, order, *what, *numbers, *printed_text, why
