@@ -182,10 +182,19 @@ def tables(
     out: Annotated[Path, typer.Option(help="folder for the tables")] = Path("tables"),
     leaderboard: Annotated[Path, typer.Option(help="the leaderboard")] = Path("leaderboard.md"),
     check: Annotated[bool, typer.Option(help="change nothing; fail if one is stale")] = False,
+    lint: Annotated[
+        bool, typer.Option(help="only list the papers' printed numbers that do not add up")
+    ] = False,
 ) -> None:
-    """Rebuild the tables and the leaderboard from the records and the papers' numbers."""
+    """Rebuild tables, figure and leaderboard from the records and the papers' numbers."""
+    from .tables.lint import lint_report
     from .tables.render import build_tables, check_tables
 
+    if lint:
+        if check:
+            raise BenchError("--check or --lint", "both", "give them in two calls")
+        typer.echo(lint_report())
+        return
     if check:
         stale = check_tables(results, out, leaderboard)
         if stale:

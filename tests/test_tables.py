@@ -1,6 +1,7 @@
 """Tables and leaderboard: golden files of synthetic suites, and the paper's numbers as data.
 
-`python tests/test_tables.py` rewrites the golden files; read the diff before you keep it.
+`PYTHONPATH=.:tests/support python tests/test_tables.py` rewrites the golden files; read the diff
+before you keep it.
 """
 
 import random
@@ -9,93 +10,30 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
 import pytest
+from synthetic import FEW, PAPER, SHAPES, Row, build, make_rows, save, spoil
 
 from benchmark.errors import BenchError
-from benchmark.results import file_stem, read_record, read_records, suite_folder, write_record
-from benchmark.tables.cells import blocks
+from benchmark.results import read_record, read_records
+from benchmark.tables.assemble import make_table
+from benchmark.tables.cells import read_run
 from benchmark.tables.groups import judge
+from benchmark.tables.markdown import render_markdown
 from benchmark.tables.render import (
     build_tables,
     check_tables,
     final_row,
     matrix,
     render_matrix,
-    render_table,
 )
 from benchmark.tables.runs import score_matrix
-from benchmark.tables.spec import TABLES, printed_in, read_paper
+from benchmark.tables.spec import TABLES
 
 GOLDEN = Path(__file__).with_name("golden")
-Row = dict[str, Any]
-N = 1000
-SHAPES = {"dots": "pairs", "lines": "pairs", "waves": "pairs"}
-FEW = {"leaves": "labelled", "coins": "labelled", "birds": "labelled"}
-PAPER = dict.fromkeys(
-    ("flickr30k", "lexica-sd", "wikiart", "kream", "flintstones", "sketch", "rocov2"), "pairs"
-)
-SKILL = {"zs": 0, "ft": 150, "ewc": 200, "dar": 300, "joint": 400, "aaa": 100}
-
-
-def score(method: str, seed: int, step: int, place: int, task_number: int) -> int:
-    """Hits of N at k = 1: zero-shot skill, a gain once learned, a loss with every later step."""
-    start = 400 - 60 * task_number
-    if method == "zs" or step == 0:
-        return start
-    if step < place:
-        return start - 5 * step
-    return start + SKILL[method] - 20 * (step - place) + 3 * seed
-
-
-def one(task: str, kind: str, hits: int, direction: str | None, k: int | None, **more: Any) -> Row:
-    return {
-        "eval_task": task, "eval_title": task.capitalize(), "kind": kind, "direction": direction,
-        "metric": "hit" if k else "acc", "k": k, "hits": hits, "n_queries": N, "n_gallery": N,
-        "value": hits / N, "label_space": None if k else "own", "status": "ok",
-        "source": "measured", **more,
-    }  # fmt: skip
-
-
-def make_rows(
-    suite: str, tasks: dict[str, str], method: str, order: str, seed: int, **more: Any
-) -> list[Row]:
-    """A whole run from closed formulas, with the held-out labelled set 'stars'."""
-    learned = list(tasks) if order == "forward" else list(tasks)[::-1]
-    run = {
-        "suite": suite, "suite_version": "1.0", "method": method, "variant": "", "settings": "",
-        "backbone": "tiny", "pretrained": "seed-0", "order": order, "n_steps": len(tasks),
-        "task_order": ",".join(learned), "seed": seed,
-        "uses": "features,samples" if method == "dar" else "", **more,
-    }  # fmt: skip
-    rows = []
-    for step in range(len(tasks) + 1):
-        now = run | {"step": step, "step_task": learned[step - 1] if step else None}
-        held_out = 500 - (0 if method == "zs" else 10 * step)
-        rows.append(one("stars", "labelled", held_out, None, None, **now, role="ood"))
-        for number, (task, kind) in enumerate(tasks.items()):
-            place = learned.index(task) + 1
-            role = "current" if place == step else "seen" if place < step else "future"
-            here = now | {"eval_position": place, "role": role}
-            hits = score(method, seed, step, place, number)
-            if kind == "labelled":
-                rows.append(one(task, kind, hits, None, None, **here))
-            for direction, k in product(("i2t", "t2i"), (1, 5, 10) if kind == "pairs" else ()):
-                gain = {1: 0, 5: 90, 10: 180}[k] + 7 * (direction == "t2i")
-                rows.append(one(task, kind, hits + gain, direction, k, **here))
-    return rows
-
-
-def save(folder: Path, rows: list[Row], about: dict[str, Any] | None = None) -> Path:
-    r = rows[0]
-    stem = file_stem(r["method"], r["variant"], r["settings"], r["backbone"], r["order"], r["seed"])
-    path = folder / suite_folder(r["suite"]) / f"{stem}.parquet"
-    costs = {"parameters": {"trainable": 1_234_567}, "state_bytes": [0, 4096, 12288]}
-    write_record(path, rows, about or (costs if r["method"] == "dar" else {}))
-    return path
+GOLDENS = ("table-1.md", "table-7.md", "table-8.md", "leaderboard.md")
 
 
 def golden_runs() -> Iterator[list[Row]]:
@@ -110,15 +48,7 @@ def golden_runs() -> Iterator[list[Row]]:
     yield make_rows("shapes", SHAPES, "joint", "forward", 0)
     yield make_rows("shapes", SHAPES, "aaa", "forward", 0, settings="rank=8,epochs=2")
     broken = make_rows("shapes", SHAPES, "dar", "forward", 0, variant="r8")
-    for row in broken:
-        if row["step"] == 3 and row["eval_task"] == "lines":
-            row.update(status="oom", value=None, hits=None)
-    yield broken
-
-
-def build(folder: Path, out: Path) -> dict[str, str]:
-    paths = build_tables(folder, out / "tables", out / "leaderboard.md")
-    return {path.name: path.read_text() for path in paths}
+    yield spoil(broken, 3, "lines")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +64,7 @@ def texts(results: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return build(results, tmp_path_factory.mktemp("out"))
 
 
-@pytest.mark.parametrize("name", ["table-1.md", "table-7.md", "table-8.md", "leaderboard.md"])
+@pytest.mark.parametrize("name", GOLDENS)
 def test_golden(texts: dict[str, str], name: str) -> None:
     assert texts[name] == (GOLDEN / name).read_text()
 
@@ -152,9 +82,10 @@ def test_same_records_in_another_place_and_order_give_the_same_bytes(
 def test_row_order_does_not_matter(results: Path) -> None:
     records = read_records(results)
     shuffled = [replace(r, frame=r.frame.sample(frac=1, random_state=0)) for r in records[::-1]]
+    runs, others = ([read_run(one) for one in judge(rs)] for rs in (shuffled, records))
     for spec in TABLES:
-        tables = [render_table(list(blocks(judge(rs), spec)), spec) for rs in (shuffled, records)]
-        assert tables[0] == tables[1]
+        one, other = (render_markdown(make_table(found, spec)) for found in (runs, others))
+        assert one == other
 
 
 def test_csv_agrees_with_the_formula(texts: dict[str, str], tmp_path: Path) -> None:
@@ -197,13 +128,92 @@ def test_no_records(tmp_path: Path) -> None:
 def test_check_names_the_stale_files(tmp_path: Path) -> None:
     results, out, board = tmp_path / "results", tmp_path / "tables", tmp_path / "leaderboard.md"
     save(results, make_rows("shapes", SHAPES, "dar", "forward", 0))
-    assert len(check_tables(results, out, board)) == 7
+    assert len(check_tables(results, out, board)) == 3 * 14 + len(["index", "leaderboard"])
     assert not out.exists()
     build_tables(results, out, board)
     assert check_tables(results, out, board) == []
     board.write_text(board.read_text().replace("dar", "mine"))
     (out / "table-7.csv").unlink()
     assert check_tables(results, out, board) == [out / "table-7.csv", board]
+
+
+def test_only_generated_figures_of_suites_without_records_are_removed(tmp_path: Path) -> None:
+    where = tmp_path / "results", tmp_path / "tables", tmp_path / "leaderboard.md"
+    pictures = {"street": "pairs"}
+    path = save(where[0], make_rows("shapes", SHAPES, "dar", "forward", 0, pictures))
+    build_tables(*where)
+    figure, own = where[1] / "figure-1-shapes.svg", where[1] / "figure-1-mine.svg"
+    assert figure.is_file()
+    own.write_text("<svg/>")
+    assert check_tables(*where) == []
+    path.unlink()
+    assert figure in check_tables(*where)
+    assert own not in check_tables(*where)
+    build_tables(*where)
+    assert not figure.exists()
+    assert own.exists()
+
+
+def rows_shown(text: str) -> list[str]:
+    """First cells of the measured lines of a markdown table."""
+    lines = text.partition("## Printed")[0].splitlines()
+    names = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
+    return [name for name in names if name != "Method"]
+
+
+def test_variants_of_dar_are_in_the_ablations_alone(tmp_path: Path) -> None:
+    for variant in ("", "r8", "r4", "route-pair", "margin-0.00", "nowhere"):
+        for order in ("forward", "reverse"):
+            save(tmp_path / "r", make_rows("shapes", SHAPES, "dar", order, 0, variant=variant))
+    save(tmp_path / "r", make_rows("shapes", SHAPES, "dar", "forward", 0, settings="rank=9"))
+    save(tmp_path / "r", make_rows("shapes", SHAPES, "aaa", "forward", 0, variant="big"))
+    texts = build(tmp_path / "r", tmp_path / "out")
+    used = "[features, samples]"
+    both = [f"dar {used}", f"dar.r8 {used}"]
+    for name in ("table-1.md", "table-7.md"):
+        assert rows_shown(texts[name]) == [both[0], f"dar+rank=9 {used}", both[1], "aaa.big"]
+    assert rows_shown(texts["table-8.md"]) == both
+    assert rows_shown(texts["table-3.md"]) == [
+        f"DAR - LoRA (r=4) (dar.r4) {used}",
+        f"DAR - LoRA (r=8) (dar.r8) {used}",
+        f"DAR - LoRA (r=16) (dar) {used}",
+    ]
+    board, _, variants = texts["leaderboard.md"].partition("Variants of `dar`")
+    lines = [line.split("|") for line in variants.splitlines() if line.startswith("| dar")]
+    assert {line[1].strip().split()[0]: line[-2].strip() for line in lines} == {
+        "dar.margin-0.00": "Table 6", "dar.nowhere": "no table", "dar.r4": "Table 3",
+        "dar.route-pair": "Table 4",
+    }  # fmt: skip
+    assert not any(f"dar.{name}" in board for name in ("r4", "route-pair", "margin", "nowhere"))
+    assert all(f"{name} {used}" in board for name in ("dar", "dar.r8", "dar+rank=9"))
+
+
+def test_a_variant_takes_no_rank_from_a_method(tmp_path: Path) -> None:
+    fill(tmp_path / "r", "ft")
+    for order, seed in product(("forward", "reverse"), range(3)):
+        put(tmp_path / "r", "dar", about(), seed, order=order, variant="route-oracle")
+    text = build(tmp_path / "r", tmp_path / "out")["leaderboard.md"]
+    assert "|      1 | ft" in text
+    assert "|      2 |" not in text
+    spoilt = make_rows("shapes", SHAPES, "dar", "forward", 3, variant="route-oracle")
+    save(tmp_path / "r", spoil(spoilt, 1, "dots"), about())
+    text = build(tmp_path / "r", tmp_path / "out")["leaderboard.md"]
+    assert "| Table 4; a failed cell |" in text
+
+
+def test_labelled_suites_have_no_recall(texts: dict[str, str]) -> None:
+    for number in range(1, 9):
+        assert "few-shot" not in texts[f"table-{number}.md"]
+        assert "few-shot" not in texts[f"table-{number}.tex"]
+    assert "## few-shot 1.0, tiny (seed-0), forward order, seeds: 1 to 3" in texts["table-9.md"]
+    assert "few-shot 1.0 has no held-out image-caption set left" in texts["table-14.md"]
+    index = texts["README.md"].splitlines()
+    listed = {line.split("|")[1].strip(): line for line in index if line.startswith("| Table")}
+    assert len(listed) == 15
+    assert "shapes 1.0" in listed["Table 1"]
+    assert "few-shot" not in listed["Table 1"]
+    assert "few-shot 1.0, shapes 1.0" in listed["Table 9"]
+    assert "none yet" in listed["Table 13"]
 
 
 def test_a_damaged_record_stops_the_tables(results: Path, tmp_path: Path) -> None:
@@ -432,48 +442,12 @@ def test_equal_titles_are_told_apart(tmp_path: Path) -> None:
     assert "Waves (" not in table
 
 
-def test_paper_counts() -> None:
-    assert [len(printed_in(n)) for n in (1, 7, 8)] == [128, 144, 144]
-    assert len(read_paper()) == 416
-    places = {(c.table, c.label, c.direction, c.dataset) for c in read_paper()}
-    assert len(places) == 416
-    for spec in TABLES:
-        assert {(c.k, c.order) for c in printed_in(spec.number)} == {(spec.k, spec.order)}
-
-
-def test_printed_averages_are_right_unless_marked() -> None:
-    rows: dict[tuple[int, str, str], dict[str, str]] = {}
-    marked = set()
-    for cell in read_paper():
-        place = (cell.table, cell.method, cell.direction)
-        rows.setdefault(place, {})[cell.dataset] = cell.value
-        if cell.erratum.startswith("average:"):
-            marked.add(place)
-    wrong = set()
-    for place, row in rows.items():
-        average = float(row.pop("average"))
-        assert len(row) == 7
-        # Columns and average are both rounded to 0.05.
-        if abs(fmean(map(float, row.values())) - average) > 0.05 + 0.05:
-            wrong.add(place)
-    assert wrong == marked == {(8, "mod-x", "i2t")}
-
-
-def test_zero_shot_cells_that_differ_between_tables_are_marked() -> None:
-    cells = {(c.table, c.direction, c.dataset): c for c in read_paper() if c.method == "zs"}
-    for (table, direction, dataset), cell in cells.items():
-        if table == 7:
-            continue
-        twin = cells[9 - table, direction, dataset]
-        assert cell.erratum.startswith("zero-shot:") == (cell.value != twin.value)
-
-
 if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
         for golden_rows in golden_runs():
             save(Path(name) / "r", golden_rows)
-        for file, text in build(Path(name) / "r", Path(name) / "o").items():
-            if file.endswith(".md"):
-                (GOLDEN / file).write_text(text)
+        built = build(Path(name) / "r", Path(name) / "o")
+        for file in GOLDENS:
+            (GOLDEN / file).write_text(built[file])

@@ -6,15 +6,16 @@ from statistics import fmean, variance
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from ..metrics import continual
 from ..metrics.continual import Scores
 from ..results import Record
 from .cells import MISSING, named
 from .groups import Group, Judged
+from .markdown import cell, pipes
+from .paper import tables_naming
 from .runs import score_matrix
-from .spec import UPPER_BOUND, row_key
+from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key
 
 BOTH_ORDERS = ("forward", "reverse")
 SEEDS_TO_RANK = 3
@@ -32,6 +33,7 @@ _COLUMNS = {
 _NEEDED = (
     "metric", "direction", "k", "step", "n_steps", "eval_task", "eval_position", "value",
 )  # fmt: skip
+_TEXTS = {"Method", "Runs", "Why not", "Remark"}
 LEGEND = f"""## Legend
 
 Percent. Means over the forward and the reverse order, each the mean of its seeds; where neither
@@ -220,7 +222,7 @@ def _show(value: tuple[float, float | None] | None, sign: str = "") -> str:
 def _cells(line: Line, columns: Sequence[tuple[str, str]]) -> list[str]:
     counts = [f"{order} x{len(line.orders[order])}" for order in sorted(line.orders)]
     return [
-        named(line.label, line.uses),
+        cell(named(line.label, line.uses)),
         *(_show(line.value(name)) for _, name in columns),
         _show(line.value("delta"), "+"),
         _show(line.value("forgetting"), "+"),
@@ -238,27 +240,36 @@ def _section(lines: Sequence[Line], columns: Sequence[tuple[str, str]]) -> str:
 
     heads = [head for head, _ in columns]
     heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", "Runs", "Trained", "Kept"]
-    ranked, others, rank = [], [], 0
+    ranked, others, variants, rank = [], [], [], 0
     for line in sorted(lines, key=place):
-        reason = line.unranked()
-        if reason:
-            others.append([*_cells(line, columns), reason.replace("|", "\\|")])
-            continue
-        bound = line.method == UPPER_BOUND
-        rank += not bound
-        ranked.append([MISSING if bound else str(rank), *_cells(line, columns)])
+        shown, reason = _cells(line, columns), line.unranked()
+        if is_ablation(line.method, line.key[2]):
+            variants.append([*shown, cell(_remark(line))])
+        elif reason:
+            others.append([*shown, cell(reason)])
+        else:
+            bound = line.method == UPPER_BOUND
+            rank += not bound
+            ranked.append([MISSING if bound else str(rank), *shown])
     parts = []
     if ranked:
-        parts.append(_markdown(ranked, ["Rank", *heads]))
+        parts.append(pipes(["Rank", *heads], ranked, _TEXTS))
     if others:
-        parts.append(f"Not ranked:\n\n{_markdown(others, [*heads, 'Why not'])}")
+        parts.append("Not ranked:\n\n" + pipes([*heads, "Why not"], others, _TEXTS))
+    if variants:
+        parts.append(
+            f"Variants of `{ABLATED}`, made for the tables that compare its parts and "
+            "ranked nowhere:\n\n" + pipes([*heads, "Remark"], variants, _TEXTS)
+        )
     return "\n\n".join(parts)
 
 
-def _markdown(lines: Sequence[Sequence[str]], heads: Sequence[str]) -> str:
-    words = {"Method", "Runs", "Why not"}
-    align = ["left" if head in words else "right" for head in heads]
-    return tabulate(lines, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
+def _remark(line: Line) -> str:
+    """Where a variant's numbers belong, and what sets its runs apart."""
+    numbers = tables_naming(line.label)
+    where = f"Table {', '.join(map(str, numbers))}" if numbers else "no table"
+    reason = line.why or ("a failed cell" if line.failed else "")
+    return f"{where}; {reason}" if reason else where
 
 
 def render_leaderboard(judged: Sequence[Judged]) -> str:

@@ -1,21 +1,25 @@
-"""Which tables there are, what the paper printed in them, and how rows are ordered."""
+"""Which tables there are and what is in them, as data; and how rows are ordered."""
 
-import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from typing import Literal
 
-from ..results import method_label
-
-Direction = str
-DIRECTIONS: tuple[tuple[Direction, str], ...] = (("t2i", "T→I"), ("i2t", "I→T"))
-AVERAGE = "average"
+DIRECTIONS = (("t2i", "T→I"), ("i2t", "I→T"))
+ARROWS = dict(DIRECTIONS)
+AVERAGE, HELD_OUT = "average", "ood"
+"""Names of means over sets: the learned image-caption sets, and the held-out ones."""
 UPPER_BOUND = "joint"
+GAMMA = "γ"  # noqa: RUF001 - the paper's letter for the margin
 PAPER_SUITE = "retrieval"
 PAPER_PRETRAINED = "openai"
+PAPER_BACKBONES = ("ViT-B-32-quickgelu", "ViT-B-16-quickgelu", "ViT-L-14-quickgelu")
+# Backbones are columns from small to large; those that are not here follow by name.
+BACKBONE_ORDER = (*PAPER_BACKBONES, "tiny-s", "tiny-b")
 # The order of the rows in the paper's tables.
 METHOD_ORDER = ("zs", "ft", "ewc", "mod-x", "c-clip", "l2p", "dkr", "ta", "dar")
 ZERO_SHOT = METHOD_ORDER[0]
+# Its variants were made for Tables 3 to 6, but for those that stand for the method elsewhere.
+ABLATED, WHOLE_VARIANTS = "dar", ("", "r8")
 TITLES = {
     "flickr30k": "Flickr",
     "lexica-sd": "Lexica",
@@ -25,97 +29,151 @@ TITLES = {
     "sketch": "Sketch",
     "rocov2": "ROCOv2",
     AVERAGE: "Avg.",
+    "imagenet": "ImageNet",
+    "cifar100": "CIFAR100",
+    "eurosat": "EuroSAT",
+    "domainnet": "DomainNet",
+    "coco": "COCO2014",
+    "nocaps": "NoCaps",
 }
 
 
 @dataclass(frozen=True)
+class Family:
+    """Held-out sets whose mean a table shows as one set.
+
+    Attributes:
+        title: of the mean.
+        members: dataset names; a run that lacks one shows the others as sets of their own.
+    """
+
+    title: str
+    members: tuple[str, ...]
+
+
+_DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
+FAMILIES: Mapping[str, Family] = {
+    "domainnet": Family(TITLES["domainnet"], tuple(f"domainnet-{domain}" for domain in _DOMAINS)),
+}
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """A row that a table names.
+
+    Attributes:
+        name: as the paper prints it; in our words where the paper has no such row. Where a table
+            has several text columns, their texts, separated by a comma.
+        label: our method, with its variant.
+        printed: whether the paper has it.
+    """
+
+    name: str
+    label: str
+    printed: bool = False
+
+
+Columns = Literal["tasks", "backbones", "average", "margin", "stages"]
+
+
+@dataclass(frozen=True)
 class TableSpec:
-    """One table of the paper: recall at the end of a sequence.
+    """One table of the paper.
 
     Attributes:
         number: its number in the paper.
         title: what it shows.
-        k: the K of Recall@K.
-        order: the order of tasks, as named in records.
+        columns: `tasks`: every learned set, then their average; `backbones`: the average on every
+            backbone; `average`: the average alone; `margin`: the average on learned and on held-out
+            sets; `stages`: one held-out set after every task.
+        k: the K of Recall@K; None for accuracy.
+        order: of the tasks, as named in records.
+        rows: `all` methods; the `named` ones, which are those of the paper and `more`; or these and
+            those that ran on several backbones (`shared`).
+        more: rows that the paper does not have.
+        stubs: heads of the text columns before the method's.
+        held_out: for stages, the name of the paper's set; its kind follows from k.
     """
 
     number: int
     title: str
-    k: int
-    order: str
-
-
-TABLES = (
-    TableSpec(1, "Recall@1 at the end of continual training, forward order", 1, "forward"),
-    TableSpec(7, "Recall@5 at the end of continual training, forward order", 5, "forward"),
-    TableSpec(8, "Recall@1 at the end of continual training, reverse order", 1, "reverse"),
-)
-
-
-@dataclass(frozen=True)
-class Printed:
-    """One number as the paper prints it.
-
-    Attributes:
-        table: number of the table.
-        row: the row's label in the paper.
-        method: our name of that method.
-        variant: our variant that the row belongs to, '' for the method itself.
-        backbone: open_clip model name.
-        order: order of tasks.
-        dataset: dataset name, or 'average'.
-        direction: t2i or i2t.
-        k: the K of Recall@K.
-        value: percent, the characters that are printed.
-        erratum: what is wrong with it, '' for nothing known; begins with the kind and a colon.
-    """
-
-    table: int
-    row: str
-    method: str
-    variant: str
-    backbone: str
-    order: str
-    dataset: str
-    direction: Direction
-    k: int
-    value: str
-    erratum: str
+    columns: Columns
+    k: int | None = 1
+    order: str = "forward"
+    rows: Literal["all", "named", "shared"] = "all"
+    more: tuple[RowSpec, ...] = ()
+    stubs: tuple[str, ...] = ()
+    held_out: str = ""
 
     @property
-    def label(self) -> str:
-        """The row's label among ours."""
-        return method_label(self.method, self.variant)
+    def kind(self) -> str:
+        """The kind of the sets whose scores it shows, as in records."""
+        return "labelled" if self.k is None else "pairs"
 
 
-@cache
-def read_paper() -> tuple[Printed, ...]:
-    """Every printed number of `paper.csv`, in the paper's order."""
-    with Path(__file__).with_name("paper.csv").open(newline="", encoding="utf-8") as file:
-        return tuple(
-            Printed(
-                table=int(line["table"]),
-                row=line["row"],
-                method=line["method"],
-                variant=line["variant"],
-                backbone=line["backbone"],
-                order=line["order"],
-                dataset=line["dataset"],
-                direction=line["direction"],
-                k=int(line["k"]),
-                value=line["value"],
-                erratum=line["erratum"],
-            )
-            for line in csv.DictReader(file)
+_END = "at the end of continual training"
+_STAGES = "after every stage, forward order:"
+TABLES = (
+    TableSpec(1, f"Recall@1 {_END}, forward order", "tasks"),
+    TableSpec(
+        2, f"Backbones: average Recall@1 {_END}, forward order", "backbones", rows="shared"
+    ),
+    TableSpec(
+        3, f"Rank of the adapters: average Recall@1 {_END}, forward order", "average", rows="named"
+    ),
+    TableSpec(
+        4, f"Routing to adapters: average Recall@1 {_END}, forward order", "average", rows="named",
+        more=(
+            RowSpec("By the item's own modality", "dar.route-modality"),
+            RowSpec("By the test pair", "dar.route-pair"),
+        ),
+    ),
+    TableSpec(
+        5, f"Merging of adapters: average Recall@1 {_END}, forward order", "average", rows="named",
+        more=(
+            RowSpec("CoreSpace, weighted sum (r=16)", "dar"),
+            RowSpec("CoreSpace, ISO-C", "dar.merge-core-iso-c"),
+            RowSpec("CoreSpace, TSV", "dar.merge-core-tsv"),
+            RowSpec("CoreSpace, TSV, isotropic", "dar.merge-core-tsv-iso"),
+            RowSpec("CoreSpace, DARE-TIES", "dar.merge-core-dare-ties"),
+        ),
+    ),
+    TableSpec(
+        6, f"Adapters in a merge (k) and margin ({GAMMA}): average Recall@1 at the end on learned "
+        "(ID) and held-out (OOD) image-caption sets, forward order", "margin", rows="named",
+        more=(RowSpec("2, 0.05", "dar"),), stubs=("k", GAMMA),
+    ),
+    TableSpec(7, f"Recall@5 {_END}, forward order", "tasks", k=5),
+    TableSpec(8, f"Recall@1 {_END}, reverse order", "tasks", order="reverse"),
+    *(
+        TableSpec(
+            number, f"Zero-shot accuracy {_STAGES} {TITLES[name]} in the paper", "stages",
+            k=None, held_out=name,
         )
+        for number, name in enumerate(("imagenet", "cifar100", "eurosat", "domainnet"), start=9)
+    ),
+    *(
+        TableSpec(
+            number, f"Zero-shot Recall@1 {_STAGES} {TITLES[name]} in the paper", "stages",
+            held_out=name,
+        )
+        for number, name in enumerate(("coco", "nocaps"), start=13)
+    ),
+)  # fmt: skip
 
 
-def printed_in(table: int) -> tuple[Printed, ...]:
-    """The printed numbers of one table."""
-    return tuple(cell for cell in read_paper() if cell.table == table)
+def is_ablation(method: str, variant: str) -> bool:
+    """Whether a row belongs to the ablations (Tables 3 to 6) and not among the methods."""
+    return method == ABLATED and variant not in WHOLE_VARIANTS
 
 
 def row_key(method: str, variant: str, settings: str) -> tuple[int, str, str, str]:
     """Sort key of rows: the paper's methods in its order, then the others; variants follow."""
     known = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
     return known, method, variant, settings
+
+
+def backbone_key(backbone: str) -> tuple[int, str]:
+    """Sort key of backbones, see `BACKBONE_ORDER`."""
+    known = BACKBONE_ORDER.index(backbone) if backbone in BACKBONE_ORDER else len(BACKBONE_ORDER)
+    return known, backbone

@@ -1,0 +1,207 @@
+"""Puts a table together: which rows, beside which printed numbers, with which notes."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from .cells import Row, Run, named, rows_of
+from .columns import Column, Panel, panels, printed_panels
+from .grids import Grid, Line, Note, Section, Shown, Table
+from .paper import Printed, named_rows, printed_in
+from .spec import (
+    FAMILIES,
+    PAPER_PRETRAINED,
+    PAPER_SUITE,
+    TITLES,
+    UPPER_BOUND,
+    ZERO_SHOT,
+    RowSpec,
+    TableSpec,
+    backbone_key,
+    is_ablation,
+)
+
+APART = "†"
+_PERCENT = "Percent, mean ± standard deviation over seeds."
+_BADGES = (
+    "Brackets beside a method: what it used beyond its own weights; beside a number: what the "
+    "paper prints."
+)
+_BEST = f"The best of a column is bold; `{UPPER_BOUND}` is an upper bound and takes no part."
+_STAGES = (
+    "Stage 0 is the untouched backbone, stage t comes after t tasks, Δ is the last stage minus "
+    f"stage 0. The best Δ is bold; `{UPPER_BOUND}`, an upper bound that learns all tasks at the "
+    f"last stage, takes no part, nor does `{ZERO_SHOT}`, which does not move."
+)
+_MARGIN = "ID: mean over the learned sets. OOD: mean over the held-out image-caption sets."
+Named = tuple[RowSpec | None, Row]
+"""A row and what the table calls it; None where its own name is used."""
+
+
+class _Paper:
+    """The printed numbers of one table, and the footnotes of those known to be wrong."""
+
+    def __init__(self, table: int) -> None:
+        self.cells = printed_in(table)
+        self.by_place = {(c.label, c.backbone, c.place): c for c in self.cells}
+        self.errata = tuple(dict.fromkeys(c.erratum for c in self.cells if c.erratum))
+
+    def note(self, cell: Printed | None) -> int:
+        """Number of a cell's footnote, 0 for none."""
+        return self.errata.index(cell.erratum) + 1 if cell is not None and cell.erratum else 0
+
+    def beside(self, row: Row, column: Column) -> Printed | None:
+        """The printed number that a measured cell may be compared with, if there is one."""
+        suite, _, backbone, pretrained = column.group
+        if row.why or suite != PAPER_SUITE or pretrained != PAPER_PRETRAINED:
+            return None
+        return self.by_place.get((row.label, backbone, column.place))
+
+
+def _contends(row: Row, column: Column) -> bool:
+    """Whether a row may be the best of a column."""
+    unmoved = row.method == ZERO_SHOT and column.place.metric == "delta"
+    return column.contest and not row.why and row.method != UPPER_BOUND and not unmoved
+
+
+def _chosen(rows: Sequence[Row], spec: TableSpec) -> list[Named]:
+    """The rows of a table in its order, each with its name there."""
+    names = named_rows(spec) if spec.rows != "all" else {}
+    places = {label: place for place, label in enumerate(names)}
+
+    def belongs(row: Row) -> bool:
+        groups = {run.group for run in row.runs}
+        free = spec.rows == "all" or (spec.rows == "shared" and len(groups) > 1)
+        return row.label in names or (free and not is_ablation(row.method, row.variant))
+
+    chosen = [(names.get(row.label), row) for row in rows if belongs(row)]
+    return sorted(chosen, key=lambda one: places.get(one[1].label, len(places)))
+
+
+def _stubs(name: RowSpec | None, row: Row, spec: TableSpec) -> tuple[str, ...]:
+    before = tuple(name.name.split(", ")) if name is not None and spec.stubs else ()
+    label = named(row.label, row.uses)
+    if name is not None and not spec.stubs:
+        label = named(f"{name.name} ({row.label})", row.uses)
+    return (*before, f"{label} {APART}" if row.why else label)
+
+
+def _notes(chosen: Sequence[Named], spec: TableSpec) -> Iterator[Note]:
+    whys = tuple(f"{named(row.label, row.uses)}: {row.why}" for _, row in chosen if row.why)
+    if whys:
+        yield Note(f"{APART} Compared with no other row:", whys, listed=True)
+    if spec.rows != "all":
+        names = named_rows(spec)
+        there = {row.label for _, row in chosen}
+        ours = tuple(
+            label for label in dict.fromkeys(row.label for _, row in chosen)
+            if label not in names or not names[label].printed
+        )  # fmt: skip
+        if ours:
+            yield Note("The paper has no such row:", ours)
+        missing = tuple(label for label in names if label not in there)
+        if missing:
+            yield Note("No records of:", missing)
+
+
+def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper) -> Grid:
+    title, columns = panel
+    cells = [
+        [row.cell(column.group, column.place, column.parts) for column in columns]
+        for _, row in chosen
+    ]
+    best: list[float | None] = []
+    for number, column in enumerate(columns):
+        means = [
+            line[number].mean
+            for (_, row), line in zip(chosen, cells, strict=True)
+            if _contends(row, column)
+        ]
+        known = [mean for mean in means if mean is not None]
+        # One row alone is the best of nothing.
+        best.append(max(known) if len(known) > 1 else None)
+    lines = []
+    for (name, row), found in zip(chosen, cells, strict=True):
+        line = []
+        for column, cell, top in zip(columns, found, best, strict=True):
+            printed = paper.beside(row, column)
+            wins = cell.mean is not None and cell.mean == top and _contends(row, column)
+            line.append(Shown(cell, wins, printed, paper.note(printed)))
+        lines.append(Line(_stubs(name, row, spec), row, tuple(line)))
+    heads = (*spec.stubs, "Method")
+    return Grid(title, heads, tuple(columns), tuple(lines), tuple(_notes(chosen, spec)))
+
+
+def _measured(runs: Sequence[Run], spec: TableSpec, paper: _Paper) -> Section | None:
+    """One block; None where its runs have nothing to do with the table."""
+    chosen = _chosen(list(rows_of(runs)), spec)
+    # A method alone is compared with nothing; a variant is shown nowhere else.
+    alone = len(chosen) == 1 and not is_ablation(chosen[0][1].method, chosen[0][1].variant)
+    if alone and spec.rows != "all":
+        return None
+    seen = [run for _, row in chosen for run in row.runs]
+    found = list(panels(seen, spec)) if seen else []
+    suite, version, backbone, pretrained = runs[0].group
+    model = "" if spec.columns == "backbones" else f"{backbone} ({pretrained}), "
+    heading = f"{suite} {version}, {model}{spec.order} order"
+    if not found:
+        kind = "labelled" if spec.kind == "labelled" else "image-caption"
+        absent = f"{suite} {version} has no held-out {kind} set left for this table."
+        return Section(heading, (), absent) if seen and spec.columns == "stages" else None
+    groups = {column.group for _, columns in found for column in columns}
+    counts = sorted({len(row.of(g)) for _, row in chosen for g in groups if row.of(g)})
+    seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    grids = tuple(_grid(panel, chosen, spec, paper) for panel in found)
+    return Section(f"{heading}, seeds: {seeds}", grids)
+
+
+def _printed(spec: TableSpec, paper: _Paper) -> Section:
+    lines: dict[str, dict[tuple[str, object], Printed]] = {}
+    for cell in paper.cells:
+        lines.setdefault(cell.row, {})[cell.backbone, cell.place] = cell
+    grids = []
+    for title, columns in printed_panels(spec, paper.cells):
+        grid = []
+        for name, by_place in lines.items():
+            first = next(iter(by_place.values()))
+            found = [by_place.get((column.group[2], column.place)) for column in columns]
+            cells = tuple(Shown(None, False, cell, paper.note(cell)) for cell in found)
+            stubs = (*name.split(", "), first.label) if spec.stubs else (f"{name} ({first.label})",)
+            grid.append(Line(stubs, None, cells))
+        grids.append(Grid(title, (*spec.stubs, "Method"), tuple(columns), tuple(grid), ()))
+    models = {cell.backbone for cell in paper.cells}
+    where = f", {models.pop()}" if len(models) == 1 else ""
+    heading = f"Printed in the paper: {PAPER_SUITE}{where}, {spec.order} order"
+    return Section(heading, tuple(grids))
+
+
+def _about(spec: TableSpec) -> str:
+    family = FAMILIES.get(spec.held_out)
+    parts = [_PERCENT, _STAGES if spec.columns == "stages" else _BEST]
+    if spec.columns == "margin":
+        parts.append(_MARGIN)
+    if family is not None:
+        parts.append(f"{TITLES[spec.held_out]}: mean over its {len(family.members)} domains.")
+    return " ".join([*parts, _BADGES])
+
+
+def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
+    """One table with all its blocks; the same runs give the same table, in whatever order.
+
+    Args:
+        runs: of all suites, backbones and orders.
+        spec: the table.
+    """
+
+    def block(run: Run) -> tuple[object, ...]:
+        suite, version, backbone, pretrained = run.group
+        model = () if spec.columns == "backbones" else (backbone_key(backbone), pretrained)
+        return suite, version, *model
+
+    paper = _Paper(spec.number)
+    mine = sorted((run for run in runs if run.order == spec.order), key=block)
+    made = [_measured(list(found), spec, paper) for _, found in groupby(mine, key=block)]
+    sections = [section for section in made if section is not None]
+    suites = dict.fromkeys(section.heading.split(",")[0] for section in sections if section.grids)
+    return Table(
+        spec, _about(spec), (*sections, _printed(spec, paper)), tuple(suites), paper.errata
+    )

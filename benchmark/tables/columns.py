@@ -1,0 +1,253 @@
+"""Which numbers stand in the columns of a table: for measured blocks and for the printed one."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+from .cells import Place, Run, distinct
+from .groups import Group
+from .paper import Printed
+from .spec import (
+    ARROWS,
+    AVERAGE,
+    DIRECTIONS,
+    FAMILIES,
+    HELD_OUT,
+    PAPER_PRETRAINED,
+    PAPER_SUITE,
+    TABLES,
+    TITLES,
+    TableSpec,
+    backbone_key,
+)
+
+Titles = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of numbers.
+
+    Attributes:
+        over: head above several columns, '' for none.
+        head: its own head.
+        group: the runs that it shows.
+        place: the number.
+        parts: the sets whose mean it is; one for a number that is no mean.
+        contest: whether the best of it is marked.
+    """
+
+    over: str
+    head: str
+    group: Group
+    place: Place
+    parts: tuple[str, ...]
+    contest: bool = True
+
+
+Panel = tuple[str, list[Column]]
+"""A sub-heading ('' for none) and the columns under it."""
+
+_HEADS: Mapping[str, Callable[[Place, str, Titles], tuple[str, str]]] = {
+    "tasks": lambda place, _, titles: (ARROWS[place.direction], titles[place.dataset]),
+    "backbones": lambda place, backbone, _: (backbone, ARROWS[place.direction]),
+    "average": lambda place, *_: ("", ARROWS[place.direction]),
+    "margin": lambda place, *_: (
+        "ID" if place.dataset == AVERAGE else "OOD",
+        ARROWS[place.direction],
+    ),
+    "stages": lambda place, *_: ("", "Δ" if place.metric == "delta" else str(place.step)),
+}
+
+
+def _column(
+    spec: TableSpec,
+    group: Group,
+    place: Place,
+    parts: Sequence[str],
+    titles: Titles = TITLES,
+    backbone: str = "",
+) -> Column:
+    over, head = _HEADS[spec.columns](place, backbone or group[2], titles)
+    # The stages on the way are a curve, not a contest.
+    contest = spec.columns != "stages" or place.metric == "delta"
+    return Column(over, head, group, place, tuple(parts), contest)
+
+
+def shown(runs: Sequence[Run]) -> list[Run]:
+    """The runs that say which columns there are.
+
+    A run that is shown apart brings no column: it would be a hole in every other row.
+    """
+    return [run for run in runs if not run.why] or list(runs)
+
+
+def learned(runs: Sequence[Run]) -> dict[str, str]:
+    """Image-caption tasks and their heads, in the order learned.
+
+    Args:
+        runs: of one order.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for run in shown(runs):
+        for name, about in run.sets.items():
+            if about.kind == "pairs" and about.position:
+                # A run of fewer tasks counts its places from its own first task.
+                place, title = found.get(name, (0, about.title))
+                found[name] = max(place, about.position), min(title, about.title)
+    ordered = sorted(found, key=lambda name: (found[name][0], name))
+    return distinct({name: found[name][1] for name in ordered})
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A held-out set, or a family of them, as tables show it.
+
+    Attributes:
+        name: of the set or the family.
+        title: its head.
+        parts: the sets whose mean it is.
+    """
+
+    name: str
+    title: str
+    parts: tuple[str, ...]
+
+
+def held_out(runs: Sequence[Run], kind: str) -> list[HeldOut]:
+    """The held-out sets of one kind, families together, sorted by name."""
+    titles: dict[str, str] = {}
+    for run in shown(runs):
+        for name, about in run.sets.items():
+            if about.kind == kind and not about.position:
+                titles[name] = min(titles.get(name, about.title), about.title)
+    titles = distinct(titles)
+    found = []
+    for name, family in FAMILIES.items():
+        if set(family.members) <= set(titles):
+            found.append(HeldOut(name, family.title, family.members))
+            titles = {key: value for key, value in titles.items() if key not in family.members}
+    found += [HeldOut(name, title, (name,)) for name, title in titles.items()]
+    return sorted(found, key=lambda one: one.name)
+
+
+@cache
+def _slots(kind: str) -> Mapping[str, int]:
+    """The paper's set -> number of its table, for the tables of one kind of held-out sets."""
+    return {
+        spec.held_out: spec.number
+        for spec in TABLES
+        if spec.columns == "stages" and spec.kind == kind
+    }
+
+
+def placed(runs: Sequence[Run], kind: str) -> dict[int, list[HeldOut]]:
+    """Number of a table -> its held-out sets.
+
+    The paper's sets are in the paper's tables. Others take the tables that are free, by name, and
+    what is left over goes to the last one.
+    """
+    slots = _slots(kind)
+    sets = held_out(runs, kind)
+    found: dict[int, list[HeldOut]] = {number: [] for number in slots.values()}
+    others = []
+    for one in sets:
+        if one.name in slots:
+            found[slots[one.name]].append(one)
+        else:
+            others.append(one)
+    for one in others:
+        free = (number for number, there in found.items() if not there)
+        found[next(free, max(found))].append(one)
+    return found
+
+
+def _tasks(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    titles = learned(runs)
+    heads = {**titles, AVERAGE: TITLES[AVERAGE]}
+    if titles:
+        yield (
+            "",
+            [
+                _column(
+                    spec,
+                    runs[0].group,
+                    Place(name, direction, "hit", spec.k, None),
+                    tuple(titles) if name == AVERAGE else (name,),
+                    heads,
+                )
+                for direction, _ in DIRECTIONS
+                for name in heads
+            ],
+        )
+
+
+def _averages(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    """The mean over the learned sets, for every group; and that over the held-out ones."""
+    groups = sorted({run.group for run in runs}, key=lambda g: (*backbone_key(g[2]), g))
+    names = [group[2] for group in groups]
+    columns = []
+    for group in groups:
+        here = [run for run in runs if run.group == group]
+        means = {AVERAGE: tuple(learned(here))}
+        if spec.columns == "margin":
+            means[HELD_OUT] = tuple(one.name for one in held_out(here, "pairs"))
+        backbone = group[2] if names.count(group[2]) == 1 else f"{group[2]} ({group[3]})"
+        for (name, parts), (way, _) in product(means.items(), DIRECTIONS):
+            if parts:
+                place = Place(name, way, "hit", spec.k, None)
+                columns.append(_column(spec, group, place, parts, backbone=backbone))
+    if any(column.place.dataset == AVERAGE for column in columns):
+        yield "", columns
+
+
+def _stage_places(name: str, direction: str, k: int | None, last: int) -> list[Place]:
+    metric = "hit" if direction else "acc"
+    stages = [Place(name, direction, metric, k, step) for step in range(last + 1)]
+    return [*stages, Place(name, direction, "delta", k, None)]
+
+
+def _stages(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    last = max(run.n_steps for run in shown(runs))
+    for one in placed(runs, spec.kind)[spec.number]:
+        for direction in ("",) if spec.k is None else ("i2t", "t2i"):
+            places = _stage_places(one.name, direction, spec.k, last)
+            columns = [_column(spec, runs[0].group, place, one.parts) for place in places]
+            yield _panel_title(one.title, direction), columns
+
+
+def _panel_title(title: str, direction: str) -> str:
+    return f"{title}, {ARROWS[direction]}" if direction else title
+
+
+_PANELS: Mapping[str, Callable[[Sequence[Run], TableSpec], Iterator[Panel]]] = {
+    "tasks": _tasks,
+    "backbones": _averages,
+    "average": _averages,
+    "margin": _averages,
+    "stages": _stages,
+}
+
+
+def panels(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    """The columns of one measured block of a table; none where its runs have no such numbers.
+
+    Args:
+        runs: of one block and of the table's order, at least one.
+        spec: the table.
+    """
+    return _PANELS[spec.columns](runs, spec)
+
+
+def printed_panels(spec: TableSpec, cells: Sequence[Printed]) -> Iterator[Panel]:
+    """The columns of a table as the paper prints it, from its numbers."""
+    found: dict[str, dict[tuple[Group, Place], Column]] = {}
+    for cell in cells:
+        group = (PAPER_SUITE, "", cell.backbone, PAPER_PRETRAINED)
+        staged = spec.columns == "stages"
+        title = _panel_title(TITLES[cell.dataset], cell.direction) if staged else ""
+        columns = found.setdefault(title, {})
+        columns.setdefault((group, cell.place), _column(spec, group, cell.place, ()))
+    for title, columns in found.items():
+        yield title, list(columns.values())

@@ -1,0 +1,102 @@
+"""A table before it is text: blocks of lines and cells that markdown, LaTeX and CSV all show."""
+
+from dataclasses import dataclass
+
+from .cells import Cell, Row
+from .columns import Column
+from .paper import Printed
+from .spec import TableSpec
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One cell.
+
+    Attributes:
+        measured: our number; None in a printed block.
+        best: whether it is the best of its column.
+        printed: the paper's number, None where there is none to show.
+        note: number of the footnote of that number, 0 for none.
+    """
+
+    measured: Cell | None
+    best: bool
+    printed: Printed | None
+    note: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line.
+
+    Attributes:
+        stubs: the texts before the numbers; the last one is the method's.
+        row: our runs; None in a printed block.
+        cells: one a column.
+    """
+
+    stubs: tuple[str, ...]
+    row: Row | None
+    cells: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is said below a grid.
+
+    Attributes:
+        text: a sentence that ends in a colon.
+        items: what follows it.
+        listed: whether they are sentences, one a line.
+    """
+
+    text: str
+    items: tuple[str, ...]
+    listed: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Lines under one set of columns.
+
+    Attributes:
+        title: sub-heading, '' for none.
+        stubs: heads of the text columns.
+        columns: of the numbers.
+        lines: at least one.
+        notes: below it.
+    """
+
+    title: str
+    stubs: tuple[str, ...]
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and its grids; without grids, why there are none."""
+
+    heading: str
+    grids: tuple[Grid, ...]
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A whole table.
+
+    Attributes:
+        spec: which one.
+        about: what its cells are.
+        sections: measured blocks, then the printed one.
+        suites: names and versions of the suites with numbers of ours.
+        errata: footnotes, counted from 1.
+    """
+
+    spec: TableSpec
+    about: str
+    sections: tuple[Section, ...]
+    suites: tuple[str, ...]
+    errata: tuple[str, ...]
