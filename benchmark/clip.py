@@ -49,7 +49,9 @@ class Site(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Y = W x + b as computed by the caller -> y + delta(x)."""
-        return y if self.delta is None else y + self.delta(x)
+        if self.delta is None:
+            return y
+        return y + self.delta(x) if torch.is_grad_enabled() else y.add_(self.delta(x))
 
 
 class Linear(nn.Linear):

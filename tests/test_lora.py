@@ -138,15 +138,31 @@ def test_a_one_hot_weight_is_that_adapter(clip, three, pixels):
 
 
 @torch.no_grad()
-def test_neither_the_bank_nor_its_order_moves_a_bit(clip, three, pixels):
+def test_neither_the_bank_nor_its_order_matters(clip, three, pixels):
     g = torch.Generator().manual_seed(5)
     index_BK = torch.tensor([[0, 1], [2, 0], [1, 2], [2, 1]])
     weight_BK = torch.rand(4, 2, generator=g)
     got = _image(clip, weighted_deltas(three, index_BK, weight_BK), pixels)
     turned = _image(clip, weighted_deltas(three[::-1], 2 - index_BK, weight_BK), pixels)
     more = _image(clip, weighted_deltas([*three, three[0]], index_BK, weight_BK), pixels)
-    assert turned.equal(got)
-    assert more.equal(got)
+    assert_close(turned, got, rtol=0, atol=1e-6)
+    assert_close(more, got, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_sorting_by_route_changes_the_cost_alone(clip, three, pixels):
+    index_BK = torch.tensor([[2, 0], [1, 0], [2, 1], [0, 1]])
+    weight_BK = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.3, 0.7]])
+    order = by_route(index_BK, weight_BK)
+    assert order.tolist() == [3, 1, 0, 2], "the mixed one first, then by adapter, stable"
+    got = _image(clip, weighted_deltas(three, index_BK, weight_BK), pixels)
+    sorted_ = _image(clip, weighted_deltas(three, index_BK[order], weight_BK[order]), pixels[order])
+    assert_close(sorted_, got[order], rtol=0, atol=1e-6)
+    many = pixels[:1].expand(40, -1, -1, -1)  # more runs than are worth a product each
+    index = torch.arange(40)[:, None] % 3
+    got = _image(clip, weighted_deltas(three, index, torch.ones(40, 1)), many)
+    for t, adapter in enumerate(three):
+        assert_close(got[t::3], _image(clip, adapter.deltas(), many[t::3]), rtol=0, atol=1e-6)
 
 
 @torch.no_grad()

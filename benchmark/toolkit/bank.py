@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..clip import Clip, Delta
 from ..types import Images, Texts
-from .lora import LoRA, weighted_deltas
+from .lora import LoRA, by_route, weighted_deltas
 from .merging import MERGES, Merged, Updates, merged_deltas, site_updates
 
 MANY = 4  # an adapter serves many of a batch if it serves 1 / MANY of it
@@ -69,11 +69,15 @@ class Bank(nn.ModuleList):
             merged_BK = self.rule.weigh(weight_BK, self.scale)
             weight_BK = torch.where(sure_B[:, None], weight_BK, merged_BK)
             sure_B = torch.ones_like(sure_B)
-        one_pass = (left_B & sure_B).nonzero()[:, 0]
-        if len(one_pass):
-            adapters = [self.adapter(t) for t in range(len(self))]
-            mixed = weighted_deltas(adapters, index_BK[one_pass], weight_BK[one_pass])
-            out_BD[one_pass] = tower(clip, items[one_pass], mixed, adapters[0].targets)
+        rows = (left_B & sure_B).nonzero()[:, 0]
+        if len(rows):
+            # In an order by content: what is summed must not depend on the order of tasks.
+            place = sorted(range(len(self)), key=lambda t: self.adapter(t).digest())
+            place_T = torch.tensor(place, device=index_BK.device).argsort()
+            rows = rows[by_route(place_T[index_BK[rows]], weight_BK[rows])]
+            adapters = [self.adapter(t) for t in place]
+            mixed = weighted_deltas(adapters, place_T[index_BK[rows]], weight_BK[rows])
+            out_BD[rows] = tower(clip, items[rows], mixed, adapters[0].targets)
         for rows, merged in self._groups(index_BK, weight_BK, left_B & ~sure_B):
             out_BD[rows] = tower(clip, items[rows], merged, self.adapter(0).targets)
         return out_BD

@@ -6,7 +6,9 @@ scale = alpha / R. B starts at zero, so that a new adapter changes nothing.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -117,13 +119,13 @@ def dropout(x: Tensor, p: float) -> Tensor:
 def weighted_deltas(
     adapters: Sequence[LoRA], index_BK: Tensor, weight_BK: Tensor
 ) -> dict[str, Delta]:
-    """Site name -> for each item of a batch, the weighted sum of K adapters' deltas.
+    """Site name -> for each item of a batch, the weighted sum of its adapters' deltas.
 
     A convex combination of low-rank deltas is the combination of their outputs, so merged weights
-    are never built; this is linear merging in core space, exactly (Panariello et al., 2026). The
-    factors of each item's adapters are gathered, so a batch of mixed routes is one pass, at a cost
-    that grows with K and not with the number of adapters, and an item's embedding depends neither
-    on what else is in the bank nor on its order.
+    are never built; this is linear merging in core space, exactly (Panariello et al., 2026). A
+    batch is one pass. Neighbours that use one adapter alone share its two products; all others
+    share those of the used adapters' stacked factors, in which an item's weights are zero but for
+    its own. So sort a batch by `by_route` before.
 
     Args:
         adapters: a bank of equal targets and rank.
@@ -134,31 +136,64 @@ def weighted_deltas(
         Deltas for inputs (B, L, in) of that batch, which must stay in one piece (see
         `Clip.chunks`); dropout is not applied.
     """
-    used = index_BK[weight_BK > 0].unique()
-    if len(used) == 1 and bool((weight_BK.sum(dim=1) == 1).all()):
-        only = adapters[int(used)]
-        return {
-            n: partial(_low_rank, only.A[k], only.B[k], only.scale) for n, k in only.names.items()
-        }
     first = adapters[0]
-    rank = next(iter(first.A.values())).shape[0]
-    scale_K = torch.tensor([a.scale for a in adapters]).to(weight_BK)[index_BK]
-    columns = (weight_BK * scale_K).repeat_interleave(rank, dim=1)[:, None]
+    weight_BT = torch.zeros(len(index_BK), len(adapters)).to(weight_BK)
+    weight_BT = weight_BT.scatter_add(1, index_BK, weight_BK)
+    parts = [_part(adapters, weight_BT, run) for run in _runs(weight_BT)]
+    counts = [part.items for part in parts]
 
-    def delta(a_TRI: Tensor, b_TRO: Tensor, x: Tensor) -> Tensor:
-        if len(x) != len(index_BK):
-            raise ValueError(f"deltas of {len(index_BK)} items on a batch of {len(x)}")
-        low = x @ a_TRI[index_BK].flatten(1, 2).transpose(1, 2)
-        return (low * columns.to(low.dtype)) @ b_TRO[index_BK].flatten(1, 2)
+    def delta(key: str, x: Tensor) -> Tensor:
+        if len(x) != sum(counts):
+            raise ValueError(f"deltas of {sum(counts)} items on a batch of {len(x)}")
+        if len(parts) == 1:
+            return parts[0].delta(key, x)
+        pieces = zip(parts, x.split(counts), strict=True)
+        return torch.cat([part.delta(key, piece) for part, piece in pieces])
 
-    return {
-        name: partial(
-            delta,
-            torch.stack([a.A[key] for a in adapters]),
-            torch.stack([a.B[key].T for a in adapters]),
-        )
-        for name, key in first.names.items()
-    }
+    return {name: partial(delta, key) for name, key in first.names.items()}
+
+
+def by_route(index_BK: Tensor, weight_BK: Tensor) -> Tensor:
+    """An order (B,) of items in which those that use the same one adapter alone are neighbours."""
+    alone_B = (weight_BK > 0).sum(dim=1) == 1
+    only_B = index_BK.gather(1, weight_BK.argmax(dim=1, keepdim=True))[:, 0]
+    return torch.where(alone_B, only_B, -1).argsort(stable=True)
+
+
+def _runs(weight_BT: Tensor) -> list[tuple[int, int]]:
+    """Neighbours with one and the same weight row of a single entry, or of mixed ones."""
+    alone_B = (weight_BT > 0).sum(dim=1) == 1
+    route_B = torch.where(alone_B, weight_BT.argmax(dim=1), -1)
+    new_B = (route_B[1:] != route_B[:-1]).nonzero()[:, 0] + 1
+    ends = [0, *new_B.tolist(), len(weight_BT)]
+    if len(ends) > 2 * weight_BT.shape[1] + 2:
+        return [(0, len(weight_BT))]  # not sorted: many small products cost more than one
+    return list(pairwise(ends))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A run of items: the stacked factors of what they use, and each item's weights on them."""
+
+    items: int
+    used: tuple[LoRA, ...]
+    column_BR: Tensor  # (items, U R)
+
+    def delta(self, key: str, x: Tensor) -> Tensor:
+        """X (items, L, in) -> (items, L, out)."""
+        a_RI = torch.cat([adapter.A[key] for adapter in self.used])
+        b_OR = torch.cat([adapter.B[key] for adapter in self.used], dim=1)
+        low = F.linear(x, a_RI)
+        return F.linear(low * self.column_BR[:, None].to(low.dtype), b_OR)
+
+
+def _part(adapters: Sequence[LoRA], weight_BT: Tensor, run: tuple[int, int]) -> _Part:
+    rows_BT = weight_BT[slice(*run)]
+    used = [t for t, some in enumerate((rows_BT > 0).any(dim=0).tolist()) if some] or [0]
+    rank = next(iter(adapters[0].A.values())).shape[0]
+    scale_U = torch.tensor([adapters[t].scale for t in used]).to(rows_BT)
+    column_BR = (rows_BT[:, used] * scale_U).repeat_interleave(rank, dim=1)
+    return _Part(len(rows_BT), tuple(adapters[t] for t in used), column_BR)
 
 
 def _low_rank(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
