@@ -14,8 +14,9 @@ help:
 	@echo "make lint          ruff and mypy"
 	@echo "make tables        rebuild tables/ and leaderboard.md from results/"
 	@echo "make check         lint, test, and whether the generated files are fresh"
-	@echo "make results-mini  run everything that is committed under results/mini again"
-	@echo "make benchmarks    training and encoding beside a bare open_clip loop, the cache beside Pillow"
+	@echo "make results-mini  run everything that is committed under results/mini from nothing, compare"
+	@echo "make benchmarks    training and encoding beside a bare open_clip loop, the cache beside Pillow,"
+	@echo "                   DAR's mixed batches beside the plain backbone, a loop over adapters and PEFT"
 
 setup: $(VENV)/.ready
 
@@ -56,6 +57,7 @@ results-mini: setup
 benchmarks: setup
 	$(BIN)/python scripts/benchmark_rates.py
 	$(BIN)/python scripts/benchmark_cache.py
+	$(BIN)/python scripts/benchmark_routing.py
 
 clean:
 	rm -rf $(VENV) scratch demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -3,12 +3,18 @@
 from .clip import Clip, Delta, end_of_text, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
+from .toolkit.bank import Bank
+from .toolkit.distillation import directions, divergence, is_right, old_features, snapshot
 from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, weighted_deltas
 from .toolkit.losses import matching
-from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
+from .toolkit.merging import MERGES, check_merge
+from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 __all__ = [
+    "MERGES",
     "PROJECTIONS",
+    "Badge",
+    "Bank",
     "Batch",
     "BenchError",
     "Classes",
@@ -25,10 +31,16 @@ __all__ = [
     "Texts",
     "Tools",
     "check_adapter",
+    "check_merge",
     "class_rows",
+    "directions",
+    "divergence",
     "end_of_text",
+    "is_right",
     "matching",
+    "old_features",
     "prompt_classifier",
+    "snapshot",
     "unit",
     "weighted_deltas",
 ]

@@ -12,8 +12,9 @@ from .backbones import load
 from .clip import Clip
 from .data.cache import cache_root, transform_id
 from .data.features import FrozenFeatures
-from .data.feed import Feed, draw_pairs
+from .data.feed import Feed
 from .data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
+from .data.loaders import draw_pairs
 from .display import Display
 from .errors import BenchError
 from .evaluate import EvalSet, Row, evaluate
@@ -117,7 +118,7 @@ def open_bench(plan: Plan, display: Display) -> Bench:
         raise BenchError(
             "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
         )
-    reference = plan.suite.reference if "reference data" in plan.found.cls.uses else None
+    reference = plan.suite.reference if "reference data" in plan.found.uses else None
     reference_data = read(reference, "train") if reference is not None else None
     identity = {
         "weights": clip.fingerprint,
@@ -149,7 +150,8 @@ def _features(plan: Plan, clip: Clip, device: torch.device, root: Path) -> Froze
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
         plan.request.precision, str(torch.get_num_threads()), version("open_clip_torch"),
     )  # fmt: skip
-    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root)
+    code = plan.code + plan.found.sha
+    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code)
 
 
 def _read(dataset: Dataset, split: Any, clip: Clip, root: Path, limit: int | None) -> Loaded:

@@ -19,19 +19,25 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-MethodName = Annotated[
-    str,
-    typer.Option("--method", "-m", help="name, name.variant, or a path to a method's .py file"),
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method",
+        "-m",
+        help="name, name.variant, or a path to a method's .py file; repeat it for several runs",
+    ),
 ]
 
 
 @app.command()
 def run(
-    method: MethodName,
+    method: Methods,
     order: Annotated[
-        str,
-        typer.Option("--order", "-o", help="forward | reverse | measured | random:SEED | a,b,c"),
-    ] = "forward",
+        list[str],
+        typer.Option(
+            "--order", "-o", help="forward | reverse | measured | random:SEED | a,b,c; repeatable"
+        ),
+    ] = ["forward"],  # noqa: B006
     suite: Annotated[
         str | None,
         typer.Option("--suite", "-s", help="a suite's name or a .toml file [retrieval or mini]"),
@@ -62,6 +68,9 @@ def run(
         Path | None, typer.Option(help="decoded images and features [CL_BENCH_CACHE or ~/.cache]")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="replace a finished record")] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="train even what an earlier run has trained alike (DAR, TA)")
+    ] = False,
     save_ranks: Annotated[
         bool, typer.Option(help="keep the rank of every query in .ranks.parquet")
     ] = False,
@@ -69,7 +78,10 @@ def run(
         Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
     ] = "auto",
 ) -> None:
-    """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet."""
+    """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet.
+
+    Several methods, orders and seeds are run one after the other, each to its own record.
+    """
     from .commands import run_all
     from .request import Request
     from .suites.ready import default_suite
@@ -77,8 +89,8 @@ def run(
     named, why = (suite, "") if suite is not None else default_suite(cache_dir, backbone)
     requests = [
         Request(
-            method=method,
-            order=order,
+            method=m,
+            order=o,
             suite=named,
             backbone=backbone,
             pretrained=pretrained,
@@ -93,9 +105,12 @@ def run(
             output_dir=output_dir,
             cache_dir=cache_dir,
             overwrite=overwrite,
+            fresh=fresh,
             save_ranks=save_ranks,
         )
+        for m in dict.fromkeys(method)
         for s in dict.fromkeys(seed)
+        for o in dict.fromkeys(order)
     ]
     try:
         code = run_all(requests, why, display)

@@ -6,6 +6,7 @@ Two kinds of sets: pairs ask for embeddings of images and of texts, labelled one
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from .errors import BenchError
 from .method import Encoder
 from .metrics.classification import top1
 from .metrics.retrieval import first_positive_rank, hits
-from .types import Note
+from .types import Badge, Note
 
 KS = (1, 5, 10)
 BATCH = 256
@@ -102,7 +103,11 @@ def _row(
 
 @torch.no_grad()
 def evaluate(
-    encoder: Encoder, feed: Feed, which: EvalSet, step: int = 0, told: bool = False
+    encoder: Encoder,
+    feed: Feed,
+    which: EvalSet,
+    step: int = 0,
+    uses: frozenset[Badge] = frozenset(),
 ) -> Scores:
     """Score one set.
 
@@ -111,18 +116,20 @@ def evaluate(
         feed: makes the batches.
         which: the set.
         step: number of tasks learned.
-        told: whether the method declares "task id"; then items of a learned task carry it.
+        uses: what the method declares. With "task id", items carry their learned task; with
+            "test pairing", the features of what they are paired with.
 
     Raises:
         ValueError: an embedding or a score is NaN or infinite.
     """
-    learned = which.position is not None and which.position < step
-    task = which.position if told and learned else None
-    if isinstance(which.data, LoadedPairs):
-        return _pairs(encoder, feed, which.data, task)
+    learned = which.position if which.position is not None and which.position < step else -1
+    told = "task id" in uses
     shown = told or len(which.scope) > 1
     places = [p if shown and p is not None and p < step else -1 for p in which.places]
-    return _labelled(encoder, feed, which, which.data, task, places)
+    task, pairing = learned if told else None, "test pairing" in uses
+    if isinstance(which.data, LoadedPairs):
+        return _pairs(encoder, feed, which.data, task, pairing)
+    return _labelled(encoder, feed, which, which.data, task, pairing, places)
 
 
 def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
@@ -147,16 +154,26 @@ def _encode_by_length(length_M: Tensor, encode: Callable[[Tensor], Tensor]) -> T
     return rows_MD[order_M.argsort().to(rows_MD.device)]
 
 
-def _pairs(encoder: Encoder, feed: Feed, data: LoadedPairs, task: int | None) -> Scores:
-    notes = _Notes()
-    image_ND = _encode(
-        len(data), lambda i: encoder.encode_image(feed.images(data, i, notes.of("image"), task))
-    )
-    tokens, key = data.tokens_ML, data.text_key
-    text_MD = _encode_by_length(
-        end_of_text(tokens),
-        lambda i: encoder.encode_text(feed.texts(tokens, key, i, notes.of("text"), task)),
-    )
+def _pairs(
+    encoder: Encoder, feed: Feed, data: LoadedPairs, task: int | None, pairing: bool
+) -> Scores:
+    notes, tokens = _Notes(), data.tokens_ML
+    told: dict[str, Any] = {"task": task, "known": True}
+
+    def images(rows: Tensor) -> Tensor:
+        partner = partial(feed.captions_of, data, rows) if pairing else None
+        return encoder.encode_image(
+            feed.images(data, rows, notes.of("image"), **told, partner=partner)
+        )
+
+    def texts(rows: Tensor) -> Tensor:
+        partner = partial(feed.image_of, data, rows) if pairing else None
+        return encoder.encode_text(
+            feed.texts(tokens, data.text_key, rows, notes.of("text"), **told, partner=partner)
+        )
+
+    image_ND = _encode(len(data), images)
+    text_MD = _encode_by_length(end_of_text(tokens), texts)
     device = image_ND.device
     owner_M1 = data.owner_M[:, None].to(device)
     offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))
@@ -166,7 +183,7 @@ def _pairs(encoder: Encoder, feed: Feed, data: LoadedPairs, task: int | None) ->
         "t2i": first_positive_rank(text_MD, image_ND, owner_M1),
         "i2t": first_positive_rank(image_ND, text_MD, caption_NP),
     }
-    gallery = {"t2i": len(data), "i2t": len(tokens)}
+    gallery = {"t2i": len(data), "i2t": len(data.tokens_ML)}
     rows = [_row("hit", d, k, hits(r, k), len(r), gallery[d]) for d, r in rank.items() for k in KS]
     return Scores(rows + list(notes.rows()), {d: r.tolist() for d, r in rank.items()})
 
@@ -177,13 +194,16 @@ def _labelled(
     which: EvalSet,
     data: LoadedLabelled,
     task: int | None,
+    pairing: bool,
     places: list[int],
 ) -> Scores:
     notes = _Notes()
-    classes = feed.classes(which.scope, note=notes.of("text"), task=task, learned=places)
+    partner = (lambda: None) if pairing else None  # there are no pairs here
+    told: dict[str, Any] = {"task": task, "known": True, "partner": partner}
+    classes = feed.classes(which.scope, note=notes.of("text"), learned=places, **told)
     score = encoder.classifier(classes)
     guess_B = _encode(
-        len(data), lambda i: top1(score(feed.images(data, i, notes.of("image"), task)))
+        len(data), lambda i: top1(score(feed.images(data, i, notes.of("image"), **told)))
     )
     offset = sum(len(s.names) for s in which.scope[: which.own])
     right = int((guess_B.cpu() == data.label_N + offset).sum())

@@ -72,18 +72,25 @@ class Method(nn.Module, ABC):
         Config: the method's hyper-parameters.
         variants: tag -> overrides of Config; `--method name.tag` asks for one.
         label: name in tables. paper: whom to cite.
-        uses: what the method needs beyond the current task's data; shown as badges.
+        uses: what the method needs beyond the current task's data; shown as badges. Where that
+            depends on the settings, see `badges`.
     """
 
     Config: ClassVar[type[Config]] = Config
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     label: ClassVar[str]
     paper: ClassVar[str] = ""
-    uses: ClassVar[frozenset[Badge]] = frozenset()
+    uses: frozenset[Badge] = frozenset()
 
     def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
         super().__init__()
         self.clip, self.config, self.tools = clip, config, tools
+        self.uses = self.badges(config)
+
+    @classmethod
+    def badges(cls, config: Any) -> frozenset[Badge]:
+        """`uses` of the method with these settings."""
+        return cls.uses
 
     # -- training, called in this order for every task
 
@@ -116,6 +123,16 @@ class Method(nn.Module, ABC):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar terms; training minimises their sum and logs each."""
         return {"match": matching(self.features(batch))}
+
+    def training_key(self) -> Mapping[str, Any] | None:
+        """The settings that training depends on, if nothing of earlier tasks does.
+
+        None, unless training on a task starts from the pretrained model and what `before_task`
+        builds, reads nothing that earlier tasks left, and changes no tensor but the trained ones.
+        Then runs that agree in these settings, `lr` and `weight_decay` train each task once,
+        whatever their order and their other settings.
+        """
+        return None
 
     def after_step(self, step: int, total: int) -> None:
         """After optimiser step `step` (1-based) of `total`; no gradients here."""

@@ -27,6 +27,8 @@ class Costs:
     Attributes:
         trainable: parameters trained. state_bytes: kept after it. losses: of every epoch.
         chunks: pieces that its batches were cut into, see `Clip`.
+        shared: seconds that training took in another run, whose result was taken; None where the
+            task was trained by this one.
         resumed: times that the run was taken up again.
     """
 
@@ -34,11 +36,12 @@ class Costs:
     state_bytes: list[int] = field(default_factory=list)
     losses: list[list[dict[str, float]]] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
+    shared: list[float | None] = field(default_factory=list)
     resumed: int = 0
 
     def resume(self, before: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        for name in ("trainable", "state_bytes", "losses", "chunks"):
+        for name in ("trainable", "state_bytes", "losses", "chunks", "shared"):
             setattr(self, name, before[name] + getattr(self, name))
         self.resumed = before["resumed"] + 1
 
@@ -66,7 +69,7 @@ def rows_of(plan: Plan, bench: Bench, cells: list[Cell]) -> list[Row]:
         "task_order": ",".join(bench.order),
         "seed": plan.request.seed,
         "n_steps": len(bench.order),
-        "uses": ",".join(sorted(plan.found.cls.uses)),
+        "uses": ",".join(sorted(plan.found.uses)),
         "source": "measured",
     }
     rows = []
@@ -150,6 +153,7 @@ def provenance_of(plan: Plan, bench: Bench, costs: Costs, usage: Usage) -> dict[
         "peak_memory": usage.memory,
         "losses": costs.losses,
         "chunks": costs.chunks,
+        "shared": costs.shared,
         "resumed": costs.resumed,
     }
 

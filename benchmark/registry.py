@@ -16,6 +16,7 @@ from .errors import BenchError, nearest
 
 if TYPE_CHECKING:
     from .method import Config, Method
+    from .types import Badge
 
 GROUP = "cl_bench.methods"
 
@@ -39,6 +40,11 @@ class Found:
     file: Path
     sha: str
     origin: str
+
+    @property
+    def uses(self) -> "frozenset[Badge]":
+        """What the method needs beyond the current task's data, with these settings."""
+        return self.cls.badges(self.config)
 
 
 def _folder() -> Path:

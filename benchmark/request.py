@@ -44,6 +44,7 @@ class Request:
     output_dir: Path | None = None
     cache_dir: Path | None = None
     overwrite: bool = False
+    fresh: bool = False
     save_ranks: bool = False
 
 

@@ -7,15 +7,15 @@ inside a task), so that the same command goes on where a killed one was.
 
 import time
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
 from . import checkpoint
 from .bench import Bench, open_bench
 from .checkpoint import Pristine
-from .data.feed import close, join, make_loader
+from .data.cache import cache_root
 from .data.loaded import LoadedLabelled
+from .data.loaders import close, join, make_loader
 from .data.shuffle import derive, generator
 from .data.split import digest
 from .display import Display
@@ -25,6 +25,7 @@ from .method import Encoder, Frozen, Method, no_grad_after_task, trainable_count
 from .record import Cell, Costs, score_text, write_run
 from .request import Plan
 from .train import Fit, Progress
+from .trained import Trained
 from .types import Batch, Task, Tools
 from .usage import Usage
 from .workspace import Saved, Workspace
@@ -49,10 +50,16 @@ class Run:
         self.plan, self.bench, self.space = plan, bench, space
         self.display, self.usage, self.costs = display, usage, Costs()
         self.pristine = Pristine.of(bench.clip)
-        cls = plan.found.cls
         self._reseed("init")
-        self.method: Method = cls(bench.clip, plan.found.config, self._tools(cls.uses))
+        self.method: Method = plan.found.cls(bench.clip, plan.found.config, self._tools())
         self.method.to(bench.device)
+        known = ("weights", "normalisation", "transform", "torch", "device", "threads")
+        about = (plan.code, plan.found.sha, plan.backbone, plan.request.precision)
+        self.trained = Trained(
+            cache_root(plan.request.cache_dir),
+            (*about, *(repr(bench.identity[k]) for k in known)),
+            plan.request.fresh,
+        )
 
     def _seed(self, *key: object) -> tuple[object, ...]:
         """Seeds depend on the run's seed and the key, never on the place in the order."""
@@ -62,9 +69,9 @@ class Run:
         """A hook that draws from torch's global generator repeats its draws in every process."""
         torch.manual_seed(derive(*self._seed(*key)))
 
-    def _tools(self, uses: frozenset[Any]) -> Tools:
+    def _tools(self) -> Tools:
         def reference(batch_size: int) -> Batch:
-            if "reference data" not in uses:
+            if "reference data" not in self.plan.found.uses:
                 raise BenchError(
                     "a method that declares 'reference data' in `uses`",
                     "one that reads it without",
@@ -127,7 +134,7 @@ class Run:
                 self._restore_step(fit, inside)
             else:
                 self.costs.trainable.append(trainable_count(self.method))
-            self._fit(fit)
+            self._train(fit)
             self._reseed(self._data(task), "after")
             no_grad_after_task(self.method, task)
         self.costs.losses.append(fit.progress.losses)
@@ -166,10 +173,31 @@ class Run:
         self.costs.resume(saved.about["costs"])
         self.display.line(f"going on at step {fit.progress.step} of {fit.progress.total}")
 
+    def _train(self, fit: Fit) -> None:
+        """Train, or take what another run has trained."""
+        settings = self.method.training_key() if fit.progress.total else None
+        if settings is None or fit.progress.step:
+            self._fit(fit)
+            self.costs.shared.append(None)
+            return
+        key = self.trained.key(fit, self._data(fit.task), settings)
+        if (about := self.trained.load(key, fit)) is not None:
+            fit.progress = Progress(**about["progress"])
+            self.costs.shared.append(about["seconds"])
+            self.display.line(f"{self._head(fit)}: trained by an earlier run")
+            return
+        start = time.monotonic()
+        self._fit(fit)
+        self.costs.shared.append(None)
+        seconds = round(time.monotonic() - start, 2)
+        self.trained.keep(key, fit, {"progress": asdict(fit.progress), "seconds": seconds})
+
+    def _head(self, fit: Fit) -> str:
+        title = self.bench.titles[self.bench.order[fit.task.index]]
+        return f"task {fit.task.index + 1}/{fit.task.total} {title}"
+
     def _fit(self, fit: Fit) -> None:
-        total, index = fit.progress.total, fit.task.index
-        title = self.bench.titles[self.bench.order[index]]
-        head = f"task {index + 1}/{fit.task.total} {title}"
+        total = fit.progress.total
         last, cost, chunks = time.monotonic(), 0.0, fit.progress.chunks
 
         def on_step(progress: Progress, loss: float, size: int) -> None:
@@ -185,7 +213,7 @@ class Run:
                 cost = last - now
 
         epochs = -(-total // max(1, len(fit.loader)))
-        with self.display.training(head, total, epochs, fit.progress.step):
+        with self.display.training(self._head(fit), total, epochs, fit.progress.step):
             fit.run(on_step)
 
     def _save_step(self, fit: Fit) -> None:
@@ -223,9 +251,8 @@ class Run:
         return cells
 
     def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
-        told = "task id" in self.method.uses
         try:
-            return evaluate(encoder, self.bench.feed, which, step, told)
+            return evaluate(encoder, self.bench.feed, which, step, self.plan.found.uses)
         except torch.OutOfMemoryError as e:
             status, error = "oom", str(e)
         except ValueError as e:

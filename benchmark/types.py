@@ -7,7 +7,7 @@ W tower width · H, W pixels (after 3) · T tasks · K selected adapters · R ra
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +17,79 @@ from .errors import BenchError
 Badge = Literal["samples", "features", "reference data", "task id", "test pairing", "upper bound"]
 
 Note = Callable[[str, Tensor], None]
+Known = Callable[[str, Callable[[Any], Tensor]], Tensor]
+Partner = Callable[[], Tensor | None]
 
 
 def _no_note(key: str, value_B: Tensor) -> None:
     """Where nobody counts, a note goes nowhere."""
 
 
+class _Items:
+    """What images and texts have in common; the fields are those of `Images`."""
+
+    frozen: Callable[[], Tensor]
+    note: Note
+    known: Known | None
+    _task: int | None
+    _partner: Partner | None
+
+    def _at(self, rows: Tensor) -> tuple[Any, ...]:
+        """All fields but the first, of the items at `rows`."""
+        known, partner = self.known, self._partner
+
+        def known_rows(name: str, encode: Callable[[Any], Tensor]) -> Tensor:
+            assert known is not None
+            return known(name, encode)[rows]
+
+        def partner_rows() -> Tensor | None:
+            whole = None if partner is None else partner()
+            return None if whole is None else whole[rows]
+
+        return (
+            lambda: self.frozen()[rows],
+            self.note,
+            self._task,
+            None if known is None else known_rows,
+            None if partner is None else partner_rows,
+        )
+
+    @property
+    def task(self) -> int:
+        """0-based index of the learned task that the items belong to, -1 for none.
+
+        Raises:
+            BenchError: the method does not declare "task id".
+        """
+        if self._task is None:
+            raise _undeclared("task id", ".task")
+        return self._task
+
+    @property
+    def partner(self) -> Tensor | None:
+        """Frozen features (B, D) of what the test set pairs each item with.
+
+        Of a text its image's unit row, of an image the mean of its captions' unit rows; None for
+        items of labelled sets, which have none.
+
+        Raises:
+            BenchError: the method does not declare "test pairing".
+        """
+        if self._partner is None:
+            raise _undeclared("test pairing", ".partner")
+        return self._partner()
+
+
+def _undeclared(badge: Badge, what: str) -> BenchError:
+    return BenchError(
+        f"a method that declares '{badge}' in `uses`",
+        f"a method that reads `{what}` without that",
+        "declare it, so that the leaderboard can show it",
+    )
+
+
 @dataclass(frozen=True)
-class Images:
+class Images(_Items):
     """A batch of images as a method sees it.
 
     Attributes:
@@ -33,58 +98,43 @@ class Images:
             all methods, stages and orders share, so asking costs one look-up.
         note: note("route", index_B) counts an integer per item, in [0, 32767], for example the
             adapter that it was routed to; the counts per evaluation set are in the record.
+        known: known(name, encode) gives the unit rows (B, D) by an encoder that never changes and
+            that `name` tells from all others of this method. They are computed for the whole
+            evaluation set and kept for every stage, order and variant. None in training.
     """
 
     pixels_B3HW: Tensor
     frozen: Callable[[], Tensor]
     note: Note = _no_note
     _task: int | None = None
+    known: Known | None = None
+    _partner: Partner | None = None
 
     def __len__(self) -> int:
         return len(self.pixels_B3HW)
 
     def __getitem__(self, rows: Tensor) -> "Images":
         """The items at `rows`, with all that belongs to them."""
-        pixels = self.pixels_B3HW[rows]
-        return Images(pixels, lambda: self.frozen()[rows], self.note, self._task)
-
-    @property
-    def task(self) -> int:
-        """0-based index of the task that the items belong to; only for methods that declare it."""
-        return _declared(self._task)
+        return Images(self.pixels_B3HW[rows], *self._at(rows))
 
 
 @dataclass(frozen=True)
-class Texts:
+class Texts(_Items):
     """A batch of tokenised texts. Attributes as in `Images`; tokens_ML is int64, 0-padded."""
 
     tokens_ML: Tensor
     frozen: Callable[[], Tensor]
     note: Note = _no_note
     _task: int | None = None
+    known: Known | None = None
+    _partner: Partner | None = None
 
     def __len__(self) -> int:
         return len(self.tokens_ML)
 
     def __getitem__(self, rows: Tensor) -> "Texts":
         """The items at `rows`, with all that belongs to them."""
-        tokens = self.tokens_ML[rows]
-        return Texts(tokens, lambda: self.frozen()[rows], self.note, self._task)
-
-    @property
-    def task(self) -> int:
-        """0-based index of the task that the items belong to; only for methods that declare it."""
-        return _declared(self._task)
-
-
-def _declared(task: int | None) -> int:
-    if task is None:
-        raise BenchError(
-            "a method that declares 'task id' in `uses`, and an item of a task it has learned",
-            "a method that reads `.task` without that",
-            "declare it, so that the leaderboard can show it",
-        )
-    return task
+        return Texts(self.tokens_ML[rows], *self._at(rows))
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,38 @@
 """DAR, Dynamic Adapter Routing (Dobrzeniecka et al., ICML 2026, section 3).
 
-One LoRA adapter per task, each trained on the pretrained backbone (section 3.1). After a task, the
-means of its normalised frozen image and text features become its prototypes p_v, p_c (3.2). At
-test time an item z (image or text) scores every task, S_t = (cos(z, p_v_t) + cos(z, p_c_t)) / 2;
-the best adapter is used, and where the best two are closer than the margin, the top k adapters
-are merged with weights softmax(S / temperature) (3.3).
+One LoRA adapter per task, each trained on the pretrained backbone (section 3.1). The means of the
+task's normalised frozen image and text features are its prototypes p_v, p_c (3.2). At test time an
+item z (image or text) scores every task, S_t = (cos(z, p_v_t) + cos(z, p_c_t)) / 2; the best
+adapter is used, and where the best two are closer than the margin, the top k adapters are merged
+with weights softmax(S / temperature) (3.3).
 
 Differs from the paper:
 - Routing is per item. The paper's equal weighting of image and text similarities, read over a
-  test *pair*, would tell the router which caption belongs to which image.
+  test *pair*, tells the router which caption belongs to which image: `route-pair`, with a badge.
 - Merging is linear. In core space a weighted sum of adapters equals the weighted sum of their
-  outputs, so nothing is projected and no merged weight is built.
+  outputs, so nothing is projected and no merged weight is built. Rules that are not linear
+  (Table 5) are applied per set of adapters, with their weights rounded to 1 / weight_bins.
 - The softmax temperature is not in the paper; 0.05 (the margin) makes a real mixture: the better
-  adapter weighs 0.73 at the threshold.
+  adapter weighs 0.73 at the threshold. Nor are Table 5's density and coefficient.
 - An adapter on attn.out_proj acts here; wrapped inside torch's attention it would be ignored.
-The final state does not depend on the order of tasks.
+- Where routing needs what an item does not have (the task of a held-out item, the partner of a
+  class prompt), an item is routed by `sample`, and under `pair` by its own modality.
+- Adapter reuse is the preprint's (arXiv 2605.31229, section 5) and off: its threshold is unknown.
+Without reuse the final state does not depend on the order of tasks.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.api import (
+    MERGES,
     PROJECTIONS,
+    Badge,
+    Bank,
     Batch,
     BenchError,
     Clip,
@@ -39,11 +46,12 @@ from benchmark.api import (
     Texts,
     Tools,
     check_adapter,
+    check_merge,
     unit,
-    weighted_deltas,
 )
 
-ROUTINGS = ("sample", "image", "text", "max", "modality")
+ROUTINGS = ("sample", "image", "text", "max", "modality", "pair", "oracle", "random")
+BADGES: Mapping[str, Badge] = {"oracle": "task id", "pair": "test pairing"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,16 @@ class DARConfig(Config):
     alpha: float = 32.0  # scale = alpha / rank, section 4.1
     dropout: float = 0.1  # probability on an adapter's input, section 4.1
     targets: tuple[str, ...] = PROJECTIONS  # linear maps, section 3.1
+    routing: str = "sample"  # what scores a task; our choice, see above
+    merge: str = "linear"  # of the top k, section 3.3
     top_k: int = 2  # adapters that a merge may use, section 4.1
     margin: float = 0.05  # cosine; merging starts below it, section 4.1
     temperature: float = 0.05  # of the merge weights; our choice, see above
-    routing: str = "sample"  # which similarities score a task; our choice, see above
+    merge_scale: float = 1.0  # of the plain sum that "ta" takes; our choice
+    density: float = 0.5  # share of entries that DARE keeps; our choice
+    weight_bins: int = 16  # steps of a weight in rules that are not linear; our choice
+    reuse_threshold: float | None = None  # cosine above which an old adapter is trained on
+    prototype_momentum: float = 0.0  # the old prototype's share then; preprint, Table 10
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
@@ -65,12 +79,44 @@ class DARConfig(Config):
         if self.routing not in ROUTINGS:
             raise BenchError(f"routing in {', '.join(ROUTINGS)}", f"'{self.routing}'", "choose one")
         check_adapter(self.rank, self.alpha, self.dropout, self.targets)
-        if not (self.top_k >= 1 and self.temperature > 0 and self.margin >= 0):
-            raise BenchError(
-                "top_k >= 1, temperature > 0 and margin >= 0",
-                f"{self.top_k}, {self.temperature} and {self.margin}",
-                "correct --hp",
-            )
+        check_merge(self.merge, self.merge_scale, self.density)
+        threshold = 0.0 if self.reuse_threshold is None else self.reuse_threshold
+        ranges = {
+            "top_k of at least 1": self.top_k >= 1,
+            "margin of at least 0": self.margin >= 0,
+            "temperature above 0": self.temperature > 0,
+            "weight_bins of at least 2": self.weight_bins >= 2,
+            "reuse_threshold in [-1, 1]": -1 <= threshold <= 1,
+            "prototype_momentum in [0, 1)": 0 <= self.prototype_momentum < 1,
+        }
+        for wanted, kept in ranges.items():
+            if not kept:
+                name = wanted.partition(" ")[0]
+                raise BenchError(wanted, str(getattr(self, name)), "correct --hp")
+        self._refuse_idle()
+
+    def _refuse_idle(self) -> None:
+        """A setting that would change nothing is a mistake."""
+        chosen = self.routing != "random"
+        merges = chosen and self.merge != "none" and self.top_k > 1
+        acts = {
+            "top_k": chosen and self.merge != "none",
+            "merge": chosen and self.top_k > 1,
+            "margin": merges,
+            "temperature": merges and self.merge not in ("uniform", "ta"),
+            "merge_scale": merges,
+            "density": merges,
+            "weight_bins": merges and not MERGES[self.merge].linear,
+            "prototype_momentum": self.reuse_threshold is not None,
+        }
+        for name, does in acts.items():
+            if not does and getattr(self, name) != getattr(DARConfig, name):
+                raise BenchError(
+                    f"settings that act with routing '{self.routing}', merge '{self.merge}' and "
+                    f"top_k {self.top_k}",
+                    f"{name}={getattr(self, name)}",
+                    "leave it out",
+                )
 
 
 class DAR(Method):
@@ -80,86 +126,162 @@ class DAR(Method):
     label = "DAR"
     paper = "Dobrzeniecka et al., Beyond classification, ICML 2026"
     variants = {
+        "r4": {"rank": 4, "alpha": 8.0},  # Table 3, at the same scale
         "r8": {"rank": 8, "alpha": 16.0, "dropout": 0.0},  # the row that Tables 2 to 6 call DAR
+        "r32": {"rank": 32, "alpha": 64.0},  # Table 3
         "route-image": {"routing": "image"},  # Table 4
         "route-text": {"routing": "text"},  # Table 4
         "route-max": {"routing": "max"},  # Table 4
+        "route-oracle": {"routing": "oracle"},  # Table 4
+        "route-random": {"routing": "random"},  # Table 4
         "route-modality": {"routing": "modality"},  # images by p_v, texts by p_c
-        "merge-none": {"top_k": 1},  # Table 5
+        "route-pair": {"routing": "pair"},  # both of a test pair by the mean of its two
+        "merge-none": {"merge": "none"},  # Tables 5 and 6 (k = 1)
+        "merge-uniform": {"merge": "uniform"},  # Table 5
+        "merge-ta": {"merge": "ta"},  # Table 5
+        "merge-dare-ties": {"merge": "dare-ties"},  # Table 5
+        "merge-iso-c": {"merge": "iso-c"},  # Table 5
+        "merge-core-dare-ties": {"merge": "core-dare-ties"},
+        "merge-core-iso-c": {"merge": "core-iso-c"},
+        "merge-core-tsv": {"merge": "core-tsv"},
+        "merge-core-tsv-iso": {"merge": "core-tsv-iso"},
+        "margin-0.00": {"margin": 0.0},  # Table 6
+        "margin-0.01": {"margin": 0.01},  # Table 6
+        "margin-0.10": {"margin": 0.1},  # Table 6
+        "k3": {"top_k": 3},  # Table 6
+        "k4": {"top_k": 4},  # Table 6
     }
 
     def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        self.adapters = nn.ModuleList()
+        c = config
+        self.adapters = Bank(c.merge, c.merge_scale, c.density, c.weight_bins)
+        self.newest = 0
         self.image_TD: Tensor
         self.text_TD: Tensor
-        self.register_buffer("image_TD", torch.zeros(0, 0))
-        self.register_buffer("text_TD", torch.zeros(0, 0))
+        self.owner_T: Tensor
+        self.register_buffer("image_TD", torch.zeros(0, clip.dim))  # one row an adapter
+        self.register_buffer("text_TD", torch.zeros(0, clip.dim))
+        self.register_buffer("owner_T", torch.zeros(0, dtype=torch.int64))  # of a task, its adapter
+
+    @classmethod
+    def badges(cls, config: Any) -> frozenset[Badge]:
+        """Oracle routing reads the task, pair routing the partner of a test item."""
+        return frozenset({BADGES[config.routing]} if config.routing in BADGES else ())
 
     # -- training: LoRA fine-tuning of a new adapter
 
     def before_task(self, task: Task) -> None:
-        """A new adapter on the pretrained backbone."""
+        """A new adapter on the pretrained backbone, or the one of a task that looks like it."""
+        image_1D, text_1D = _prototypes(task)
+        close_T = (self.image_TD @ image_1D[0] + self.text_TD @ text_1D[0]) / 2
+        threshold = self.config.reuse_threshold
+        if threshold is not None and len(close_T) and float(close_T.max()) > threshold:
+            self.newest, m = int(close_T.argmax()), self.config.prototype_momentum
+            for table_TD, new_1D in ((self.image_TD, image_1D), (self.text_TD, text_1D)):
+                table_TD[self.newest] = unit(m * table_TD[self.newest] + (1 - m) * new_1D[0])
+        else:
+            c, self.newest = self.config, len(self.adapters)
+            seed = task.generator("adapter")
+            self.adapters.append(LoRA(self.clip, c.targets, c.rank, c.alpha, c.dropout, seed))
+            self.image_TD = torch.cat([self.image_TD, image_1D])
+            self.text_TD = torch.cat([self.text_TD, text_1D])
+        owner_1 = torch.tensor([self.newest], device=self.owner_T.device)
+        self.owner_T = torch.cat([self.owner_T, owner_1])
+
+    def training_key(self) -> Mapping[str, Any] | None:
+        """Every adapter starts from the pretrained backbone, unless it is taken up again."""
         c = self.config
-        seed = task.generator("adapter")
-        self.adapters.append(LoRA(self.clip, c.targets, c.rank, c.alpha, c.dropout, seed))
+        if c.reuse_threshold is not None:
+            return None
+        return {"rank": c.rank, "alpha": c.alpha, "dropout": c.dropout, "targets": c.targets}
 
     def trainable(self) -> list[ParamGroup]:
-        """The newest adapter alone."""
-        return [ParamGroup(list(self.adapters[-1].parameters()))]
+        """The task's adapter alone."""
+        return [ParamGroup(list(self.adapters[self.newest].parameters()))]
 
     def features(self, batch: Batch) -> Features:
-        """Embeddings with the newest adapter; nothing is routed in training."""
-        newest: Any = self.adapters[-1]
-        with self.clip.adapted(newest.deltas(), newest.targets):
+        """Embeddings with the task's adapter; nothing is routed in training."""
+        adapter: Any = self.adapters[self.newest]
+        with self.clip.adapted(adapter.deltas(), adapter.targets):
             image_BD = self.clip.image(batch.images.pixels_B3HW)
             text_MD = self.clip.text(batch.texts.tokens_ML)
         return Features(image_BD, text_MD, self.clip.scale, batch.target_B, batch.paired)
-
-    def after_task(self, task: Task) -> None:
-        """Prototypes: the means of the frozen backbone's unit image and text features."""
-        sums = [torch.zeros(0), torch.zeros(0)]
-        for i, batch in enumerate(task.loader.sweep()):
-            means = [batch.images.frozen().sum(dim=0), batch.texts.frozen().sum(dim=0)]
-            sums = means if i == 0 else [a + b for a, b in zip(sums, means, strict=True)]
-        image_1D, text_1D = (unit(s)[None] for s in sums)
-        self.image_TD = torch.cat([self.image_TD.reshape(-1, image_1D.shape[1]), image_1D])
-        self.text_TD = torch.cat([self.text_TD.reshape(-1, text_1D.shape[1]), text_1D])
 
     # -- inference
 
     def encode_image(self, images: Images) -> Tensor:
         """Each image through its own adapters."""
-        with self._routed(images, "image"):
-            return self.clip.image(images.pixels_B3HW)
+        return self._routed(images, "image")
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Each text through its own adapters."""
-        with self._routed(texts, "text"):
-            return self.clip.text(texts.tokens_ML)
+        return self._routed(texts, "text")
 
-    def _routed(self, items: Images | Texts, modality: str) -> AbstractContextManager[None]:
-        """Inside, every item of the batch meets its own adapters."""
-        index_BK, weight_BK = self._route(items.frozen(), modality)
+    def _routed(self, items: Images | Texts, modality: str) -> Tensor:
+        index_BK, weight_BK = self.route(items, modality)
         items.note("route", index_BK[:, 0])
-        bank: Any = self.adapters
-        return self.clip.adapted(weighted_deltas(bank, index_BK, weight_BK), self.config.targets)
+        return self.adapters.encode(self.clip, items, index_BK, weight_BK)
 
-    def _route(self, z_BD: Tensor, modality: str) -> tuple[Tensor, Tensor]:
-        """Frozen unit features -> indices and weights (B, K) of the adapters, best first."""
-        by_image_BT, by_text_BT = z_BD @ self.image_TD.T, z_BD @ self.text_TD.T
-        score_BT = {
-            "sample": (by_image_BT + by_text_BT) / 2,
-            "image": by_image_BT,
-            "text": by_text_BT,
-            "max": torch.maximum(by_image_BT, by_text_BT),
-            "modality": by_image_BT if modality == "image" else by_text_BT,
-        }[self.config.routing]
-        top_BK, index_BK = score_BT.topk(min(self.config.top_k, score_BT.shape[1]), dim=1)
-        weight_BK = (top_BK / self.config.temperature).softmax(dim=1)
+    def route(self, items: Images | Texts, modality: str) -> tuple[Tensor, Tensor]:
+        """Indices and weights (B, K) of each item's adapters, best first; weights sum to 1.
+
+        Args:
+            items: B of them.
+            modality: "image" or "text".
+        """
+        z_BD, c = items.frozen(), self.config
+        if c.routing == "oracle" and items.task >= 0:
+            return self._only(self.owner_T[items.task].expand(len(z_BD)))
+        if c.routing == "random":
+            return self._only(self._drawn(z_BD))
+        score_BT = self._scores(items, z_BD, modality)
+        top_BK, index_BK = score_BT.topk(min(c.top_k, score_BT.shape[1]), dim=1)
+        if c.merge == "none" or top_BK.shape[1] == 1:
+            return self._only(index_BK[:, 0])
+        weight_BK = (top_BK / c.temperature).softmax(dim=1)
         best_BK = torch.zeros_like(weight_BK)
         best_BK[:, 0] = 1
-        if top_BK.shape[1] == 1:
-            return index_BK, best_BK
-        ambiguous_B1 = (top_BK[:, :1] - top_BK[:, 1:2]) < self.config.margin
+        ambiguous_B1 = (top_BK[:, :1] - top_BK[:, 1:2]) < c.margin
         return index_BK, torch.where(ambiguous_B1, weight_BK, best_BK)
+
+    def _scores(self, items: Images | Texts, z_BD: Tensor, modality: str) -> Tensor:
+        """Similarity (B, T) of each item to each adapter's prototypes."""
+        by_image_BT, by_text_BT = z_BD @ self.image_TD.T, z_BD @ self.text_TD.T
+        own_BT = by_image_BT if modality == "image" else by_text_BT
+        match self.config.routing:
+            case "image":
+                return by_image_BT
+            case "text":
+                return by_text_BT
+            case "max":
+                return torch.maximum(by_image_BT, by_text_BT)
+            case "modality":
+                return own_BT
+            case "pair":
+                if (other_BD := items.partner) is None:
+                    return own_BT
+                other_TD = self.text_TD if modality == "image" else self.image_TD
+                return (own_BT + other_BD @ other_TD.T) / 2
+        return (by_image_BT + by_text_BT) / 2
+
+    def _drawn(self, z_BD: Tensor) -> Tensor:
+        """A random adapter per item: a hash of its frozen features, so that it stays its own."""
+        odd_D = torch.randint(2**62, (z_BD.shape[1],), generator=self.tools.generator("route"))
+        bits_BD = z_BD.contiguous().view(torch.int32).to(torch.int64)
+        hash_B = (bits_BD * (2 * odd_D + 1).to(z_BD.device)).sum(dim=1)
+        return (((hash_B >> 33) & (2**31 - 1)) * len(self.adapters)) >> 31
+
+    @staticmethod
+    def _only(index_B: Tensor) -> tuple[Tensor, Tensor]:
+        return index_B[:, None], torch.ones(len(index_B), 1, device=index_B.device)
+
+
+def _prototypes(task: Task) -> tuple[Tensor, Tensor]:
+    """The directions (1, D) of the means of the frozen unit image and text features."""
+    sums: list[Tensor] = []
+    for batch in task.loader.sweep():
+        new = [batch.images.frozen().sum(dim=0), batch.texts.frozen().sum(dim=0)]
+        sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
+    image_D, text_D = sums
+    return unit(image_D)[None], unit(text_D)[None]

@@ -24,8 +24,9 @@ from torch.nn import functional as F
 from benchmark.backbones import WEIGHTS, bundled, load
 from benchmark.clip import Clip
 from benchmark.data.features import FrozenFeatures
-from benchmark.data.feed import Feed, join, make_loader
+from benchmark.data.feed import Feed
 from benchmark.data.loaded import LoadedPairs, load_split
+from benchmark.data.loaders import join, make_loader
 from benchmark.data.shuffle import generator
 from benchmark.method import Method
 from benchmark.registry import find_method

@@ -16,8 +16,9 @@ from benchmark.backbones import load
 from benchmark.clip import Clip
 from benchmark.data import mini
 from benchmark.data.features import FrozenFeatures
-from benchmark.data.feed import Feed, close, draw_pairs, join, make_loader
+from benchmark.data.feed import Feed
 from benchmark.data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
+from benchmark.data.loaders import close, draw_pairs, join, make_loader
 from benchmark.data.shuffle import generator
 from benchmark.method import Method, no_grad_after_task
 from benchmark.registry import find_method

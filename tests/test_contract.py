@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from benchmark import checkpoint
 from benchmark.checkpoint import Pristine
-from benchmark.data.feed import close, join
+from benchmark.data.loaders import close, join
 from benchmark.data.split import digest
 from benchmark.errors import BenchError
 from benchmark.evaluate import EvalSet, evaluate
@@ -253,7 +253,7 @@ def test_classes_permuted_are_scores_permuted(name, kind, trained, lab):
 @every_method
 def test_evaluation_leaves_no_trace(name, kind, trained, lab):
     run = trained(name, kind)
-    told = 2, "task id" in run.method.uses
+    told = 2, run.method.uses
     sets = [EvalSet("a", "A", lab.pairs[0], 0)]
     sets += [EvalSet("b", "B", d, 0, lab.labelled, i, (0, 1)) for i, d in enumerate(lab.labelled)]
     for which in sets:  # fills the caches of frozen features

@@ -305,10 +305,11 @@ def script() -> ModuleType:
 @pytest.fixture
 def plan(tmp_path: Path) -> SimpleNamespace:
     """What the script reads of a plan."""
-    request = SimpleNamespace(order="forward", seed=3, output_dir=tmp_path)
-    found = SimpleNamespace(name="ft", sha="method-1")
+    request = SimpleNamespace(order="forward", seed=3, output_dir=tmp_path, cache_dir=None)
+    found = SimpleNamespace(name="ft", variant="", sha="method-1")
+    target = tmp_path / "mini" / NAME
     return SimpleNamespace(
-        request=request, found=found, code="code-1", target=tmp_path / "mini" / NAME
+        request=request, found=found, backbone="tiny-s", code="code-1", target=target
     )
 
 
@@ -336,12 +337,22 @@ def test_a_record_of_other_code_is_made_again(
 
     monkeypatch.setattr(script.subprocess, "run", run)
     write_record(plan.target, good_rows(), made_by(code, method))
-    script.run_one(plan)
+    script.run([plan])
     assert len(commands) == runs
-    assert all("--overwrite" in command for command in commands)
     assert all(str(plan.request.output_dir) in command for command in commands)
     script.run([plan, plan])  # taken up again, everything is there
     assert len(commands) == runs
+
+
+def test_every_family_is_run_once_and_every_name_exists(script: ModuleType) -> None:
+    from benchmark.registry import find_method
+
+    rows = [(backbone, name) for backbone, names in script.FAMILIES for name in names]
+    assert len(set(rows)) == len(rows)
+    for _, name in rows:
+        assert find_method(name, []).cls.label
+    dar = {name.partition(".")[2] for _, name in rows if name.startswith("dar.")}
+    assert dar == set(find_method("dar", []).cls.variants)
 
 
 def test_a_run_that_leaves_no_record_of_this_code_ends_the_script(

@@ -102,7 +102,7 @@ def ask(cache: Path) -> Ask:
     def build(out: Path, **changes: Any) -> Request:
         base: dict[str, Any] = {
             "method": "ft", "order": "photos,gen-art", "pretrained": "random:0", "limit": 16,
-            "epochs": 1, "batch_size": 4, "evals": "id", "device": "cpu",
+            "epochs": 1, "batch_size": 4, "evals": "id", "device": "cpu", "fresh": True,
         }  # fmt: skip
         return Request(**base | changes, output_dir=out, cache_dir=cache)
 
@@ -492,6 +492,7 @@ def start(request: Request, **how: Any) -> subprocess.Popen[str]:
         "--epochs", str(request.epochs), "--batch-size", str(request.batch_size),
         "--device", "cpu", "--display", "plain", "--seed", str(request.seed),
         "--output-dir", str(request.output_dir), "--cache-dir", str(request.cache_dir),
+        *["--fresh"] * request.fresh,
     ]  # fmt: skip
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(

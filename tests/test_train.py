@@ -13,7 +13,7 @@ import torch
 from benchmark import checkpoint
 from benchmark.checkpoint import Pristine
 from benchmark.clip import Clip
-from benchmark.data.feed import PairLoader, draw_pairs, join, make_loader
+from benchmark.data.loaders import PairLoader, draw_pairs, join, make_loader
 from benchmark.data.shuffle import batches, derive
 from benchmark.errors import BenchError
 from benchmark.train import Fit, learning_rate

@@ -3,9 +3,14 @@
 Routing, prototypes, queries and the zero-shot row all read them here, whatever the method, the
 stage or the order. The key names everything that the numbers derive from; the fingerprint of the
 weights is computed from the tensors, so a changed file can never hit an old entry.
+
+Other encoders that never change (the backbone with one frozen adapter) have tables of the same
+kind. Every table is computed for its whole split in fixed batches: a row has the same bits whoever
+asks for it first.
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +26,7 @@ from .split import digest
 
 VERSION = "1"  # of the encoding below
 BATCH = 256
+HELD = 2**30  # bytes of tables of other encoders that stay in memory
 
 
 class FrozenFeatures:
@@ -31,22 +37,29 @@ class FrozenFeatures:
         about: name, precision, device and weights fingerprint of that backbone.
         size: image side in pixels.
         root: cache folder.
+        code: names the code that other encoders are made by.
     """
 
     def __init__(
-        self, make_clip: Callable[[], Clip], about: tuple[str, ...], size: int, root: Path
+        self,
+        make_clip: Callable[[], Clip],
+        about: tuple[str, ...],
+        size: int,
+        root: Path,
+        code: str = "",
     ) -> None:
-        self._make, self._about, self._root = make_clip, about, root
+        self._make, self._about, self._root, self._code = make_clip, about, root, code
         self._transform = transform_id(size)
         self._clip: Clip | None = None
         self._rows: dict[str, Tensor] = {}
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
 
     def images(self, pixels: PixelRows, key: str) -> Tensor:
         """Pixels (N, S, S, 3) uint8 with their sha256 -> (N, D) float32 on the CPU."""
         return self._get(
             digest(["image", self._transform, key]),
             len(pixels),
-            lambda clip, rows: clip.image(normalise(pixels[rows], clip)),
+            lambda clip, rows: clip.image(normalise(pixels[rows.numpy()], clip)),
         )
 
     def texts(self, tokens_ML: Tensor, key: str) -> Tensor:
@@ -57,24 +70,47 @@ class FrozenFeatures:
             lambda clip, rows: clip.text(tokens_ML[rows].to(clip.logit_scale.device)),
         )
 
-    def _get(self, key: str, n: int, encode: Callable[[Clip, slice], Tensor]) -> Tensor:
-        key = digest([VERSION, torch.__version__, *self._about, key])[:32]
+    def known(
+        self, kind: str, key: str, name: str, n: int, encode: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Unit rows (N, D) of a split by another encoder that never changes.
+
+        Args:
+            kind: "image" or "text".
+            key: sha256 of the split's pixels or tokens.
+            name: tells the encoder from all others of the same code and backbone.
+            n: N.
+            encode: rows, int64, at most 256 -> their embeddings.
+        """
+        whole = digest(["known", self._code, kind, self._transform, key, name])
+        if whole not in self._known:
+            self._known[whole] = self._kept(whole, n, encode)
+            while len(self._known) > 1 and sum(t.nbytes for t in self._known.values()) > HELD:
+                self._known.popitem(last=False)
+        self._known.move_to_end(whole)
+        return self._known[whole]
+
+    def _get(self, key: str, n: int, encode: Callable[[Clip, Tensor], Tensor]) -> Tensor:
         if key not in self._rows:
-            path = self._root / "features" / f"{key}.npy"
-            rows = _read(path, n)
-            if rows is None:
-                rows = self._compute(n, encode)
-                _write(path, rows)
-            self._rows[key] = rows
+            self._rows[key] = self._kept(key, n, lambda rows: encode(self._pristine(), rows))
         return self._rows[key]
 
-    @torch.no_grad()
-    def _compute(self, n: int, encode: Callable[[Clip, slice], Tensor]) -> Tensor:
+    def _kept(self, key: str, n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """The table of that key, from the disk or computed now."""
+        key = digest([VERSION, torch.__version__, *self._about, key])[:32]
+        path = self._root / "features" / f"{key}.npy"
+        rows = _read(path, n)
+        if rows is None:
+            with torch.no_grad():
+                rows = torch.cat([encode(some).cpu() for some in torch.arange(n).split(BATCH)])
+            _write(path, rows)
+        return rows
+
+    def _pristine(self) -> Clip:
         if self._clip is None:
             with torch.random.fork_rng():  # building a model draws; a training step must not see it
                 self._clip = self._make()
-        clip = self._clip
-        return torch.cat([encode(clip, slice(i, i + BATCH)).cpu() for i in range(0, n, BATCH)])
+        return self._clip
 
 
 def normalise(pixels_BHW3: Pixels, clip: Clip) -> Tensor:

@@ -1,17 +1,16 @@
-"""From loaded splits to what a method sees: batches, the training lease, evaluation items."""
+"""From loaded splits to what a method sees: images, texts and classes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..clip import Clip
-from ..errors import BenchError
-from ..types import Batch, Classes, Images, Loader, Note, Texts, _no_note
+from ..types import Classes, Images, Note, Partner, Texts, _no_note
 from .features import FrozenFeatures, normalise
 from .loaded import Loaded, LoadedLabelled, LoadedPairs
-from .shuffle import mixed
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,37 @@ class Feed:
         return self.clip.logit_scale.device
 
     def images(
-        self, data: Loaded, rows: Tensor, note: Note = _no_note, task: int | None = None
+        self,
+        data: Loaded,
+        rows: Tensor,
+        note: Note = _no_note,
+        task: int | None = None,
+        known: bool = False,
+        partner: Partner | None = None,
     ) -> Images:
-        """The images at `rows` of a loaded split."""
+        """The images at `rows` of a loaded split.
+
+        Args:
+            data: the split.
+            rows: int64, on the CPU.
+            note: see `types.Images`.
+            task: likewise.
+            partner: likewise.
+            known: whether `Images.known` may be asked.
+        """
 
         def frozen() -> Tensor:
             return self.frozen.images(data.pixels, data.pixel_key)[rows].to(self.device)
 
+        def lookup(name: str, encode: Callable[[Any], Tensor]) -> Tensor:
+            def piece(some: Tensor) -> Tensor:
+                return encode(self.images(data, some))
+
+            table_ND = self.frozen.known("image", data.pixel_key, name, len(data), piece)
+            return table_ND[rows].to(self.device)
+
         pixels = normalise(data.pixels[rows.numpy()], self.clip)
-        return Images(pixels, frozen, note, task)
+        return Images(pixels, frozen, note, task, lookup if known else None, partner)
 
     def texts(
         self,
@@ -44,13 +65,38 @@ class Feed:
         rows: Tensor,
         note: Note = _no_note,
         task: int | None = None,
+        known: bool = False,
+        partner: Partner | None = None,
     ) -> Texts:
-        """The texts at `rows` of a token table whose sha256 is `key`."""
+        """The texts at `rows` of a token table whose sha256 is `key`; the rest as in `images`."""
 
         def frozen() -> Tensor:
             return self.frozen.texts(tokens_ML, key)[rows].to(self.device)
 
-        return Texts(tokens_ML[rows].to(self.device), frozen, note, task)
+        def lookup(name: str, encode: Callable[[Any], Tensor]) -> Tensor:
+            def piece(some: Tensor) -> Tensor:
+                return encode(self.texts(tokens_ML, key, some))
+
+            table_MD = self.frozen.known("text", key, name, len(tokens_ML), piece)
+            return table_MD[rows].to(self.device)
+
+        tokens = tokens_ML[rows].to(self.device)
+        return Texts(tokens, frozen, note, task, lookup if known else None, partner)
+
+    def captions_of(self, data: LoadedPairs, rows: Tensor) -> Tensor:
+        """For images, the mean (B, D) of the frozen unit rows of their captions."""
+        first_B, end_B = data.first_N[rows].tolist(), data.first_N[rows + 1].tolist()
+        captions = torch.cat([torch.arange(a, b) for a, b in zip(first_B, end_B, strict=True)])
+        text_MD = self.frozen.texts(data.tokens_ML, data.text_key)[captions]
+        counts_B = data.first_N[rows + 1] - data.first_N[rows]
+        owner_M = torch.arange(len(rows)).repeat_interleave(counts_B)
+        sum_BD = torch.zeros(len(rows), text_MD.shape[1]).index_add(0, owner_M, text_MD)
+        return (sum_BD / counts_B[:, None]).to(self.device)
+
+    def image_of(self, data: LoadedPairs, rows: Tensor) -> Tensor:
+        """For captions, the frozen unit rows (B, D) of their images."""
+        table_ND = self.frozen.images(data.pixels, data.pixel_key)
+        return table_ND[data.owner_M[rows]].to(self.device)
 
     def classes(
         self,
@@ -59,14 +105,18 @@ class Feed:
         note: Note = _no_note,
         task: int | None = None,
         learned: Sequence[int] | None = None,
+        known: bool = False,
+        partner: Partner | None = None,
     ) -> Classes:
         """The classes of one dataset or of several, in one list.
 
         Args:
             parts: the datasets.
             first_prompt_only: as in training.
-            note: see `Images`.
-            task: see `Images`.
+            note: see `images`.
+            task: likewise.
+            known: likewise.
+            partner: likewise.
             learned: the learned task that each part is, -1 for none; None for -1 everywhere.
         """
         names: list[str] = []
@@ -79,192 +129,9 @@ class Feed:
             names += part.names
         tokens_ML = torch.cat(prompts)
         key = "+".join([str(first_prompt_only), *(p.text_key for p in parts)])
-        texts = self.texts(tokens_ML, key, torch.arange(len(tokens_ML)), note, task)
+        rows = torch.arange(len(tokens_ML))
+        texts = self.texts(tokens_ML, key, rows, note, task, known, partner)
         sizes = torch.tensor([len(part.names) for part in parts])
         task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
         device = self.device
         return Classes(tuple(names), texts, torch.cat(owners).to(device), task_C.to(device))
-
-
-@dataclass
-class Lease:
-    """Whether a task's data may still be read."""
-
-    closed: bool = False
-
-
-def _check_open(leases: tuple[Lease, ...]) -> None:
-    if any(lease.closed for lease in leases):
-        raise BenchError(
-            "a method to read a task's data during that task only",
-            "a read after it had ended",
-            "declare 'samples' in `uses` if the method keeps data, so that it is shown",
-        )
-
-
-@dataclass
-class PairLoader:
-    """Training batches over one or several sets of pairs. Implements `types.Loader`.
-
-    Every image once per epoch, with one of its captions drawn anew in every epoch.
-    """
-
-    feed: Feed
-    sets: tuple[LoadedPairs, ...]
-    seed: tuple[object, ...]
-    batch_size: int
-    leases: tuple[Lease, ...]
-
-    def __len__(self) -> int:
-        return -(-sum(len(s) for s in self.sets) // self.batch_size)
-
-    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of that epoch, from batch `start` on."""
-        sizes = [len(s) for s in self.sets]
-        for place in mixed(sizes, self.batch_size, self.seed, index, start):
-            _check_open(self.leases)
-            yield self._batch(*place)
-
-    def _batch(self, of_set: Tensor, row: Tensor, draw: Tensor) -> Batch:
-        images, texts = [], []
-        for s, data in enumerate(self.sets):
-            mine = row[of_set == s]
-            if not len(mine):
-                continue
-            first, count = data.first_N[mine], data.first_N[mine + 1] - data.first_N[mine]
-            caption = first + (draw[of_set == s] * count).long()
-            images.append(self.feed.images(data, mine))
-            texts.append(self.feed.texts(data.tokens_ML, data.text_key, caption))
-        target = torch.arange(len(row), device=self.feed.device)
-        return Batch(_cat_images(images), _cat_texts(texts), target, paired=True)
-
-    def sweep(self) -> Iterator[Batch]:
-        """Every image once in order, with all of its captions."""
-        for data in self.sets:
-            for rows in torch.arange(len(data)).split(self.batch_size):
-                _check_open(self.leases)
-                first = int(data.first_N[rows[0]])
-                captions = torch.arange(first, int(data.first_N[rows[-1] + 1]))
-                target = (data.first_N[rows] - first).to(self.feed.device)
-                texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
-                single = len(captions) == len(rows)
-                yield Batch(self.feed.images(data, rows), texts, target, paired=single)
-
-
-@dataclass
-class LabelLoader:
-    """Training batches over labelled sets; the texts are all classes' first prompts.
-
-    Implements `types.Loader`. Joined sets share one list of classes.
-    """
-
-    feed: Feed
-    sets: tuple[LoadedLabelled, ...]
-    seed: tuple[object, ...]
-    batch_size: int
-    leases: tuple[Lease, ...]
-
-    def __len__(self) -> int:
-        return -(-sum(len(s) for s in self.sets) // self.batch_size)
-
-    def _offsets(self) -> list[int]:
-        sizes = [len(s.names) for s in self.sets]
-        return [sum(sizes[:i]) for i in range(len(sizes))]
-
-    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of that epoch, from batch `start` on."""
-        sizes = [len(s) for s in self.sets]
-        classes = self.feed.classes(self.sets, first_prompt_only=True)
-        for of_set, row, _ in mixed(sizes, self.batch_size, self.seed, index, start):
-            _check_open(self.leases)
-            images, target = self._images(of_set, row)
-            yield Batch(images, classes.prompts, target, paired=False)
-
-    def _images(self, of_set: Tensor, row: Tensor) -> tuple[Images, Tensor]:
-        images, target = [], []
-        for s, offset in enumerate(self._offsets()):
-            mine = row[of_set == s]
-            if len(mine):
-                images.append(self.feed.images(self.sets[s], mine))
-                target.append(self.sets[s].label_N[mine] + offset)
-        return _cat_images(images), torch.cat(target).to(self.feed.device)
-
-    def sweep(self) -> Iterator[Batch]:
-        """Every image once in order, with the prompts of all classes."""
-        prompts = self.feed.classes(self.sets, first_prompt_only=True).prompts
-        for data, offset in zip(self.sets, self._offsets(), strict=True):
-            for rows in torch.arange(len(data)).split(self.batch_size):
-                _check_open(self.leases)
-                target = (data.label_N[rows] + offset).to(self.feed.device)
-                yield Batch(self.feed.images(data, rows), prompts, target, paired=False)
-
-
-def make_loader(
-    feed: Feed, data: Loaded, seed: tuple[object, ...], batch_size: int
-) -> PairLoader | LabelLoader:
-    """The training loader of a loaded split."""
-    if isinstance(data, LoadedPairs):
-        return PairLoader(feed, (data,), seed, batch_size, (Lease(),))
-    return LabelLoader(feed, (data,), seed, batch_size, (Lease(),))
-
-
-def join(loaders: Iterable[Loader]) -> Loader:
-    """One loader that mixes the examples of several; a pure function of the set, not the order.
-
-    It can be read as long as every part can.
-
-    Raises:
-        BenchError: pairs and labelled sets together, which have no common batch.
-    """
-    parts = sorted(loaders, key=lambda p: repr(getattr(p, "seed", "")))
-    pairs = [p for p in parts if isinstance(p, PairLoader)]
-    labelled = [p for p in parts if isinstance(p, LabelLoader)]
-    same = pairs or labelled
-    if len(same) < len(parts):
-        raise BenchError(
-            "tasks of one kind to be trained jointly",
-            "image-caption and labelled tasks in one suite",
-            "choose another method or split the suite",
-        )
-    feed, size = same[0].feed, same[0].batch_size
-    seed = ("joined", *(p.seed for p in same))
-    leases = tuple(lease for p in same for lease in p.leases)
-    if pairs:
-        return PairLoader(feed, tuple(s for p in pairs for s in p.sets), seed, size, leases)
-    return LabelLoader(feed, tuple(s for p in labelled for s in p.sets), seed, size, leases)
-
-
-def draw_pairs(feed: Feed, data: LoadedPairs, batch_size: int) -> Batch:
-    """A random batch of pairs, drawn with torch's global generator."""
-    rows = torch.randint(len(data), (batch_size,))
-    first, count = data.first_N[rows], data.first_N[rows + 1] - data.first_N[rows]
-    captions = first + (torch.rand(batch_size) * count).long()
-    texts = feed.texts(data.tokens_ML, data.text_key, captions)
-    target = torch.arange(batch_size, device=feed.device)
-    return Batch(feed.images(data, rows), texts, target, paired=True)
-
-
-def close(loader: Loader) -> None:
-    """End a lease: the loader gives no batch any more."""
-    if isinstance(loader, PairLoader | LabelLoader):
-        for lease in loader.leases:
-            lease.closed = True
-
-
-def _cat_images(parts: list[Images]) -> Images:
-    if len(parts) == 1:
-        return parts[0]
-    return Images(
-        torch.cat([p.pixels_B3HW for p in parts]),
-        _joined([p.frozen for p in parts]),
-    )
-
-
-def _cat_texts(parts: list[Texts]) -> Texts:
-    if len(parts) == 1:
-        return parts[0]
-    return Texts(torch.cat([p.tokens_ML for p in parts]), _joined([p.frozen for p in parts]))
-
-
-def _joined(parts: list[Callable[[], Tensor]]) -> Callable[[], Tensor]:
-    return lambda: torch.cat([part() for part in parts])

@@ -14,7 +14,7 @@ from ..files import atomic
 from .split import digest
 
 Tokenize = Callable[[list[str]], Tensor]
-FEW = 2_000  # texts that are encoded anew each time
+FEW = 200  # texts that are encoded anew each time
 
 
 def tokens_of(texts: list[str], tokenize: Tokenize, tokenizer: str, root: Path) -> Tensor:

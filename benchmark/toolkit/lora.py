@@ -4,6 +4,7 @@ Shapes: x (B, L, in), A (R, in), B (out, R); delta(x) = scale * (dropout(x) A^T)
 scale = alpha / R. B starts at zero, so that a new adapter changes nothing.
 """
 
+import hashlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -54,6 +55,7 @@ class LoRA(nn.Module):
     ) -> None:
         super().__init__()
         self.targets, self.scale, self.dropout = tuple(targets), alpha / rank, dropout
+        self._digest: tuple[tuple[int, ...], str] = (), ""
         self.names: dict[str, str] = {}
         self.A, self.B = nn.ParameterDict(), nn.ParameterDict()
         for name, site in clip.sites(self.targets).items():
@@ -68,6 +70,26 @@ class LoRA(nn.Module):
         if self.training:
             x = dropout(x, self.dropout)
         return _low_rank(self.A[key], self.B[key], self.scale, x)
+
+    def train(self, mode: bool = True) -> "LoRA":
+        """As every module; what the digest was computed from may change from now on."""
+        self._digest = (), ""
+        return super().train(mode)
+
+    def digest(self) -> str:
+        """Sha256 of all that inference with this adapter depends on.
+
+        Computed again after a change in place and after `train` or `eval`: AdamW's fused step
+        changes parameters without a trace, and the loop calls `train` before each.
+        """
+        versions = tuple(p._version for p in self.parameters())
+        if versions != self._digest[0]:
+            sha = hashlib.sha256(repr((self.targets, self.scale)).encode())
+            for name, p in self.named_parameters():
+                sha.update(f"{name}{p.dtype}{tuple(p.shape)}".encode())
+                sha.update(p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            self._digest = versions, sha.hexdigest()
+        return self._digest[1]
 
     def deltas(self) -> dict[str, Delta]:
         """Site name -> delta, for `Clip.adapted`."""

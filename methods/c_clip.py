@@ -1,0 +1,207 @@
+"""C-CLIP (Liu et al., Multimodal continual learning for vision-language model, ICLR 2025).
+
+    L = L_match + L_CKC                                    weights: theta <- theta_old + alpha *
+    L_CKC = (CE(s P Z^T) + CE(s Z P^T)) / 2                         (theta_new - theta_old)
+
+"Contrastive knowledge consolidation": Z are the features of the batch's images and texts by the
+model before the task, P those by the current model after a projector (Linear, BatchNorm, ReLU,
+Linear; one for both modalities), rows of length 1, s the similarity scale. A row's positive is
+its own item, its negatives are all other images and texts of the batch. After the task, only the
+share alpha of the change is kept, low-rank adapters are merged into the weights, and adapters,
+projector and old model are dropped.
+
+Trained are adapters on out_proj and both MLP projections of every block, and all that lies
+outside the blocks but the patch convolution: 29.1 million scalars for ViT-B/16 without the
+projector, the paper's number.
+
+The paper's official code is not public; its first author's development code is
+(SmallPigPeppa/clip-lightning, clip_openai/model_distill_zeroshot_lora_best_v2.py) and settles what
+is said above. There, the old model is the pretrained one in the first task and the projector is
+new in every task, as here. Differs:
+- The similarity scale is frozen, as in every method here; theirs is trained.
+- An adapter on attn.out_proj acts here; PEFT's, inside torch's attention, is never called.
+- Learning rates are the suite's, and AdamW's moments torch's. Theirs differ by dataset and tower
+  (3e-5 for images and 3e-4 for texts in most), with betas (0.9, 0.99).
+- Whether alpha holds for the weights outside the blocks too is open: their script averages whole
+  checkpoints, with shares of 1/2 and 1/3, so the default is yes.
+- ckc_concat=feature is another reading, of a re-implementation (KoyoImai/C-CLIP): image and text
+  features are joined to one row of 2 D per pair, before the length is set to 1.
+
+Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and the
+projector, and one more forward pass per step (with ckc_concat=batch from the second task on).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.api import (
+    PROJECTIONS,
+    Batch,
+    BenchError,
+    Clip,
+    Config,
+    Features,
+    LoRA,
+    Method,
+    ParamGroup,
+    Task,
+    Tools,
+    check_adapter,
+    end_of_text,
+    matching,
+    snapshot,
+    unit,
+)
+
+CONCATS = ("batch", "feature")
+IN_ADAPTERS_OR_FROZEN = ("visual.transformer.", "transformer.", "visual.conv1.", "logit_scale")
+
+
+@dataclass(frozen=True)
+class CCLIPConfig(Config):
+    """Defaults: the first author's development code, unless said otherwise."""
+
+    rank: int = 16
+    alpha: float = 32.0  # scale of an adapter = alpha / rank
+    dropout: float = 0.1  # probability on an adapter's input
+    targets: tuple[str, ...] = PROJECTIONS  # all nn.Linear in the blocks
+    projector_width: int = 2048  # hidden units of the projector
+    ckc_concat: str = "batch"  # images and texts as rows of their own, or joined to one row
+    integration_alpha: float = 0.5  # share of a task's change that is kept; the paper
+    integrate_non_lora: bool = True  # whether it holds outside the blocks too, see above
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        check_adapter(self.rank, self.alpha, self.dropout, self.targets)
+        if self.ckc_concat not in CONCATS:
+            known = ", ".join(CONCATS)
+            raise BenchError(f"ckc_concat in {known}", f"'{self.ckc_concat}'", "choose one")
+        if not (self.projector_width >= 1 and 0 <= self.integration_alpha <= 1):
+            raise BenchError(
+                "projector_width >= 1 and integration_alpha in [0, 1]",
+                f"{self.projector_width} and {self.integration_alpha}",
+                "correct --hp",
+            )
+        if self.integration_alpha == 1 and not self.integrate_non_lora:
+            raise BenchError(
+                "integrate_non_lora=false with an integration_alpha below 1",
+                "1, which keeps all changes of both kinds of weights",
+                "leave one of the two",
+            )
+
+
+class CCLIP(Method):
+    """Adapters trained to match and to find the old features, then merged in part."""
+
+    Config = CCLIPConfig
+    label = "C-CLIP"
+    paper = "Liu et al., Multimodal continual learning for vision-language model, ICLR 2025"
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.teacher: Clip | None = None
+        self.adapter: LoRA | None = None
+        self.projector: nn.Module | None = None
+        self.first = True
+
+    def before_task(self, task: Task) -> None:
+        """The model as it is now, and new adapters and projector."""
+        c = self.config
+        self.first = task.index == 0
+        self.teacher = snapshot(self.clip)
+        seed = task.generator("adapter")
+        self.adapter = LoRA(self.clip, c.targets, c.rank, c.alpha, c.dropout, seed)
+        self.projector = _projector(self.clip.dim, c.projector_width, task.generator("projector"))
+
+    def trainable(self) -> list[ParamGroup]:
+        """Adapters, projector, and the weights outside the blocks."""
+        assert self.adapter is not None
+        assert self.projector is not None
+        added = [*self.adapter.parameters(), *self.projector.parameters()]
+        return [ParamGroup(_outside(self.clip) + added)]
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Matching and consolidation."""
+        assert self.adapter is not None
+        with self.clip.adapted(self.adapter.deltas(), self.adapter.targets):
+            image_BD, text_MD = _raw(self.clip, batch)
+        scale, target_B = self.clip.scale, batch.target_B
+        features = Features(unit(image_BD), unit(text_MD), scale, target_B, batch.paired)
+        ckc = self._consolidation(batch, image_BD, text_MD)
+        return {"match": matching(features), "ckc": ckc}
+
+    def after_task(self, task: Task) -> None:
+        """Keep a share of the change in the plain model, and nothing else."""
+        c = self.config
+        assert self.adapter is not None
+        assert self.teacher is not None
+        for name, site in self.clip.sites(self.adapter.targets).items():
+            key = self.adapter.names[name]
+            a, b = self.adapter.A[key], self.adapter.B[key]
+            site.weight.addmm_(b, a, alpha=c.integration_alpha * self.adapter.scale)
+        share = c.integration_alpha if c.integrate_non_lora else 1.0
+        for new, old in zip(_outside(self.clip), _outside(self.teacher), strict=True):
+            new.copy_(old.lerp(new, share))
+        self.teacher = self.adapter = self.projector = None
+
+    def _consolidation(self, batch: Batch, image_BD: Tensor, text_MD: Tensor) -> Tensor:
+        """Cross-entropy of finding each item's old features by its new ones, and vice versa."""
+        assert self.projector is not None
+        if min(len(image_BD), len(text_MD)) < 2:
+            raise BenchError(
+                "at least two images and two texts in every batch, as the projector normalises "
+                "over the batch",
+                f"{len(image_BD)} and {len(text_MD)}",
+                "give a larger --batch-size",
+            )
+        new = [self.projector(image_BD), self.projector(text_MD)]
+        old = self._old(batch)
+        if self.config.ckc_concat == "batch":
+            new_RD, old_RD = torch.cat(new), torch.cat(old)
+        else:
+            new_RD = torch.cat([new[0], new[1][batch.target_B]], dim=1)
+            old_RD = torch.cat([old[0], old[1][batch.target_B]], dim=1)
+        logits_RR = self.clip.scale * unit(new_RD) @ unit(old_RD).T
+        own_R = torch.arange(len(logits_RR), device=logits_RR.device)
+        return (F.cross_entropy(logits_RR, own_R) + F.cross_entropy(logits_RR.T, own_R)) / 2
+
+    @torch.no_grad()
+    def _old(self, batch: Batch) -> list[Tensor]:
+        """Image (B, D) and text (M, D) features by the model before the task."""
+        assert self.teacher is not None
+        if self.first and self.config.ckc_concat == "batch":  # where their lengths do not matter
+            return [batch.images.frozen(), batch.texts.frozen()]
+        self.teacher.eval()  # the loop puts every part of a method in training mode
+        return list(_raw(self.teacher, batch))
+
+
+def _raw(clip: Clip, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Features of images (B, D) and texts (M, D) before their length is set to 1, float32."""
+    tokens_ML = batch.texts.tokens_ML
+    image_BD = clip.image_tower(clip.embed_image(batch.images.pixels_B3HW))
+    text_MD = clip.text_tower(clip.embed_text(tokens_ML), end_of_text(tokens_ML))
+    return image_BD.float(), text_MD.float()
+
+
+def _outside(clip: Clip) -> list[nn.Parameter]:
+    """The weights that are trained as a whole."""
+    return [p for n, p in clip.named_parameters() if not n.startswith(IN_ADAPTERS_OR_FROZEN)]
+
+
+def _projector(dim: int, width: int, generator: torch.Generator) -> nn.Module:
+    """D -> D by `width` hidden units, initialised as torch does, from the generator.
+
+    Its norm keeps no running statistics, as it is never used outside training.
+    """
+    first, second = nn.Linear(dim, width), nn.Linear(width, dim)
+    for layer in (first, second):
+        bound = layer.in_features**-0.5
+        for p in layer.parameters():
+            p.data.uniform_(-bound, bound, generator=generator)
+    norm = nn.BatchNorm1d(width, track_running_stats=False)
+    return nn.Sequential(first, norm, nn.ReLU(), second)

@@ -1,0 +1,112 @@
+"""TA, Task Arithmetic (Ilharco et al., Editing models with task arithmetic, ICLR 2023).
+
+Every task is fine-tuned alone from the pretrained weights theta_0, to theta_t. Its task vector is
+tau_t = theta_t - theta_0 (section 2), and after T tasks the model is
+
+    theta = theta_0 + scaling * (tau_1 + ... + tau_T)
+          = (1 - scaling * T) * theta_0 + scaling * (theta_1 + ... + theta_T).
+
+The second form is computed: what is kept is the sum of the fine-tuned weights, in float64. A sum
+of some float32 values is exact there (unless a weight of one task is a 2^25th of another's), so
+that the model does not depend on the order of tasks, and with scaling 1 and one task it is
+plain fine-tuning, bit for bit.
+
+Differs from the paper:
+- Merged after every task, with one scaling throughout: 0.3, which the paper finds good when many
+  vectors are added. The DAR paper's TA is such a sum: the same in both orders of tasks (its Tables
+  1 and 8), and after one task weaker than fine-tuning, so that its scaling is below 1.
+- The paper chooses the scaling on held-out validation data; here nothing is chosen.
+- The similarity scale is never trained, so that it is in no task vector.
+
+`init=sequential` starts each task where the one before ended, and tau_t is still taken from
+theta_0 (the sequential vectors of MagMax, Marczak et al., 2024).
+
+State: beside the merged weights, their sum (8 bytes a weight), and with `sequential` the last
+fine-tuned weights. theta_0 is the pretrained model that every run starts from, and is not stored.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.api import BenchError, Clip, Config, Method, Task, Tools
+
+INITS = ("pretrained", "sequential")
+
+
+@dataclass(frozen=True)
+class TAConfig(Config):
+    """Defaults: the independent vectors of Ilharco et al., see above."""
+
+    scaling: float | None = 0.3  # lambda; None takes 1 / T, the mean of the fine-tuned weights
+    init: str = "pretrained"  # where the fine-tuning of a task starts
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        if self.init not in INITS:
+            raise BenchError(f"init in {', '.join(INITS)}", f"'{self.init}'", "choose one")
+        if self.scaling is not None and not 0 < self.scaling < inf:
+            raise BenchError(
+                "a finite scaling above 0, or none for the mean", str(self.scaling), "correct --hp"
+            )
+
+
+class TaskArithmetic(Method):
+    """The sum of the tasks' changes to the weights."""
+
+    Config = TAConfig
+    label = "TA"
+    paper = "Ilharco et al., Editing models with task arithmetic, ICLR 2023"
+    variants = {
+        "mean": {"scaling": None},  # a plain average of the fine-tuned models
+        "sequential": {"init": "sequential"},
+    }
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        # One vector of all N trained weights each; a run always starts from the pretrained ones.
+        start_N = torch.cat([p.detach().flatten() for p in clip.weights()])
+        self.start_N: Tensor
+        self.sum_N: Tensor
+        self.last_N: Tensor
+        self.register_buffer("start_N", start_N, persistent=False)
+        self.register_buffer("sum_N", torch.zeros(0, dtype=torch.float64))
+        self.register_buffer("last_N", torch.zeros(0))
+
+    def training_key(self) -> dict[str, object] | None:
+        """What a task's training depends on beside the task and lr and weight_decay; None: more.
+
+        From the pretrained weights, nothing: the scaling comes afterwards.
+        """
+        return {} if self.config.init == "pretrained" else None
+
+    @torch.no_grad()
+    def before_task(self, task: Task) -> None:
+        """The weights that fine-tuning starts from. In a replay they are there already."""
+        from_N = self.last_N if len(self.last_N) else self.start_N
+        for weight, part in self._parts(from_N):
+            weight.copy_(part)
+
+    def after_task(self, task: Task) -> None:
+        """Add the fine-tuned weights to the sum, and put the merged ones in their place."""
+        count = task.index + 1
+        scaling = 1 / count if self.config.scaling is None else self.config.scaling
+        if not len(self.sum_N):
+            self.sum_N = torch.zeros_like(self.start_N, dtype=torch.float64)
+        if self.config.init == "sequential":
+            self.last_N = torch.cat([p.flatten() for p in self.clip.weights()])
+        for weight, sum_, start in self._parts(self.sum_N, self.start_N):
+            sum_ += weight
+            weight.copy_((1 - scaling * count) * start.double() + scaling * sum_)
+
+    def _parts(self, *vectors_N: Tensor) -> Iterator[tuple[nn.Parameter | Tensor, ...]]:
+        """Every weight with its part of each vector, in its shape; the parts are views."""
+        weights = self.clip.weights()
+        sizes = [p.numel() for p in weights]
+        for weight, *parts in zip(weights, *(v.split(sizes) for v in vectors_N), strict=True):
+            yield weight, *(part.view_as(weight) for part in parts)
