@@ -197,7 +197,7 @@ def test_a_variant_takes_no_rank_from_a_method(tmp_path: Path) -> None:
     text = build(tmp_path / "r", tmp_path / "out")["leaderboard.md"]
     assert "|      1 | ft" in text
     assert "|      2 |" not in text
-    assert "| Table 5, 6; a failed cell |" in text
+    assert "| Tables 5, 6; a failed cell |" in text
 
 
 def test_labelled_suites_have_no_recall(texts: dict[str, str]) -> None:
