@@ -188,7 +188,10 @@ def test_what_is_not_drawn(tmp_path: Path) -> None:
 
 def test_many_methods_and_long_names_fit(tmp_path: Path) -> None:
     for number in range(27):
-        more = {"variant": f"v{number}", "settings": "rank=8,epochs=2,margin=0.05" * (number % 2)}
+        more = {
+            "variant": f"v{number}",
+            "settings": "rank=8,epochs=2,weight_decay=0.05" * (number % 2),
+        }
         rows = make_rows("shapes", SHAPES, "aaa", "forward", number, PICTURES, **more)
         save(tmp_path / "r", rows)
     odd = make_rows("shapes", SHAPES, "ft", "forward", 0, PICTURES, settings='a="<&>"')

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from benchmark.cli import app
 from benchmark.errors import BenchError
 from benchmark.models import configs
+from benchmark.registry import find_method
 from benchmark.tables import lint as linting
 from benchmark.tables.lint import lint, lint_report
 from benchmark.tables.paper import Printed, named_rows, printed_in, read_paper, tables_naming
@@ -90,6 +91,11 @@ def test_rows_of_ours() -> None:
     assert tables_naming("dar.reuse") == []
     variants = {label for n in (3, 4, 5, 6) for label in labels[n] if "." in label}
     assert {v for v in variants if not is_ablation(*v.split(".", 1))} == {"dar.r8"}
+
+
+def test_every_variant_that_a_table_names_exists() -> None:
+    known = {f"dar.{name}" for name in find_method("dar", []).cls.variants}
+    assert {label for spec in TABLES for label in named_rows(spec) if "." in label} <= known
 
 
 # ---- What does not add up ----------------------------------------------------------------------

@@ -56,6 +56,7 @@ def golden_runs() -> Iterator[list[Row]]:
     for variant in ("merge-none", "margin-0.10", "route-random", "merge-core-tsv"):
         yield run("dar", variant=variant)
     yield run("dar", variant="route-pair", uses="test pairing")
+    yield run("dar", 9, variant="route-oracle", uses="task id")
     yield spoil(run("dar", variant="k3"), 7, "nocaps", status="failed")
     yield spoil(run("l2p", settings="rank=9"), 3, DOMAINS[2])
 
@@ -173,6 +174,13 @@ def test_the_best_is_bold_among_what_contends(texts: dict[str, str]) -> None:
     assert bold
     assert all(line.count("**") == line.split("|")[-2].count("**") == 2 for line in bold)
     assert not any(line.startswith(("| zs", "| joint")) for line in bold)
+    # The oracle is the best of Table 4, but it is told the answer.
+    routing = texts["table-4.md"].partition("## Printed")[0].splitlines()
+    bold = {line.split("|")[1].strip() for line in routing if "**" in line}
+    assert bold == {
+        "Image+Text (avg) (dar) [features, samples]",
+        "DAR (dar.r8) [features, samples]",
+    }
     changes = [line.split("|")[-2].strip() for line in lines if line.startswith("| zs")]
     assert changes == ["+0.0"]
 

@@ -12,6 +12,7 @@ from .spec import (
     PAPER_PRETRAINED,
     PAPER_SUITE,
     TITLES,
+    TOLD,
     UPPER_BOUND,
     ZERO_SHOT,
     RowSpec,
@@ -31,6 +32,9 @@ _STAGES = (
     "Stage 0 is the untouched backbone, stage t comes after t tasks, Δ is the last stage minus "
     f"stage 0. The best Δ is bold; `{UPPER_BOUND}`, an upper bound that learns all tasks at the "
     f"last stage, takes no part, nor does `{ZERO_SHOT}`, which does not move."
+)
+_BEST_VARIANT = (
+    "The best of a column is bold; rows that are told the task or the test pairing take no part."
 )
 _MARGIN = "ID: mean over the learned sets. OOD: mean over the held-out image-caption sets."
 Named = tuple[RowSpec | None, Row]
@@ -59,8 +63,11 @@ class _Paper:
 
 def _contends(row: Row, column: Column) -> bool:
     """Whether a row may be the best of a column."""
-    unmoved = row.method == ZERO_SHOT and column.place.metric == "delta"
-    return column.contest and not row.why and row.method != UPPER_BOUND and not unmoved
+    if row.why or row.method == UPPER_BOUND or not column.contest:
+        return False
+    if is_ablation(row.method, row.variant):
+        return not any(run.uses & TOLD for run in row.runs)
+    return row.method != ZERO_SHOT or column.place.metric != "delta"
 
 
 def _chosen(rows: Sequence[Row], spec: TableSpec) -> list[Named]:
@@ -176,7 +183,8 @@ def _printed(spec: TableSpec, paper: _Paper) -> Section:
 
 def _about(spec: TableSpec) -> str:
     family = FAMILIES.get(spec.held_out)
-    parts = [_PERCENT, _STAGES if spec.columns == "stages" else _BEST]
+    best = _BEST_VARIANT if spec.rows == "named" else _BEST
+    parts = [_PERCENT, _STAGES if spec.columns == "stages" else best]
     if spec.columns == "margin":
         parts.append(_MARGIN)
     if family is not None:

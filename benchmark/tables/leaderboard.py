@@ -13,7 +13,7 @@ from ..results import Record
 from .cells import MISSING, named
 from .groups import Group, Judged
 from .markdown import cell, pipes
-from .paper import tables_naming
+from .paper import name_tables, tables_naming
 from .runs import score_matrix
 from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key
 
@@ -266,8 +266,7 @@ def _section(lines: Sequence[Line], columns: Sequence[tuple[str, str]]) -> str:
 
 def _remark(line: Line) -> str:
     """Where a variant's numbers belong, and what sets its runs apart."""
-    numbers = tables_naming(line.label)
-    where = f"Table {', '.join(map(str, numbers))}" if numbers else "no table"
+    where = name_tables(tables_naming(line.label)) or "no table"
     reason = line.why or ("a failed cell" if line.failed else "")
     return f"{where}; {reason}" if reason else where
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..errors import BenchError
-from .paper import Printed, read_paper
+from .paper import Printed, name_tables, read_paper
 from .spec import ARROWS, AVERAGE, HELD_OUT, TITLES, ZERO_SHOT
 
 HALF = Decimal("0.5")
@@ -101,8 +101,7 @@ def _repeats(cells: Sequence[Printed]) -> Iterator[Finding]:
             if 2 * counts[cell.value] <= len(group):
                 others = sorted({other.value for other in group} - {cell.value})
                 tables = sorted({other.table for other in group if other.value != cell.value})
-                listed = ", ".join(map(str, tables))
-                yield Finding(cell, f"also {', '.join(others)} (Table {listed})")
+                yield Finding(cell, f"also {', '.join(others)} ({name_tables(tables)})")
 
 
 def lint(cells: Sequence[Printed]) -> list[Finding]:

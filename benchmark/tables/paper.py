@@ -1,6 +1,7 @@
 """What the DAR paper printed: `paper.csv`, number by number, with what is known to be wrong."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,3 +99,9 @@ def named_rows(spec: TableSpec) -> dict[str, RowSpec]:
 def tables_naming(label: str) -> list[int]:
     """The tables whose named rows include a row of ours; those of all methods are not counted."""
     return [s.number for s in TABLES if s.rows == "named" and label in named_rows(s)]
+
+
+def name_tables(numbers: Sequence[int]) -> str:
+    """`Table 5`, `Tables 5, 6`, or '' for none."""
+    listed = ", ".join(map(str, numbers))
+    return f"Table{'s' * (len(numbers) > 1)} {listed}" if numbers else ""
