@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from benchmark.toolkit.lora import PROJECTIONS, LoRA, weighted_deltas
+from benchmark.toolkit.lora import PROJECTIONS, LoRA, by_route, weighted_deltas
 
 ALL = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)
 EACH = torch.arange(3).expand(4, 3)  # index_BK: every item uses all three adapters
