@@ -209,14 +209,21 @@ def test_degenerate_adapters_give_no_direction_of_their_own(name, shape, kind):
         updates, weight_K = updates[torch.tensor([True, False, False])], torch.ones(1)
     got = _merge(name, updates, weight_K)
     assert np.isfinite(got).all()
-    if name in ("iso-c", "dare-ties"):
-        return  # dense rules leave the span by design
-    left = np.linalg.svd(np.concatenate(list(b.numpy()), axis=1))
-    rank = int((left[1] > 1e-9).sum())
-    _close(left[0][:, :rank] @ left[0][:, :rank].T @ got, got, 1e-10)
-    right = np.linalg.svd(np.concatenate(list(a.numpy())))
-    rank = int((right[1] > 1e-9).sum())
-    _close(got @ right[2][:rank].T @ right[2][:rank], got, 1e-10)
+    dense = name in ("iso-c", "dare-ties")  # these leave the span by design
+    side = min(R if name == "none" else R * len(updates.a_KRI), *shape)
+    up_OQ = merge(MERGES[name], updates, weight_K).up_OQ
+    assert up_OQ.shape[1] == (shape[1] if dense else side)
+    core = updates.core
+    for basis_QN, factor, rows in (
+        (core.up_OQ.T, updates.b_KOR.transpose(1, 2), got.T),
+        (core.down_QI, updates.a_KRI, got),
+    ):
+        _, sizes, span = np.linalg.svd(factor.flatten(0, 1).numpy())
+        rank = int((sizes > 1e-9).sum())
+        length_Q = (torch.arange(len(basis_QN)) < rank).double()
+        assert_close(basis_QN @ basis_QN.T, length_Q.diag(), rtol=0, atol=1e-12)
+        if not dense:
+            _close(rows @ span[:rank].T @ span[:rank], rows, 1e-10)
 
 
 def test_iso_and_tsv_of_an_adapter_and_an_untrained_one():
