@@ -189,7 +189,9 @@ def test_no_dataset_is_a_special_case() -> None:
 def test_no_method_is_a_special_case() -> None:
     for path in names(HARNESS):
         if "/tables/" not in path:
-            assert not strings(SOURCES[path]) & METHOD_NAMES, path
+            # Task arithmetic is a method, and by the same name a way to merge adapters.
+            own = {"ta"} if path.endswith("toolkit/merging.py") else set()
+            assert not strings(SOURCES[path]) & METHOD_NAMES - own, path
 
 
 @pytest.mark.parametrize("path", names(HARNESS + METHODS))
