@@ -51,7 +51,11 @@ class Site(nn.Module):
         """Y = W x + b as computed by the caller -> y + delta(x)."""
         if self.delta is None:
             return y
-        return y + self.delta(x) if torch.is_grad_enabled() else y.add_(self.delta(x))
+        if torch.is_grad_enabled():
+            return y + self.delta(x)
+        # Nobody else holds y: without gradients it can be changed in place.
+        add_to = getattr(self.delta, "add_to", None)
+        return y.add_(self.delta(x)) if add_to is None else cast(Tensor, add_to(x, y))
 
 
 class Linear(nn.Linear):

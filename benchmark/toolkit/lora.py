@@ -139,18 +139,8 @@ def weighted_deltas(
     first = adapters[0]
     weight_BT = torch.zeros(len(index_BK), len(adapters)).to(weight_BK)
     weight_BT = weight_BT.scatter_add(1, index_BK, weight_BK)
-    parts = [_part(adapters, weight_BT, run) for run in _runs(weight_BT)]
-    counts = [part.items for part in parts]
-
-    def delta(key: str, x: Tensor) -> Tensor:
-        if len(x) != sum(counts):
-            raise ValueError(f"deltas of {sum(counts)} items on a batch of {len(x)}")
-        if len(parts) == 1:
-            return parts[0].delta(key, x)
-        pieces = zip(parts, x.split(counts), strict=True)
-        return torch.cat([part.delta(key, piece) for part, piece in pieces])
-
-    return {name: partial(delta, key) for name, key in first.names.items()}
+    parts = tuple(_part(adapters, weight_BT, run) for run in _runs(weight_BT))
+    return {name: _Mixed(key, parts) for name, key in first.names.items()}
 
 
 def by_route(index_BK: Tensor, weight_BK: Tensor) -> Tensor:
@@ -179,12 +169,40 @@ class _Part:
     used: tuple[LoRA, ...]
     column_BR: Tensor  # (items, U R)
 
-    def delta(self, key: str, x: Tensor) -> Tensor:
-        """X (items, L, in) -> (items, L, out)."""
+    def factors(self, key: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        """X (items, L, in) -> low (items, L, U R) and b (out, U R); the delta is low b^T."""
         a_RI = torch.cat([adapter.A[key] for adapter in self.used])
         b_OR = torch.cat([adapter.B[key] for adapter in self.used], dim=1)
         low = F.linear(x, a_RI)
-        return F.linear(low * self.column_BR[:, None].to(low.dtype), b_OR)
+        return low * self.column_BR[:, None].to(low.dtype), b_OR
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """The delta of a batch of mixed routes at one site."""
+
+    key: str
+    parts: tuple[_Part, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """X (B, L, in) -> (B, L, out)."""
+        return torch.cat([F.linear(*part.factors(self.key, piece)) for part, piece in self._of(x)])
+
+    def add_to(self, x: Tensor, y: Tensor) -> Tensor:
+        """Y + delta(x), in place."""
+        for (part, piece), out in zip(self._of(x), y.split(self._counts()), strict=True):
+            low, b_OR = part.factors(self.key, piece)
+            # In one product; a matrix product in place does not see autocast.
+            out.view(-1, out.shape[-1]).addmm_(low.flatten(0, 1).to(y.dtype), b_OR.T.to(y.dtype))
+        return y
+
+    def _counts(self) -> list[int]:
+        return [part.items for part in self.parts]
+
+    def _of(self, x: Tensor) -> list[tuple[_Part, Tensor]]:
+        if len(x) != sum(self._counts()):
+            raise ValueError(f"deltas of {sum(self._counts())} items on a batch of {len(x)}")
+        return list(zip(self.parts, x.split(self._counts()), strict=True))
 
 
 def _part(adapters: Sequence[LoRA], weight_BT: Tensor, run: tuple[int, int]) -> _Part:
