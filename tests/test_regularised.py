@@ -185,3 +185,35 @@ def test_the_teacher_is_the_model_as_it_was(name, lab):
             assert method.teacher is None
         no_grad_after_task(method, task)
         assert not torch.allclose(method.clip.text(tokens), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_batch_in_pieces_has_the_same_terms_and_gradients(name, lab):
+    """As after running out of memory: old features and penalties do not depend on the pieces."""
+    found = []
+    for chunks in (1, 3):
+        feed = lab.feed(lab.clip())
+        method = lab.method(name, feed, **{"dropout": 0.0} if name == "c-clip" else {})
+        method.before_task(lab.task(feed, lab.pairs[0], 0, 2))
+        g = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for p in (p for n, p in method.named_parameters() if "logit_scale" not in n):
+                p.add_(torch.randn(p.shape, generator=g) / 500)  # away from the old model
+            method.clip.chunks = chunks
+            method.eval()
+            if name == "ewc":  # the others would drop what they need
+                method.after_task(lab.task(feed, lab.pairs[0], 0, 2))
+                method.clip.ln_final.bias.add_(0.01)
+        method.train()
+        batch = next(iter(lab.task(feed, lab.pairs[1], 0, 2).loader.epoch(0)))
+        terms = method.loss(batch)
+        trained = [p for group in method.trainable() for p in group.params]
+        gradients = torch.autograd.grad(sum(terms.values()), trained)
+        found.append(({k: v.item() for k, v in terms.items()}, gradients))
+    (terms, whole), (cut_terms, cut) = found
+    assert len(terms) == 2
+    assert min(terms.values()) > 1e-4
+    assert cut_terms == pytest.approx(terms, rel=1e-4, abs=1e-6)
+    largest = max(float(x.abs().max()) for x in whole)
+    for x, y in zip(whole, cut, strict=True):
+        assert float((x - y).abs().max()) <= 1e-4 * largest
