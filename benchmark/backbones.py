@@ -15,6 +15,7 @@ from torch import Tensor
 from .clip import Clip
 from .errors import BenchError, nearest
 from .files import weights_file
+from .models import check_layout
 from .tokenizer import CompactTokenizer
 from .weights_files import config_beside, read_file
 
@@ -65,13 +66,14 @@ def _register() -> None:
 
 
 def _check_name(name: str) -> None:
-    """Makes the tiny models known to open_clip, and refuses a name that it does not know."""
+    """Makes the tiny models known to open_clip; refuses unknown names and other layouts."""
     import open_clip
 
     _register()
     known = open_clip.list_models()
     if name not in known:
         raise BenchError("an open_clip model name", f"'{name}'", nearest(name, known))
+    check_layout(name, open_clip.get_model_config(name) or {})
 
 
 def build(name: str) -> Clip:

@@ -135,17 +135,21 @@ class Clip(nn.Module):
         self.chunks = 1
 
     @staticmethod
-    def _check_layout(name: str, model: nn.Module) -> None:
+    def _check_layout(name: str, model: Any) -> None:
+        """What was built must be what `models.check_layout` read from the config."""
         visual = getattr(model, "visual", None)
-        blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
+        towers = [getattr(m, "transformer", None) for m in (visual, model)]
+        blocks = [b for t in towers for b in getattr(t, "resblocks", [None])]
         plain = (
-            hasattr(model, "token_embedding")
-            and getattr(model, "text_pool_type", "") == "argmax"
-            and blocks is not None
-            and all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
+            all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
             and getattr(visual, "pool_type", "") == "tok"
             and getattr(visual, "attn_pool", None) is None
+            and getattr(model, "text_pool_type", "") == "argmax"
             and getattr(model, "attn_mask", None) is not None
+            and isinstance(getattr(model, "text_projection", None), nn.Parameter)
+            and len(model.positional_embedding) == model.context_length
+            and model.logit_bias is None
+            and model.logit_scale.ndim == 0
         )
         if not plain:
             raise BenchError(

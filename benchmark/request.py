@@ -11,7 +11,7 @@ from .data.hub.lock import lock_path
 from .data.split import ImageSource, Pairs, digest
 from .errors import BenchError
 from .files import weights_file
-from .models import image_side
+from .models import check_backbone, image_side
 from .order import resolve_order
 from .provenance import code_sha, git_dirty, git_state
 from .registry import Found, find_method
@@ -110,6 +110,8 @@ def make_plan(request: Request) -> Plan:
     """
     _check_range(request)
     suite = find_suite(request.suite, request.cache_dir)
+    backbone = request.backbone or suite.backbone
+    check_backbone(backbone)
     found = find_method(request.method, list(request.hp))
     names = [d.name for d in suite.tasks]
     order, _ = resolve_order(request.order, names, lambda: dict.fromkeys(names, 0.0))
@@ -117,7 +119,6 @@ def make_plan(request: Request) -> Plan:
     if "epochs" in changed:
         changed["steps"] = 0
     recipe = replace(suite.recipe, **changed)
-    backbone = request.backbone or suite.backbone
     if request.suite in PUBLISHED:
         suite = find_suite(request.suite, request.cache_dir, image_side(backbone))
     there = _ready(request, suite, order, backbone)

@@ -381,24 +381,48 @@ def test_unknown_names_get_near_ones(monkeypatch):
         load("ViT-B-16-quickgelu", "opanai")
 
 
-@pytest.mark.parametrize(
-    ("vision", "text", "top"),
-    [
-        ({"pool_type": "avg"}, {}, {}),
-        ({"attentional_pool": True}, {}, {}),
-        ({}, {"pool_type": "last"}, {}),
-        ({}, {"no_causal_mask": True}, {}),
-        ({}, {}, {"custom_text": True}),
-        ({"layers": [1, 1, 1, 1], "width": 16, "image_size": 32, "patch_size": None}, {}, {}),
-    ],
-    ids=["mean-pool", "attention-pool", "last-token", "no-causal-mask", "custom-text", "resnet"],
-)
+ODD = [
+    ({"pool_type": "avg"}, {}, {}, "images pooled by 'avg'"),
+    ({"attentional_pool": True}, {}, {}, "images pooled by attention"),
+    ({"qk_norm": True}, {}, {}, r"image tower \(qk_norm\)"),
+    ({"block_type": "custom"}, {}, {}, r"image tower \(block_type\)"),
+    ({}, {"scale_fc": True, "scale_attn": True}, {}, r"text tower \(scale_attn, scale_fc\)"),
+    ({}, {"pool_type": "last"}, {}, "texts read at 'last'"),
+    ({}, {"no_causal_mask": True}, {}, "no causal mask on texts"),
+    ({}, {"embed_cls": True}, {}, "a class token in the text tower"),
+    ({}, {"proj_bias": True}, {}, "a projection of texts that is no"),
+    ({}, {"proj_type": "none"}, {}, "a projection of texts that is no"),
+    ({}, {}, {"custom_text": True}, "custom_text"),
+    ({}, {}, {"init_logit_bias": -10}, "a bias on the similarity"),
+    ({}, {}, {"nonscalar_logit_scale": True}, "no scalar"),
+    ({"layers": [1, 1, 1, 1], "width": 16, "image_size": 32, "patch_size": None}, {}, {},
+     "a ResNet as image tower"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("vision", "text", "top", "words"), ODD, ids=lambda x: str(x)[:30])
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_towers_of_another_layout_are_refused(vision, text, top, own_model):
-    """SigLIP is the sum of several of these; each alone would give wrong numbers in silence."""
+def test_towers_of_another_layout_are_refused(vision, text, top, words, own_model, monkeypatch):
+    """By the config before anything is built, and by what was built if the config were passed.
+
+    SigLIP is the sum of several of these; each alone would give wrong numbers in silence.
+    """
     name = own_model("own-odd", vision, text, **top)
+    with monkeypatch.context() as unbuilt:
+        unbuilt.setattr(open_clip, "create_model", None)
+        with pytest.raises(BenchError, match=f"'own-odd', which has .*{words}"):
+            load(name, "random:0")
+    monkeypatch.setattr(backbones, "check_layout", lambda *_: None)
     with pytest.raises(BenchError, match="towers differ"):
         build(name)
+
+
+def test_settings_that_change_no_layout_are_accepted(own_model):
+    """Layer scale, no first norm and the order of last norm and pooling are run as they are."""
+    same = {"final_ln_after_pool": True}
+    more = {"no_ln_pre": True, "ls_init_value": 0.1, "mlp_ratio": 3.0, "block_type": "default"}
+    clip = build(own_model("own-fine", same | more, {"ls_init_value": 0.1, "mlp_ratio": 2.0}))
+    assert clip.widths == (32, 32)
 
 
 # -- precision

@@ -314,6 +314,21 @@ def test_a_batch_in_pieces_has_the_same_gradients(wild):
         assert_close(grads[1][name], grad, rtol=1e-3, atol=1e-6)
 
 
+@torch.no_grad()
+def test_in_bf16_the_same_prompts_are_chosen(wild):
+    """The towers alone run in bf16; a choice in it would differ."""
+    method, batch = wild(), _batch(6)
+    full = method._choose("image", batch.images), method.features(batch)
+    method.clip.precision = "bf16"
+    half = method._choose("image", batch.images), method.features(batch)
+    for one, two in zip(full[0], half[0], strict=True):
+        assert one.equal(two)
+    for one, two in ((full[1].image_BD, half[1].image_BD), (full[1].text_MD, half[1].text_MD)):
+        assert two.dtype == torch.float32
+        assert not one.equal(two)
+        assert float((one * two).sum(dim=1).min()) > 0.99
+
+
 # -- training
 
 
