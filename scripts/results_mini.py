@@ -32,10 +32,6 @@ ORDERS = ("forward", "reverse")
 SEEDS = (42, 43, 44)
 # Rows that share what they train stand together: one process runs them, one after the other.
 FAMILIES = (
-    ("tiny-b", ("dar.r8",)),  # Table 2
-    ("tiny-b", ("c-clip",)),
-    ("tiny-b", ("mod-x",)),
-    ("tiny-b", ("ft",)),
     (
         "tiny-s",
         (
@@ -47,19 +43,23 @@ FAMILIES = (
             "dar.margin-0.00", "dar.margin-0.01", "dar.margin-0.10", "dar.k3", "dar.k4",  # Table 6
         ),
     ),
-    ("tiny-s", ("dar.r8",)),  # Table 3, as the next two
-    ("tiny-s", ("dar.r4",)),
-    ("tiny-s", ("dar.r32",)),
     ("tiny-s", ("c-clip",)),
     ("tiny-s", ("dkr",)),
     ("tiny-s", ("mod-x",)),
     ("tiny-s", ("ewc",)),
     ("tiny-s", ("l2p",)),
+    ("tiny-s", ("dar.r8",)),  # Table 3, with r4 and r32
     ("tiny-s", ("lora-ft",)),
     ("tiny-s", ("ft",)),
     ("tiny-s", ("ta",)),
     ("tiny-s", ("joint",)),
     ("tiny-s", ("zs",)),
+    ("tiny-b", ("dar.r8",)),  # Table 2
+    ("tiny-b", ("c-clip",)),
+    ("tiny-b", ("mod-x",)),
+    ("tiny-b", ("ft",)),
+    ("tiny-s", ("dar.r4",)),
+    ("tiny-s", ("dar.r32",)),
 )  # fmt: skip
 COMMITTED = Path("results") / "mini"
 AGAIN = Path("scratch") / "again"
