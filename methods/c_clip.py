@@ -1,7 +1,7 @@
 """C-CLIP (Liu et al., Multimodal continual learning for vision-language model, ICLR 2025).
 
-    L = L_match + L_CKC                                    weights: theta <- theta_old + alpha *
-    L_CKC = (CE(s P Z^T) + CE(s Z P^T)) / 2                         (theta_new - theta_old)
+    L = L_match + L_CKC,  L_CKC = (CE(s P Z^T) + CE(s Z P^T)) / 2
+    after a task: theta <- theta_old + alpha (theta_new - theta_old)
 
 "Contrastive knowledge consolidation": Z are the features of the batch's images and texts by the
 model before the task, P those by the current model after a projector (Linear, BatchNorm, ReLU,
@@ -11,21 +11,23 @@ share alpha of the change is kept, low-rank adapters are merged into the weights
 projector and old model are dropped.
 
 Trained are adapters on out_proj and both MLP projections of every block, and all that lies
-outside the blocks but the patch convolution: 29.1 million scalars for ViT-B/16 without the
-projector, the paper's number.
+outside the blocks but the patch convolution: without the projector 29.1 million scalars for
+ViT-B/16, which is the number that the paper is said to give.
 
-The paper's official code is not public; its first author's development code is
-(SmallPigPeppa/clip-lightning, clip_openai/model_distill_zeroshot_lora_best_v2.py) and settles what
-is said above. There, the old model is the pretrained one in the first task and the projector is
-new in every task, as here. Differs:
+The paper has no official code; its first author's development code is public (SmallPigPeppa/
+clip-lightning, clip_openai/model_distill_zeroshot_lora_best_v2.py), and what is said above of loss,
+projector and trained weights is as there, as are a new projector for every task and the pretrained
+model as the first task's old one. Integration and learning rates of the paper are known from
+re-implementations (KoyoImai/C-CLIP, ryder2003/C-CLIP_DynamicRank). Differs:
 - The similarity scale is frozen, as in every method here; theirs is trained.
 - An adapter on attn.out_proj acts here; PEFT's, inside torch's attention, is never called.
 - Learning rates are the suite's, and AdamW's moments torch's. Theirs differ by dataset and tower
   (3e-5 for images and 3e-4 for texts in most), with betas (0.9, 0.99).
-- Whether alpha holds for the weights outside the blocks too is open: their script averages whole
-  checkpoints, with shares of 1/2 and 1/3, so the default is yes.
-- ckc_concat=feature is another reading, of a re-implementation (KoyoImai/C-CLIP): image and text
-  features are joined to one row of 2 D per pair, before the length is set to 1.
+- Whether alpha holds for the weights outside the blocks too is open: the development code merges
+  adapters whole and then averages whole checkpoints, with shares of 1/2 in the second task and 1/3
+  after it, so the default is yes.
+- ckc_concat=feature is another reading (KoyoImai/C-CLIP): image and text features are joined to
+  one row of 2 D per pair, before the length is set to 1.
 
 Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and the
 projector, and one more forward pass per step (with ckc_concat=batch from the second task on).
@@ -71,7 +73,7 @@ class CCLIPConfig(Config):
     targets: tuple[str, ...] = PROJECTIONS  # all nn.Linear in the blocks
     projector_width: int = 2048  # hidden units of the projector
     ckc_concat: str = "batch"  # images and texts as rows of their own, or joined to one row
-    integration_alpha: float = 0.5  # share of a task's change that is kept; the paper
+    integration_alpha: float = 0.5  # share of a task's change that is kept; re-implementations
     integrate_non_lora: bool = True  # whether it holds outside the blocks too, see above
 
     def __post_init__(self) -> None:

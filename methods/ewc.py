@@ -3,8 +3,8 @@
     L = L_match + strength / 2 * sum_t sum_i F_t,i (theta_i - theta*_t,i)^2        (their eq. 3)
 
 theta*_t are the weights after task t and F_t is the diagonal of the Fisher information there. Mode
-"online" (Schwarz et al., Progress & compress, ICML 2018) keeps the newest theta* alone
-and F <- gamma F + F_t; "separate" is the sum over all tasks. That sum of quadratics is again one
+"online" (Schwarz et al., Progress & compress, ICML 2018) keeps the newest theta* alone and
+F <- gamma F + F_t; "separate" is the sum over all tasks. That sum of quadratics is again one
 quadratic, with F = sum_t F_t around the F-weighted mean of the theta*_t, plus a constant, so both
 modes keep two vectors (Huszar, Note on the quadratic penalties in elastic weight consolidation,
 PNAS 2018, compares them). They are equal while one task is remembered, and beyond that where
@@ -43,7 +43,7 @@ NORMS = ("none", "max", "mean")
 class EWCConfig(Config):
     """Defaults: public code for CLIP-like models, as said beside each."""
 
-    strength: float = 1000.0  # lambda; CLFM's, where CTP has 5000; no paper on CLIP gives one
+    strength: float = 1000.0  # lambda; CLFM's (there without 1/2), CTP has 5000; no paper gives one
     mode: str = "online"  # Schwarz et al.; CLFM, mammoth
     gamma: float = 1.0  # decay of older F in mode online; CLFM
     fisher_batches: int | None = None  # at most so many batches for F; None: all, as CTP and CLFM
