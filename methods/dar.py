@@ -183,7 +183,8 @@ class DAR(Method):
         else:
             c, self.newest = self.config, len(self.adapters)
             seed = task.generator("adapter")
-            self.adapters.append(LoRA(self.clip, c.targets, c.rank, c.alpha, c.dropout, seed))
+            adapter = LoRA(self.clip, c.targets, c.rank, c.alpha, c.dropout, seed)
+            self.adapters.add(adapter, task.generator("masks"))
             self.image_TD = torch.cat([self.image_TD, image_1D])
             self.text_TD = torch.cat([self.text_TD, text_1D])
         owner_1 = torch.tensor([self.newest], device=self.owner_T.device)

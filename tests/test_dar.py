@@ -430,7 +430,7 @@ def test_a_merge_that_is_not_linear_is_one_of_weights(rule, lab, captioned):
                       key=lambda pair: bank[pair[0]].digest())  # fmt: skip
         adapters = [bank[t] for t, _ in used]
         weight_K = torch.tensor([p for _, p in used]) / 4
-        seeds = [int(a.digest()[:15], 16) for a in adapters]
+        seeds = [int(run.method.adapters.seed_T[t]) for t, _ in used]
         updates = site_updates(adapters, seeds if MERGES[rule].sparse else None)
         clip = lab.clip()
         with torch.no_grad():
@@ -441,6 +441,16 @@ def test_a_merge_that_is_not_linear_is_one_of_weights(rule, lab, captioned):
             want = clip.image(images.pixels_B3HW[i : i + 1])[0]
         assert_close(got[i], want, rtol=0, atol=2e-5)
     assert tried
+
+
+def test_a_weight_that_rounds_to_one_merges_nothing(lab, captioned):
+    """TIES or an isotropic merge of a single adapter is not that adapter."""
+    changes = {"margin": 2.0, "temperature": 1e-4, "weight_bins": 4}
+    run = _busy(lab.train("dar", lab.pairs[:2], merge="core-iso-c", **changes))
+    plain = _busy(lab.train("dar", lab.pairs[:2], merge="none"))
+    for got, want in zip(*(lab.embed(r.method, r.feed, captioned) for r in (run, plain)),
+                         strict=True):  # fmt: skip
+        assert_close(got, want, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -13,6 +13,8 @@ from .merging import MERGES, Merged, Updates, merged_deltas, site_updates
 
 MANY = 4  # an adapter serves many of a batch if it serves 1 / MANY of it
 HELD = 2**28  # scalars of merged updates that stay in memory
+Group = tuple[tuple[str, int, float], ...]
+"""Digest, index and weight of each adapter that is merged."""
 
 
 class Bank(nn.ModuleList):
@@ -29,8 +31,16 @@ class Bank(nn.ModuleList):
     def __init__(self, merge: str, scale: float, density: float, bins: int) -> None:
         super().__init__()
         self.rule, self.scale, self.density, self.bins = MERGES[merge], scale, density, bins
+        self.seed_T: Tensor
+        self.register_buffer("seed_T", torch.zeros(0, dtype=torch.int64))
         self._sites: dict[tuple[str, ...], dict[str, Updates]] = {}
         self._merged: dict[tuple[object, ...], dict[str, Merged]] = {}
+
+    def add(self, adapter: LoRA, generator: torch.Generator) -> None:
+        """Take up an adapter; the generator seeds its masks, for rules that drop entries."""
+        self.append(adapter)
+        seed_1 = torch.randint(2**62, (1,), generator=generator).to(self.seed_T.device)
+        self.seed_T = torch.cat([self.seed_T, seed_1])
 
     def adapter(self, index: int) -> LoRA:
         """The adapter of that index."""
@@ -54,6 +64,9 @@ class Bank(nn.ModuleList):
             weight_BK: their weights, at least 0 with sum 1; a first weight of 1 means that
                 nothing is merged.
         """
+        if not self.rule.linear:
+            parts_BK = (weight_BK * self.bins).round()
+            weight_BK = parts_BK / parts_BK.sum(dim=1, keepdim=True)
         left_B = torch.ones(len(items), dtype=torch.bool, device=index_BK.device)
         sure_B = weight_BK[:, 0] == 1
         out_BD = torch.empty(len(items), clip.dim, device=index_BK.device)
@@ -86,28 +99,26 @@ class Bank(nn.ModuleList):
         self, index_BK: Tensor, weight_BK: Tensor, merged_B: Tensor
     ) -> Iterator[tuple[Tensor, dict[str, Merged]]]:
         """Items that meet the same merged update, and that update."""
-        rows_of: dict[tuple[tuple[str, int, int], ...], list[int]] = {}
-        parts_BK = (weight_BK * self.bins).round().long().tolist()
-        indices_BK = index_BK.tolist()
+        rows_of: dict[Group, list[int]] = {}
+        weights_BK, indices_BK = weight_BK.tolist(), index_BK.tolist()
         names = {t: self.adapter(t).digest() for t in index_BK[merged_B].unique().tolist()}
         for row in merged_B.nonzero()[:, 0].tolist():
-            pairs = zip(indices_BK[row], parts_BK[row], strict=True)
+            pairs = zip(indices_BK[row], weights_BK[row], strict=True)
             # By content, not by index: what is merged must not depend on the order of tasks.
-            group = tuple(sorted((names[t], t, parts) for t, parts in pairs if parts))
+            group = tuple(sorted((names[t], t, weight) for t, weight in pairs if weight))
             rows_of.setdefault(group, []).append(row)
         for group, rows in sorted(rows_of.items()):
             yield torch.tensor(rows, device=index_BK.device), self._update(group)
 
-    def _update(self, group: tuple[tuple[str, int, int], ...]) -> dict[str, Merged]:
-        key = tuple((name, parts) for name, _, parts in group)
+    def _update(self, group: Group) -> dict[str, Merged]:
+        key = tuple((name, weight) for name, _, weight in group)
         if key not in self._merged:
             names = tuple(name for name, _, _ in group)
             if names not in self._sites:
-                adapters = [self.adapter(t) for _, t, _ in group]
-                seeds = [int(name[:15], 16) for name in names]
-                self._sites[names] = site_updates(adapters, seeds if self.rule.sparse else None)
-            parts = torch.tensor([float(parts) for _, _, parts in group])
-            sites, weight_K = self._sites[names], parts / parts.sum()
+                seeds = [int(self.seed_T[t]) for _, t, _ in group] if self.rule.sparse else None
+                self._sites[names] = site_updates([self.adapter(t) for _, t, _ in group], seeds)
+            weight_K = torch.tensor([weight for _, _, weight in group])
+            sites = self._sites[names]
             found = merged_deltas(self.rule, sites, weight_K, self.scale, self.density)
             if sum(map(_size, self._merged.values())) > HELD:
                 self._merged.clear()
