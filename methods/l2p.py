@@ -21,7 +21,8 @@ The paper prompts a supervised image transformer; here differs:
   `truncate` is the other convention (CoOp's): tokens take the position of the place where they
   stand, so a caption is cut to what the prompts leave of the context, its end token put back.
 - Keys are chosen for each item, at training and at test. The official default, one vote per
-  batch, tells at test which task the batch is from; it is not offered.
+  batch, tells at test which task the batch is from; it is not offered. At test all P prompts can
+  be chosen, with `use_prompt_mask` also those that no task has trained yet (as in official code).
 - The pull on the keys is a mean over the K choices. Official code sums: its coefficient 0.1 with
   K = 5 is 0.5 here. Keys have no other gradient, so that AdamW all but cancels the coefficient.
 - AdamW with the suite's warm-up and cosine and a peak lr of 1e-3, instead of Adam at a constant

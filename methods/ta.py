@@ -12,10 +12,10 @@ that the model does not depend on the order of tasks, and with scaling 1 and one
 plain fine-tuning, bit for bit.
 
 Differs from the paper:
-- Merged after every task, with one scaling throughout: 0.3, which the paper finds good when many
-  vectors are added. The DAR paper's TA is such a sum: the same in both orders of tasks (its Tables
-  1 and 8), and after one task weaker than fine-tuning, so that its scaling is below 1.
-- The paper chooses the scaling on held-out validation data; here nothing is chosen.
+- Merged after every task, with one scaling throughout; the paper adds once and chooses the scaling
+  on held-out validation data. The default 0.3 is its usual value for sums of eight vectors. The
+  DAR paper's TA is such a sum: the same in both orders of tasks (its Tables 1 and 8), and after
+  one task weaker than fine-tuning, so that its scaling is below 1.
 - The similarity scale is never trained, so that it is in no task vector.
 
 `init=sequential` starts each task where the one before ended, and tau_t is still taken from
