@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from benchmark.errors import BenchError
 from benchmark.evaluate import EvalSet, evaluate
 from benchmark.registry import find_method
+from benchmark.toolkit.bank import Bank
 from benchmark.toolkit.merging import MERGES, merge, site_updates
 from benchmark.types import Texts
 
@@ -403,23 +404,38 @@ def test_every_routing_scores_both_kinds_of_sets(lab, captioned):
 RULES = [name for name, rule in MERGES.items() if not rule.linear]
 
 
-def _busy(run):
-    g = torch.Generator().manual_seed(0)
-    for adapter in run.method.adapters:  # a few steps leave B too small to tell merges apart
-        for b in adapter.B.values():
-            b.data += torch.randn(b.shape, generator=g) / 20
-    return run
+@pytest.fixture(scope="module")
+def banks(lab):
+    """Order of tasks -> a run whose adapters differ enough to tell merges apart; trained once."""
+    done = {}
+
+    def get(order, rule, **changes):
+        if order not in done:
+            run = done[order] = lab.train("dar", tuple(lab.pairs[i] for i in order))
+            for t, adapter in zip(order, run.method.adapters, strict=True):
+                g = torch.Generator().manual_seed(t)
+                for b in adapter.B.values():
+                    b.data += torch.randn(b.shape, generator=g) / 20
+        run = done[order]
+        c = replace(find_method("dar", []).config, merge=rule, **changes)
+        old, new = run.method.adapters, Bank(c.merge, c.merge_scale, c.density, c.weight_bins)
+        new.extend(old)
+        new.seed_T, run.method.adapters, run.method.config = old.seed_T, new, c
+        run.method.eval()
+        return run
+
+    return get
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_merge_that_is_not_linear_is_one_of_weights(rule, lab, captioned):
+def test_a_merge_that_is_not_linear_is_one_of_weights(rule, banks, lab, captioned):
     """Every item against a model whose weights were merged for it alone."""
-    run = _busy(lab.train("dar", lab.pairs[:2], margin=2.0, merge=rule, weight_bins=4))
+    run = banks((0, 1), rule, margin=2.0, weight_bins=4)
     images = run.feed.images(captioned, torch.arange(len(captioned)))
     with torch.no_grad():
         got = run.method.encode_image(images)
     index_BK, weight_BK = run.method.route(images, "image")
-    bank = list(run.method.adapters)
+    bank = run.method.adapters
     tried = set()
     for i in range(len(captioned)):
         parts = (weight_BK[i] * 4).round()
@@ -428,42 +444,38 @@ def test_a_merge_that_is_not_linear_is_one_of_weights(rule, lab, captioned):
         tried.add(tuple(parts.tolist()))
         used = sorted(zip(index_BK[i].tolist(), parts.tolist(), strict=True),
                       key=lambda pair: bank[pair[0]].digest())  # fmt: skip
-        adapters = [bank[t] for t, _ in used]
         weight_K = torch.tensor([p for _, p in used]) / 4
-        seeds = [int(run.method.adapters.seed_T[t]) for t, _ in used]
-        updates = site_updates(adapters, seeds if MERGES[rule].sparse else None)
+        seeds = [int(bank.seed_T[t]) for t, _ in used] if MERGES[rule].sparse else None
+        updates = site_updates([bank[t] for t, _ in used], seeds)
         clip = lab.clip()
         with torch.no_grad():
             for name, site in clip.sites(bank[0].targets).items():
                 merged = merge(MERGES[rule], updates[name], weight_K)
-                x = torch.eye(site.weight.shape[1])
-                site.weight.add_(merged(x).T)
+                site.weight.add_(merged(torch.eye(site.weight.shape[1])).T)
             want = clip.image(images.pixels_B3HW[i : i + 1])[0]
         assert_close(got[i], want, rtol=0, atol=2e-5)
     assert tried
 
 
-def test_a_weight_that_rounds_to_one_merges_nothing(lab, captioned):
+def test_a_weight_that_rounds_to_one_merges_nothing(banks, lab, captioned):
     """TIES or an isotropic merge of a single adapter is not that adapter."""
     changes = {"margin": 2.0, "temperature": 1e-4, "weight_bins": 4}
-    run = _busy(lab.train("dar", lab.pairs[:2], merge="core-iso-c", **changes))
-    plain = _busy(lab.train("dar", lab.pairs[:2], merge="none"))
-    for got, want in zip(*(lab.embed(r.method, r.feed, captioned) for r in (run, plain)),
-                         strict=True):  # fmt: skip
-        assert_close(got, want, rtol=0, atol=1e-6)
+    run = banks((0, 1), "core-iso-c", **changes)
+    got = lab.embed(run.method, run.feed, captioned)
+    plain = banks((0, 1), "none")
+    for one, other in zip(got, lab.embed(plain.method, plain.feed, captioned), strict=True):
+        assert_close(one, other, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_such_a_merge_does_not_depend_on_the_order_of_tasks(rule, lab, captioned):
-    changes = {"margin": 2.0, "top_k": 3, "merge": rule}
-    one, two = (_plain(lab, order, changes) for order in ((0, 1, 2), (2, 1, 0)))
-    for first, second in zip(one, two, strict=True):
-        assert first.equal(second)
-
-
-def _plain(lab, order, changes):
-    run = lab.train("dar", tuple(lab.pairs[i] for i in order), **changes)
-    return [x for data in lab.pairs for x in lab.embed(run.method, run.feed, data)]
+def test_such_a_merge_does_not_depend_on_the_order_of_tasks(rule, banks, lab, captioned):
+    one, two = (
+        lab.embed(run.method, run.feed, captioned)
+        for order in ((0, 1, 2), (2, 1, 0))
+        for run in [banks(order, rule, margin=2.0, top_k=3, weight_bins=4)]
+    )
+    assert one[0].equal(two[0])
+    assert one[1].equal(two[1])
 
 
 # -- reuse
