@@ -92,13 +92,20 @@ def test_the_other_order_and_other_inference_train_nothing(go: Go) -> None:
         pd.testing.assert_frame_equal(record.frame, whole.frame, check_exact=True)
 
 
+OTHERWISE: tuple[dict[str, Any], ...] = (
+    {"seed": 1}, {"hp": ("rank=8",)}, {"limit": 11}, {"hp": ("lr=0.01",)},
+    {"hp": ("weight_decay=0.3",)}, {"hp": ("dropout=0.2",)}, {"epochs": 2}, {"batch_size": 6},
+    {"pretrained": "random:1"}, {"precision": "bf16"}, {"hp": ("reuse_threshold=0.9",)},
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"hp": ("rank=8",)}, {"hp": ("lr=0.01",)}, {"hp": ("weight_decay=0.3",)},
-     {"hp": ("dropout=0.2",)}, {"epochs": 2}, {"batch_size": 6}, {"limit": 11},
-     {"pretrained": "random:1"}, {"precision": "bf16"}, {"hp": ("reuse_threshold=0.9",)}],
-    ids=lambda changes: "-".join(map(str, changes.values())),
-)  # fmt: skip
+    [
+        pytest.param(changes, marks=[pytest.mark.slow] * (n > 2), id=str(*changes.values()))
+        for n, changes in enumerate(OTHERWISE)
+    ],
+)
 def test_what_trains_otherwise_is_not_shared(changes: dict[str, Any], go: Go) -> None:
     go("dar", "first")
     _, display = go("dar", "second", **changes)
