@@ -49,13 +49,11 @@ class Site(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Y = W x + b as computed by the caller -> y + delta(x)."""
-        if self.delta is None:
-            return y
-        if torch.is_grad_enabled():
-            return y + self.delta(x)
+        if self.delta is None or torch.is_grad_enabled():
+            return y if self.delta is None else y + self.delta(x)
         # Nobody else holds y: without gradients it can be changed in place.
         add_to = getattr(self.delta, "add_to", None)
-        return y.add_(self.delta(x)) if add_to is None else cast(Tensor, add_to(x, y))
+        return cast(Tensor, add_to(x, y)) if add_to else y.add_(self.delta(x))
 
 
 class Linear(nn.Linear):
@@ -152,16 +150,14 @@ class Clip(nn.Module):
             and model.logit_scale.ndim == 0
         )
         if not plain:
-            raise BenchError(
-                "a CLIP with two plain transformers (OpenAI's layout)",
-                f"'{name}', whose towers differ",
-                "choose a ViT-* model such as ViT-B-16-quickgelu",
-            )
+            plain_clip = "a CLIP with two plain transformers (OpenAI's layout)"
+            fix = "choose a ViT-* model such as ViT-B-16-quickgelu"
+            raise BenchError(plain_clip, f"'{name}', whose towers differ", fix)
 
     def _autocast(self) -> torch.autocast:
         """The towers, adapters included, may run in bf16; similarities and losses stay fp32."""
-        device = self.logit_scale.device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        on, device = self.precision == "bf16", self.logit_scale.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=on)
 
     # -- towers, in two halves so that a method can insert prompts between them
 

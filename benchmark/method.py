@@ -99,7 +99,7 @@ class Method(nn.Module, ABC):
 
         A resumed run replays it for the finished tasks and then loads the saved tensors; in a
         replay the weights are the pretrained ones, so use them for what is saved, nothing else.
-        Gradients are on.
+        What the loader gives, frozen features above all, is the same in a replay. Gradients are on.
         """
 
     def loader(self, task: Task) -> Loader:

@@ -22,6 +22,7 @@ from .display import Display
 from .errors import BenchError
 from .evaluate import EvalSet, Scores, evaluate, failed_rows
 from .method import Encoder, Frozen, Method, no_grad_after_task, trainable_count
+from .provenance import hardware, versions
 from .record import Cell, Costs, score_text, write_run
 from .request import Plan
 from .train import Fit, Progress
@@ -54,7 +55,10 @@ class Run:
         self.method: Method = plan.found.cls(bench.clip, plan.found.config, self._tools())
         self.method.to(bench.device)
         known = ("weights", "normalisation", "transform", "torch", "device", "threads")
-        about = (plan.code, plan.found.sha, plan.backbone, plan.request.precision)
+        about = (
+            plan.code, plan.found.sha, plan.backbone, plan.request.precision, repr(versions()),
+            repr(hardware()),
+        )  # fmt: skip
         self.trained = Trained(
             cache_root(plan.request.cache_dir),
             (*about, *(repr(bench.identity[k]) for k in known)),

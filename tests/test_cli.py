@@ -147,7 +147,8 @@ def run(cli: Callable[..., Ended], toml: Path, cache: Path, tmp_path: Path) -> C
     """`cl-bench run` of the tiny suite; a later option beats the ones given here."""
 
     def call(*words: object, method: str = "ft", suite: Path | None = None) -> Ended:
-        base = ("run", "--method", method, "--suite", suite or toml, "--device", "cpu")
+        named = () if "--method" in words else ("--method", method)
+        base = ("run", *named, "--suite", suite or toml, "--device", "cpu")
         places = ("--cache-dir", cache, "--output-dir", tmp_path / "out")
         return cli(*base, *places, *words)
 
@@ -254,6 +255,22 @@ def test_seed_repeated(run: Callable[..., Ended], plain: Record, tmp_path: Path)
     assert losses(first) == losses(plain)
     assert losses(second) != losses(plain)
     assert set(second.frame["seed"]) == {7}
+
+
+def test_methods_and_orders_repeated(run: Callable[..., Ended]) -> None:
+    """Every pair of them, once; a mistake in one of them stops all before anything is run."""
+    words = ("--method", "zs", "--method", "joint", "--method", "zs")
+    orders = ("--order", "first,second", "--order", "second,first")
+    done = run(*words, *orders, "--epochs", 1, "--limit", 4, "--display", "none")
+    names = [Path(line).name.split("--") for line in done.out.splitlines()]
+    assert [(n[0].partition("+")[0], n[2]) for n in names] == [
+        ("zs", "first,second"), ("zs", "second,first"),
+        ("joint", "first,second"), ("joint", "second,first"),
+    ]  # fmt: skip
+    wrong = run("--method", "zs", "--method", "nothing", "--order", "third,first", "--limit", 4)
+    assert wrong.code == 2
+    assert "'nothing'" in wrong.err
+    assert wrong.out == ""
 
 
 def test_evals(run: Callable[..., Ended], plain: Record) -> None:

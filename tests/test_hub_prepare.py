@@ -247,6 +247,7 @@ def test_a_killed_prepare_goes_on_to_the_same_bytes(hub, place) -> None:
     assert not list((place / "cache" / "raw").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_do_no_harm(hub, place) -> None:
     served(hub, place, "flickr30k")
     made(place, "flickr30k", root=place / "whole")

@@ -130,9 +130,9 @@ def test_unknown_names_show_near_ones() -> None:
         ("lr=", "type float"),
         ("margin=none", "type float"),
         ("routing=imgae", "did you mean 'image'"),
-        ("top_k=0", "top_k >= 1"),
-        ("temperature=0", "temperature > 0"),
-        ("margin=-1", "margin >= 0"),
+        ("top_k=0", "top_k of at least 1"),
+        ("temperature=0", "temperature above 0"),
+        ("margin=-1", "margin of at least 0"),
     ],
 )
 def test_bad_settings(item: str, words: str) -> None:

@@ -79,17 +79,21 @@ def test_what_one_run_trained_another_does_not_train_again(go: Go, tmp_path: Pat
     pd.testing.assert_frame_equal(mended.frame, first.frame, check_exact=True)
 
 
-def test_the_other_order_and_other_inference_train_nothing(go: Go) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order": "gen-art,photos"},
+        pytest.param({"hp": ("routing=image",)}, marks=pytest.mark.slow),
+        pytest.param({"hp": ("margin=2.0", "merge=core-iso-c")}, marks=pytest.mark.slow),
+    ],
+    ids=["order", "routing", "merge"],
+)
+def test_the_other_order_and_other_inference_train_nothing(go: Go, changes: dict[str, Any]) -> None:
     go("dar", "first")
-    for out, changes in {
-        "order": {"order": "gen-art,photos"},
-        "route": {"hp": ("routing=image",)},
-        "margin": {"hp": ("margin=2.0", "merge=core-iso-c")},
-    }.items():
-        record, display = go("dar", out, **changes)
-        assert display.count == 0, out
-        whole, _ = go("dar", f"{out}-fresh", fresh=True, **changes)
-        pd.testing.assert_frame_equal(record.frame, whole.frame, check_exact=True)
+    record, display = go("dar", "second", **changes)
+    assert display.count == 0
+    whole, _ = go("dar", "fresh", fresh=True, **changes)
+    pd.testing.assert_frame_equal(record.frame, whole.frame, check_exact=True)
 
 
 OTHERWISE: tuple[dict[str, Any], ...] = (
@@ -102,7 +106,7 @@ OTHERWISE: tuple[dict[str, Any], ...] = (
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(changes, marks=[pytest.mark.slow] * (n > 2), id=str(*changes.values()))
+        pytest.param(changes, marks=[pytest.mark.slow] * (n > 1), id=str(*changes.values()))
         for n, changes in enumerate(OTHERWISE)
     ],
 )
@@ -112,12 +116,14 @@ def test_what_trains_otherwise_is_not_shared(changes: dict[str, Any], go: Go) ->
     assert display.count > 0
 
 
+@pytest.mark.slow
 def test_changed_code_shares_nothing(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
     go("dar", "first")
     monkeypatch.setattr("benchmark.request.code_sha", lambda: "changed")
     assert go("dar", "second")[1].count == 6
 
 
+@pytest.mark.slow
 def test_a_method_that_builds_on_earlier_tasks_shares_nothing(go: Go, tmp_path: Path) -> None:
     for out in ("first", "second"):
         record, display = go("lora-ft", out)
