@@ -20,6 +20,7 @@ from .errors import BenchError
 from .evaluate import EvalSet, Row, evaluate
 from .method import Frozen
 from .order import resolve_order
+from .provenance import hardware
 from .request import Plan
 from .suites import Dataset, Suite
 from .types import Batch
@@ -149,6 +150,7 @@ def _features(plan: Plan, clip: Clip, device: torch.device, root: Path) -> Froze
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
         plan.request.precision, str(torch.get_num_threads()), version("open_clip_torch"),
+        repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.found.sha
     return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code)

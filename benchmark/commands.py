@@ -12,7 +12,7 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     """Run every request; returns the exit code: 0 done, 3 a record with failed cells.
 
     Args:
-        requests: one per seed.
+        requests: one for every method, seed and order.
         why: why this suite, where the user named none; "" where they did.
         mode: of the display.
 

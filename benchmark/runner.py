@@ -5,6 +5,7 @@ evaluation sets. Whatever is finished is on disk at once (a cell of scores, a ta
 inside a task), so that the same command goes on where a killed one was.
 """
 
+import gc
 import time
 from dataclasses import asdict
 
@@ -159,12 +160,12 @@ class Run:
         return self.bench.train[self.bench.order[task.index]].fingerprint
 
     def _end(self, task: Task) -> None:
-        if "samples" not in self.method.uses:
+        if "samples" not in self.plan.found.uses:
             close(task.loader)
 
     def _lent_bytes(self, task: Task) -> int:
         """Training data that stay open to a method that keeps samples."""
-        if "samples" not in self.method.uses:
+        if "samples" not in self.plan.found.uses:
             return 0
         return sum(self.bench.train[name].nbytes for name in self.bench.order[: task.index + 1])
 
@@ -290,3 +291,5 @@ def execute(plan: Plan, display: Display) -> None:
             ) from e
         write_run(plan, bench, run.costs, usage, cells)
         space.remove()
+    del run, bench
+    gc.collect()  # a method and its run hold each other; the next run may need the memory

@@ -85,7 +85,7 @@ class DARConfig(Config):
             "top_k of at least 1": self.top_k >= 1,
             "margin of at least 0": self.margin >= 0,
             "temperature above 0": self.temperature > 0,
-            "weight_bins of at least 2": self.weight_bins >= 2,
+            "weight_bins above top_k / 2 and 1": self.weight_bins > max(self.top_k / 2, 1),
             "reuse_threshold in [-1, 1]": -1 <= threshold <= 1,
             "prototype_momentum in [0, 1)": 0 <= self.prototype_momentum < 1,
         }
@@ -98,11 +98,12 @@ class DARConfig(Config):
     def _refuse_idle(self) -> None:
         """A setting that would change nothing is a mistake."""
         chosen = self.routing != "random"
-        merges = chosen and self.merge != "none" and self.top_k > 1
+        many = chosen and self.merge != "none" and self.top_k > 1
+        merges = many and self.margin > 0  # no two scores are closer than 0
         acts = {
-            "top_k": chosen and self.merge != "none",
-            "merge": chosen and self.top_k > 1,
-            "margin": merges,
+            "top_k": chosen and self.merge != "none" and self.margin > 0,
+            "merge": chosen and self.top_k > 1 and self.margin > 0,
+            "margin": many,
             "temperature": merges and self.merge not in ("uniform", "ta"),
             "merge_scale": merges,
             "density": merges,
@@ -112,8 +113,8 @@ class DARConfig(Config):
         for name, does in acts.items():
             if not does and getattr(self, name) != getattr(DARConfig, name):
                 raise BenchError(
-                    f"settings that act with routing '{self.routing}', merge '{self.merge}' and "
-                    f"top_k {self.top_k}",
+                    f"settings that act with routing '{self.routing}', merge '{self.merge}', "
+                    f"top_k {self.top_k} and margin {self.margin}",
                     f"{name}={getattr(self, name)}",
                     "leave it out",
                 )
@@ -236,7 +237,7 @@ class DAR(Method):
             return self._only(self.owner_T[items.task].expand(len(z_BD)))
         if c.routing == "random":
             return self._only(self._drawn(z_BD))
-        score_BT = self._scores(items, z_BD, modality)
+        score_BT = self._scores(items, z_BD, modality).float()
         top_BK, index_BK = score_BT.topk(min(c.top_k, score_BT.shape[1]), dim=1)
         if c.merge == "none" or top_BK.shape[1] == 1:
             return self._only(index_BK[:, 0])
@@ -247,8 +248,12 @@ class DAR(Method):
         return index_BK, torch.where(ambiguous_B1, weight_BK, best_BK)
 
     def _scores(self, items: Images | Texts, z_BD: Tensor, modality: str) -> Tensor:
-        """Similarity (B, T) of each item to each adapter's prototypes."""
-        by_image_BT, by_text_BT = z_BD @ self.image_TD.T, z_BD @ self.text_TD.T
+        """Similarity (B, T) of each item to each adapter's prototypes.
+
+        Products in float64: in float32 their last bits depend on the size of the batch.
+        """
+        z_BD, image_DT, text_DT = z_BD.double(), self.image_TD.double().T, self.text_TD.double().T
+        by_image_BT, by_text_BT = z_BD @ image_DT, z_BD @ text_DT
         own_BT = by_image_BT if modality == "image" else by_text_BT
         match self.config.routing:
             case "image":
@@ -262,8 +267,8 @@ class DAR(Method):
             case "pair":
                 if (other_BD := items.partner) is None:
                     return own_BT
-                other_TD = self.text_TD if modality == "image" else self.image_TD
-                return (own_BT + other_BD @ other_TD.T) / 2
+                other_DT = text_DT if modality == "image" else image_DT
+                return (own_BT + other_BD.double() @ other_DT) / 2
         return (by_image_BT + by_text_BT) / 2
 
     def _drawn(self, z_BD: Tensor) -> Tensor:

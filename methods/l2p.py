@@ -78,6 +78,9 @@ class L2PConfig(Config):
             if getattr(self, name) not in known:
                 got = f"'{getattr(self, name)}'"
                 raise BenchError(f"{name} in {', '.join(known)}", got, "choose one")
+        if self.towers == "vision" and self.text_room != "extend":
+            got = f"text_room={self.text_room}"
+            raise BenchError("no text_room where texts have no prompts", got, "leave it out")
         counts = (self.prompt_length, self.top_k, self.pool_size)
         if not (min(counts) >= 1 and self.top_k <= self.pool_size and self.key_coeff >= 0):
             raise BenchError(

@@ -96,7 +96,7 @@ def test_the_threshold_mixture_of_the_docstring():
     assert first == pytest.approx(0.73, abs=0.005)
 
 
-@pytest.mark.parametrize("changes", [{"top_k": 1}, {"merge": "none"}, {"top_k": 3, "margin": 0.0}])
+@pytest.mark.parametrize("changes", [{"top_k": 1}, {"merge": "none"}, {"margin": 0.0}])
 def test_top_1_or_margin_0_merges_nothing(changes, routed):
     weight_BT, best_B = routed(**changes)
     assert weight_BT.equal(F.one_hot(best_B, 3).float())
@@ -373,6 +373,19 @@ def test_partners_are_those_of_the_test_set(lab, captioned):
         assert_close(got, texts[captioned.owner_M == row].mean(dim=0))
     captions = torch.tensor([5, 0, 9])
     assert feed.image_of(captioned, captions).equal(images[captioned.owner_M[captions]])
+
+
+def test_a_setting_that_would_change_nothing_is_refused():
+    for hp in (
+        ["margin=0", "temperature=0.2"], ["margin=0", "merge=core-tsv"], ["margin=0", "top_k=3"],
+        ["merge=none", "margin=0.1"], ["routing=random", "merge=ta"], ["top_k=1", "merge=uniform"],
+        ["merge=uniform", "temperature=0.2"], ["weight_bins=8"], ["merge_scale=2", "top_k=1"],
+        ["merge=core-tsv", "weight_bins=2", "top_k=4"],
+    ):  # fmt: skip
+        with pytest.raises(BenchError):
+            find_method("dar", hp)
+    for hp in (["margin=0"], ["merge=core-tsv", "weight_bins=8"], ["merge=ta", "merge_scale=0.5"]):
+        assert find_method("dar", hp).overrides
 
 
 BADGES = {"route-oracle": {"task id"}, "route-pair": {"test pairing"}, "route-random": set()}

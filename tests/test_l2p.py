@@ -447,8 +447,11 @@ def test_prompts_that_leave_no_room_are_refused_before_anything_runs(lab):
         got = method.encode_text(_texts(captions, query_MD))
         for row, caption, query in zip(got, captions, query_MD, strict=True):
             assert_close(row.double(), _text_by_hand(method, caption, query), rtol=0, atol=2e-6)
-    for changes in ({"text_room": "extend"}, {"towers": "vision"}):
-        lab.method("l2p", feed, **{**full, "prompt_length": 38, **changes})
+    roomy = {"text_room": "extend", "prompt_length": 38}
+    lab.method("l2p", feed, **full | roomy)
+    lab.method("l2p", feed, **full | roomy, towers="vision")
+    with pytest.raises(BenchError, match="texts have no prompts"):
+        lab.method("l2p", feed, **full, towers="vision")
 
 
 def test_variants_change_what_they_say():

@@ -13,6 +13,7 @@ from .merging import MERGES, Merged, Updates, merged_deltas, site_updates
 
 MANY = 4  # an adapter serves many of a batch if it serves 1 / MANY of it
 HELD = 2**28  # scalars of merged updates that stay in memory
+SETS = 21  # sets of adapters whose bases stay in memory: all pairs of seven
 Group = tuple[tuple[str, int, float], ...]
 """Digest, index and weight of each adapter that is merged."""
 
@@ -115,6 +116,8 @@ class Bank(nn.ModuleList):
         if key not in self._merged:
             names = tuple(name for name, _, _ in group)
             if names not in self._sites:
+                if len(self._sites) >= SETS:
+                    self._sites.clear()
                 seeds = [int(self.seed_T[t]) for _, t, _ in group] if self.rule.sparse else None
                 self._sites[names] = site_updates([self.adapter(t) for _, t, _ in group], seeds)
             weight_K = torch.tensor([weight for _, _, weight in group])
@@ -122,6 +125,7 @@ class Bank(nn.ModuleList):
             found = merged_deltas(self.rule, sites, weight_K, self.scale, self.density)
             if sum(map(_size, self._merged.values())) > HELD:
                 self._merged.clear()
+                self._sites.clear()
             self._merged[key] = found
         return self._merged[key]
 
