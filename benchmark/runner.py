@@ -278,6 +278,8 @@ def execute(plan: Plan, display: Display) -> None:
     identity = digest([repr(bench.identity), plan.code, plan.found.sha, repr(plan.asked)])
     space = Workspace(plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}", display.line)
     with space.locked():
+        if plan.request.fresh:
+            space.restart()
         usage.add(space.usage().spent())
         run = Run(plan, bench, space, display, usage)
         try:

@@ -17,8 +17,17 @@ from .errors import BenchError
 Badge = Literal["samples", "features", "reference data", "task id", "test pairing", "upper bound"]
 
 Note = Callable[[str, Tensor], None]
-Known = Callable[[str, Callable[[Any], Tensor]], Tensor]
 Partner = Callable[[], Tensor | None]
+
+
+class Digested(Protocol):
+    """What an encoder adds to the backbone, for example a `toolkit.lora.LoRA`."""
+
+    def digest(self) -> str:
+        """Sha256 of everything that its embeddings depend on, computed from the values."""
+
+
+Known = Callable[[Digested, Callable[[Any], Tensor]], Tensor]
 
 
 def _no_note(key: str, value_B: Tensor) -> None:
@@ -38,9 +47,9 @@ class _Items:
         """All fields but the first, of the items at `rows`."""
         known, partner = self.known, self._partner
 
-        def known_rows(name: str, encode: Callable[[Any], Tensor]) -> Tensor:
+        def known_rows(part: Digested, encode: Callable[[Any], Tensor]) -> Tensor:
             assert known is not None
-            return known(name, encode)[rows]
+            return known(part, encode)[rows]
 
         def partner_rows() -> Tensor | None:
             whole = None if partner is None else partner()
@@ -98,9 +107,10 @@ class Images(_Items):
             all methods, stages and orders share, so asking costs one look-up.
         note: note("route", index_B) counts an integer per item, in [0, 32767], for example the
             adapter that it was routed to; the counts per evaluation set are in the record.
-        known: known(name, encode) gives the unit rows (B, D) by an encoder that never changes and
-            that `name` tells from all others of this method. They are computed for the whole
-            evaluation set and kept for every stage, order and variant. None in training.
+        known: known(part, encode) gives the unit rows (B, D) of encode(items), which may depend
+            on the backbone and on `part` alone. They are computed for the whole evaluation set
+            and kept, under the contents of both, for every stage, order and variant. None in
+            training.
     """
 
     pixels_B3HW: Tensor

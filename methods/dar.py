@@ -9,6 +9,8 @@ with weights softmax(S / temperature) (3.3).
 Differs from the paper:
 - Routing is per item. The paper's equal weighting of image and text similarities, read over a
   test *pair*, tells the router which caption belongs to which image: `route-pair`, with a badge.
+  So `route-image` scores a text by its own cos(z, p_v_t), not by that of the image it is paired
+  with, and `route-text` an image by its own cos(z, p_c_t).
 - Merging is linear. In core space a weighted sum of adapters equals the weighted sum of their
   outputs, so nothing is projected and no merged weight is built. Rules that are not linear
   (Table 5) are applied per set of adapters, with their weights rounded to 1 / weight_bins.

@@ -16,9 +16,9 @@ Differs from the paper:
   empirical Fisher), as in the public code for vision-language models (KevinLight831/CTP,
   yangbang18/CLFM, ContinualAI/avalanche). Its scale falls with the batch size, and strength has
   to rise with it.
-- F_t is taken after training, in eval mode, in float32, on the batches of the first epoch, from
-  gradients that are zeroed for every batch. Some public code takes it on the next task's
-  validation data, or adds up gradients over batches.
+- F_t is taken after training, in eval mode, on the batches of the first epoch, from gradients that
+  are zeroed for every batch. Some public code takes it on the next task's validation data, or
+  adds up gradients over batches.
 - The similarity scale is not trained, so it is not in the penalty.
 The DAR paper has EWC as a baseline (section 4) and gives none of its settings.
 

@@ -1,10 +1,12 @@
 """Adapters: a weighted sum of outputs is the merged weight, per item."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.testing import assert_close
 
-from benchmark.toolkit.lora import PROJECTIONS, LoRA, by_route, weighted_deltas
+from benchmark.toolkit.lora import PROJECTIONS, WORTH, LoRA, _runs, by_route, weighted_deltas
 
 ALL = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)
 EACH = torch.arange(3).expand(4, 3)  # index_BK: every item uses all three adapters
@@ -158,11 +160,65 @@ def test_sorting_by_route_changes_the_cost_alone(clip, three, pixels):
     got = _image(clip, weighted_deltas(three, index_BK, weight_BK), pixels)
     sorted_ = _image(clip, weighted_deltas(three, index_BK[order], weight_BK[order]), pixels[order])
     assert_close(sorted_, got[order], rtol=0, atol=1e-6)
-    many = pixels[:1].expand(40, -1, -1, -1)  # more runs than are worth a product each
-    index = torch.arange(40)[:, None] % 3
-    got = _image(clip, weighted_deltas(three, index, torch.ones(40, 1)), many)
-    for t, adapter in enumerate(three):
-        assert_close(got[t::3], _image(clip, adapter.deltas(), many[t::3]), rtol=0, atol=1e-6)
+
+
+def _one_by_one(clip, bank, index_BK, weight_BK, pixels):
+    """Item by item, the weighted sum of the single adapters' deltas, in their own code."""
+    rows = []
+    for i, (index_K, weight_K) in enumerate(zip(index_BK, weight_BK, strict=True)):
+        each = [bank[t].deltas() for t in index_K.tolist()]
+
+        def mix(x, name, each=each, weight_K=weight_K):
+            return sum(w * d[name](x) for w, d in zip(weight_K, each, strict=True))
+
+        rows.append(_image(clip, {n: partial(mix, name=n) for n in each[0]}, pixels[i : i + 1]))
+    return torch.cat(rows)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_batch_is_its_items_however_it_is_sorted(width, clip, three):
+    """By route, in runs of neighbours; as it comes, through the stacked factors of all."""
+    g = torch.Generator().manual_seed(width)
+    pixels = torch.randn(48, 3, 48, 48, generator=g)
+    index_BK = torch.stack([torch.randperm(3, generator=g)[:width] for _ in range(48)])
+    weight_BK = torch.rand(48, width, generator=g)
+    weight_BK[::2, 1:] = 0
+    weight_BK[5, 0] = 0
+    want = _one_by_one(clip, three, index_BK, weight_BK, pixels)
+    order = by_route(index_BK, weight_BK)
+    assert order.sort().values.equal(torch.arange(48))
+    for rows in (torch.arange(48), order):
+        got = _image(clip, weighted_deltas(three, index_BK[rows], weight_BK[rows]), pixels[rows])
+        assert_close(got, want[rows], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "runs"),
+    [
+        ([[1, 0], [1, 0], [1, 1], [2, 1], [0, 1]], [(0, 2), (2, 4), (4, 5)]),
+        ([[1, 0], [0, 1]] * 3, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]),
+        ([[1, 1, 0], [1, 0, 1], [0, 1, 1]] * 3 + [[0, 1, 0]] * 2, [(0, 9), (9, 11)]),
+    ],
+)
+def test_neighbours_share_a_product_and_small_runs_do_not_have_one(rows, runs):
+    weight_BT = torch.tensor(rows).repeat_interleave(WORTH, dim=0) / 2
+    assert _runs(weight_BT) == [(WORTH * i, WORTH * j) for i, j in runs]
+    assert _runs(weight_BT[::WORTH]) == [(0, len(rows))]
+
+
+@torch.no_grad()
+def test_a_mixed_batch_in_bf16_is_near_the_one_in_fp32(clip, three, pixels):
+    """Autocast chooses the dtype of products, but leaves alone those that write in place."""
+    index_BK = torch.tensor([[0, 1], [0, 1], [2, 1], [2, 1]])
+    for weight_BK in (torch.tensor([[3.0, 2.0]]).expand(4, 2), 3 * torch.eye(2)[[0, 0, 0, 0]]):
+        want = _image(clip, weighted_deltas(three, index_BK, weight_BK), pixels)
+        plain = clip.image(pixels)
+        clip.precision = "bf16"
+        got = _image(clip, weighted_deltas(three, index_BK, weight_BK), pixels)
+        clip.precision = "fp32"
+        assert not got.equal(want)
+        assert float((got - want).norm(dim=1).max()) < 0.1 * float((plain - want).norm(dim=1).min())
 
 
 @torch.no_grad()

@@ -190,6 +190,20 @@ def test_a_table_is_made_once_and_anew_for_another_adapter(
             factor.copy_(kept)
 
 
+def test_a_table_is_not_taken_for_another_backbone(lab: Any) -> None:
+    """A method may train the backbone too, by an optimiser that counts no version."""
+    run = lab.train("dar", lab.pairs[:1], margin=0.0)
+    before, _ = embed(run, lab.pairs[0], True)
+    clip = run.method.clip.requires_grad_(True)
+    optimizer = torch.optim.AdamW(clip.parameters(), lr=1e-2, fused=True)
+    for p in clip.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    after, _ = embed(run, lab.pairs[0], True)
+    assert not torch.allclose(after, before, atol=1e-4)
+    assert_close(after, embed(run, lab.pairs[0], False)[0], rtol=0, atol=1e-6)
+
+
 def test_an_optimiser_step_changes_the_digest(lab: Any) -> None:
     """A digest that misses the fused step, which counts no version, would serve a stale table."""
     run = lab.train("dar", lab.pairs[:1])

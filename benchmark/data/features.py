@@ -78,7 +78,7 @@ class FrozenFeatures:
         Args:
             kind: "image" or "text".
             key: sha256 of the split's pixels or tokens.
-            name: tells the encoder from all others of the same code and backbone.
+            name: tells the encoder from all others of the same code and pretrained weights.
             n: N.
             encode: rows, int64, at most 256 -> their embeddings.
         """
@@ -120,6 +120,19 @@ def normalise(pixels_BHW3: Pixels, clip: Clip) -> Tensor:
     mean = torch.tensor(clip.mean, device=device)[:, None, None]
     std = torch.tensor(clip.std, device=device)[:, None, None]
     return (x.float() / 255 - mean) / std
+
+
+def contents(clip: Clip) -> str:
+    """Tells values of a backbone's parameters from earlier ones, cheaply enough for every batch.
+
+    Sums of their bits: a step of an optimiser changes them, though it need not count a version.
+    """
+    sums = [_bits(p).sum(dtype=torch.int64) for p in clip.parameters()]
+    return digest([repr(torch.stack(sums).tolist())])
+
+
+def _bits(p: Tensor) -> Tensor:
+    return p.detach().contiguous().view(torch.int32 if p.element_size() == 4 else torch.int16)
 
 
 def _read(path: Path, n: int) -> Tensor | None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..clip import Clip
-from ..types import Classes, Images, Note, Partner, Texts, _no_note
-from .features import FrozenFeatures, normalise
+from ..types import Classes, Digested, Images, Note, Partner, Texts, _no_note
+from .features import FrozenFeatures, contents, normalise
 from .loaded import Loaded, LoadedLabelled, LoadedPairs
 
 
@@ -41,18 +41,20 @@ class Feed:
             rows: int64, on the CPU.
             note: see `types.Images`.
             task: likewise.
-            partner: likewise.
             known: whether `Images.known` may be asked.
+            partner: see `types.Images`.
         """
 
         def frozen() -> Tensor:
             return self.frozen.images(data.pixels, data.pixel_key)[rows].to(self.device)
 
-        def lookup(name: str, encode: Callable[[Any], Tensor]) -> Tensor:
+        def lookup(part: Digested, encode: Callable[[Any], Tensor]) -> Tensor:
             def piece(some: Tensor) -> Tensor:
                 return encode(self.images(data, some))
 
-            table_ND = self.frozen.known("image", data.pixel_key, name, len(data), piece)
+            table_ND = self.frozen.known(
+                "image", data.pixel_key, self._name(part), len(data), piece
+            )
             return table_ND[rows].to(self.device)
 
         pixels = normalise(data.pixels[rows.numpy()], self.clip)
@@ -73,15 +75,19 @@ class Feed:
         def frozen() -> Tensor:
             return self.frozen.texts(tokens_ML, key)[rows].to(self.device)
 
-        def lookup(name: str, encode: Callable[[Any], Tensor]) -> Tensor:
+        def lookup(part: Digested, encode: Callable[[Any], Tensor]) -> Tensor:
             def piece(some: Tensor) -> Tensor:
                 return encode(self.texts(tokens_ML, key, some))
 
-            table_MD = self.frozen.known("text", key, name, len(tokens_ML), piece)
+            table_MD = self.frozen.known("text", key, self._name(part), len(tokens_ML), piece)
             return table_MD[rows].to(self.device)
 
         tokens = tokens_ML[rows].to(self.device)
         return Texts(tokens, frozen, note, task, lookup if known else None, partner)
+
+    def _name(self, part: Digested) -> str:
+        """Tells the backbone as it is now, with that part, from all others."""
+        return f"{contents(self.clip)} {part.digest()}"
 
     def captions_of(self, data: LoadedPairs, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""
@@ -115,9 +121,9 @@ class Feed:
             first_prompt_only: as in training.
             note: see `images`.
             task: likewise.
-            known: likewise.
-            partner: likewise.
             learned: the learned task that each part is, -1 for none; None for -1 everywhere.
+            known: see `images`.
+            partner: likewise.
         """
         names: list[str] = []
         owners, prompts = [], []

@@ -77,7 +77,7 @@ class Bank(nn.ModuleList):
                 if MANY * int(mine_B.sum()) >= len(items):
                     adapter = self.adapter(t)
                     alone = partial(tower, clip, deltas=adapter.deltas(), targets=adapter.targets)
-                    out_BD[mine_B] = items.known(adapter.digest(), alone)[mine_B]
+                    out_BD[mine_B] = items.known(adapter, alone)[mine_B]
                     left_B &= ~mine_B
         if self.rule.linear:
             merged_BK = self.rule.weigh(weight_BK, self.scale)

@@ -18,6 +18,7 @@ from ..clip import Clip, Delta
 from ..errors import BenchError
 
 PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+WORTH = 8  # items, on average, from which a run with products of its own is worth them; measured
 
 
 def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str]) -> None:
@@ -156,9 +157,10 @@ def _runs(weight_BT: Tensor) -> list[tuple[int, int]]:
     route_B = torch.where(alone_B, weight_BT.argmax(dim=1), -1)
     new_B = (route_B[1:] != route_B[:-1]).nonzero()[:, 0] + 1
     ends = [0, *new_B.tolist(), len(weight_BT)]
-    if len(ends) > 2 * weight_BT.shape[1] + 2:
-        return [(0, len(weight_BT))]  # not sorted: many small products cost more than one
-    return list(pairwise(ends))
+    runs = list(pairwise(ends))
+    if len(runs) > 1 and len(weight_BT) < WORTH * len(runs):
+        return [(0, len(weight_BT))]  # few items, or not sorted: small products cost more than one
+    return runs
 
 
 @dataclass(frozen=True)
