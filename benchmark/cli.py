@@ -69,7 +69,7 @@ def run(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="replace a finished record")] = False,
     fresh: Annotated[
-        bool, typer.Option(help="from nothing: go on from no state, take nothing trained by others")
+        bool, typer.Option(help="train even what an earlier run has trained alike (DAR, TA)")
     ] = False,
     save_ranks: Annotated[
         bool, typer.Option(help="keep the rank of every query in .ranks.parquet")

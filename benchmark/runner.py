@@ -275,11 +275,12 @@ def execute(plan: Plan, display: Display) -> None:
     usage = Usage()
     with usage.phase("prepare"):
         bench = open_bench(plan, display)
-    identity = digest([repr(bench.identity), plan.code, plan.found.sha, repr(plan.asked)])
+    about = [repr(bench.identity), plan.code, plan.found.sha, repr(plan.asked)]
+    if plan.request.fresh:  # it goes on from no state that holds what others have trained
+        about.append("fresh")
+    identity = digest(about)
     space = Workspace(plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}", display.line)
     with space.locked():
-        if plan.request.fresh:
-            space.restart()
         usage.add(space.usage().spent())
         run = Run(plan, bench, space, display, usage)
         try:

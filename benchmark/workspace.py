@@ -73,14 +73,6 @@ class Workspace:
         finally:
             handle.close()
 
-    def restart(self) -> None:
-        """Forget what earlier processes of the run have done."""
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != "lock":
-                path.unlink()
-
     def remove(self) -> None:
         """The run is finished; its record holds everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
