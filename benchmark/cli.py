@@ -11,6 +11,8 @@ from . import __version__
 from .cli_data import app as data_app
 from .errors import BenchError
 
+RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -178,9 +180,9 @@ def show(
 
 @app.command()
 def tables(
-    results: Annotated[Path, typer.Option(help="folder of records")] = Path("results"),
-    out: Annotated[Path, typer.Option(help="folder for the tables")] = Path("tables"),
-    leaderboard: Annotated[Path, typer.Option(help="the leaderboard")] = Path("leaderboard.md"),
+    results: Annotated[Path, typer.Option(help="folder of records")] = RESULTS,
+    out: Annotated[Path, typer.Option(help="folder for the tables")] = TABLES,
+    leaderboard: Annotated[Path, typer.Option(help="the leaderboard")] = LEADERBOARD,
     check: Annotated[bool, typer.Option(help="change nothing; fail if one is stale")] = False,
     lint: Annotated[
         bool, typer.Option(help="only list the papers' printed numbers that do not add up")
@@ -191,8 +193,12 @@ def tables(
     from .tables.render import build_tables, check_tables
 
     if lint:
-        if check:
-            raise BenchError("--check or --lint", "both", "give them in two calls")
+        if check or (results, out, leaderboard) != (RESULTS, TABLES, LEADERBOARD):
+            raise BenchError(
+                "--lint alone, as it reads the papers' numbers and writes nothing",
+                "other options with it",
+                "give them in two calls",
+            )
         typer.echo(lint_report())
         return
     if check:

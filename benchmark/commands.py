@@ -11,22 +11,37 @@ from .results import Record, read_record
 def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     """Run every request; returns the exit code: 0 done, 3 a record with failed cells.
 
+    A run that fails does not keep those after it from running.
+
     Args:
         requests: one for every method, seed and order.
         why: why this suite, where the user named none; "" where they did.
         mode: of the display.
 
     Raises:
-        BenchError: the first mistake that the user can mend.
+        BenchError: a mistake that the user can mend; of several, the first.
     """
     display = make_display(mode)
-    codes = []
+    codes: list[int] = []
+    errors: list[BenchError] = []
     for plan in [make_plan(r) for r in requests]:
         display.line(_first_line(plan, why))
         for reason in plan.unofficial:
             display.line(f"this record goes to {plan.scratch}: {reason}")
-        codes.append(_run(plan, display))
-    return max(codes)
+        try:
+            codes.append(_run(plan, display))
+        except BenchError as e:
+            errors.append(e)
+            if len(requests) > 1:
+                display.line(f"this run has failed: {e}")
+    if not errors:
+        return max(codes)
+    if len(requests) == 1:
+        raise errors[0]
+    first = errors[0]
+    failed = f"{len(errors)} of {len(requests)} runs that failed, the first with {first.got}"
+    got = f"{failed} instead of {first.expected}"
+    raise BenchError("every run to finish", got, first.fix, first.code) from first
 
 
 def _first_line(plan: Plan, why: str) -> str:
@@ -61,6 +76,9 @@ def _existing(plan: Plan) -> tuple[Record, str] | None:
 
         device = pick_device(plan.request.device).type
         keys += ["device"] * (record.provenance.get("hardware", {}).get("device") != device)
+    shared = record.provenance.get("shared") or []
+    if plan.request.fresh and any(seconds is not None for seconds in shared):
+        keys.append("training (an earlier run's)")
     if keys:
         raise BenchError(
             f"'{plan.target}' to be this run's record",

@@ -36,10 +36,15 @@ def _size(file: Path) -> int:
         return 0  # a run may have replaced it since the folder was read
 
 
+def _used(folder: Path) -> int:
+    # os.walk passes over folders that vanish or are closed to us; rglob ends with an error.
+    return sum(_size(Path(at, name)) for at, _, names in os.walk(folder) for name in names)
+
+
 def _cache() -> str:
     root = cache_root(None)
-    # os.walk passes over folders that vanish or are closed to us; rglob ends with an error.
-    size = sum(_size(Path(at, name)) for at, _, names in os.walk(root) for name in names)
+    size = _used(root)
+    passing = sum(_used(root / name) for name in ("features", "trained"))
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
@@ -48,7 +53,11 @@ def _cache() -> str:
         return (
             f"cache: '{root}' cannot be written ({e.strerror}): set CL_BENCH_CACHE or --cache-dir"
         )
-    return f"cache: {root}, {size / 2**20:.0f} MiB used, {free:.0f} GiB free"
+    return (
+        f"cache: {root}, {size / 2**20:.0f} MiB used, {free:.0f} GiB free\n"
+        f"  of it {passing / 2**20:.0f} MiB in features/ and trained/, which may be removed: "
+        "runs make them again"
+    )
 
 
 def _hub() -> str:

@@ -4,11 +4,11 @@
     python scripts/results_mini.py --renew    # into results/; the code must be committed
 
 The first needs nothing but the package: it has a cache of its own, so that no adapter of an
-earlier run is taken. A record of the very same harness and method code is not made again, so that
-a killed script goes on where it was. Scores agree bit for bit on one machine. Another processor or
-another library rounds differently, and training makes more of it: there, give `--tolerance` a few
-times the standard deviation over seeds that leaderboard.md shows (one image of a test set is 0.5
-points).
+earlier run is taken. A record of the very same harness, method code and weights (in the first, of
+the same libraries and processor too) is not made again, so that a killed script goes on where it
+was. Scores agree bit for bit on one machine. Another processor or another library rounds
+differently, and training makes more of it: there, give `--tolerance` a few times the standard
+deviation over seeds that leaderboard.md shows (one image of a test set is 0.5 points).
 """
 
 import argparse
@@ -18,13 +18,16 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmark.backbones import load
 from benchmark.errors import BenchError
+from benchmark.provenance import hardware, versions
 from benchmark.request import Plan, Request, make_plan
 from benchmark.results import read_record
 
@@ -80,16 +83,28 @@ def make_plans(renew: bool) -> list[Plan]:
     ]
 
 
+@cache
+def weights_of(backbone: str) -> str:
+    """Sha256 of the tensors that ship with the package."""
+    return load(backbone, "bundled").fingerprint
+
+
 def is_current(plan: Plan) -> bool:
-    """Whether the plan's record is there and was made by the code as it is now."""
+    """Whether the plan's record is there and would be made alike now."""
     if not plan.target.exists():
         return False
     try:
         about = read_record(plan.target).provenance
     except BenchError:
         return False
-    made = [about.get(part, {}).get("sha256") for part in ("code", "method")]
-    return made == [plan.code, plan.found.sha]
+    made = [about.get(part, {}).get("sha256") for part in ("code", "method", "weights")]
+    if plan.request.output_dir is not None:  # to be compared: committed ones may be another's
+        if about.get("versions") != versions():
+            return False
+        theirs, ours = about.get("hardware", {}), hardware()
+        if any(theirs.get(key) != ours[key] for key in ("system", "cpu")):
+            return False
+    return made == [plan.code, plan.found.sha, weights_of(plan.backbone)]
 
 
 def name_of(plan: Plan) -> str:
@@ -125,7 +140,9 @@ def run_family(plans: Sequence[Plan]) -> None:
         command += [] if folder is None else [flag, str(folder)]
     start = time.monotonic()
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
+    code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=env).returncode
+    if code:
+        sys.exit(f"{head}: ended with exit code {code}; the same command goes on from here")
     if missing := [plan for plan in todo if not is_current(plan)]:
         where = f"no record of this code in {missing[0].target}"
         sys.exit(f"{head}: {where}; was the code changed meanwhile?")
@@ -137,7 +154,11 @@ def run(plans: Sequence[Plan]) -> None:
     start = time.monotonic()
     families = [list(each) for _, each in groupby(plans, family_of)]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run_family, families))
+        try:
+            list(pool.map(run_family, families))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     print(f"{len(plans)} runs in {(time.monotonic() - start) / 60:.0f} minutes", flush=True)
 
 
@@ -168,6 +189,10 @@ def compare(plans: Sequence[Plan], tolerance: float) -> int:
     """
     targets = {plan.target.name: plan.target for plan in plans}
     failed, worst = False, 0.0
+    for name in sorted(targets):
+        if not (COMMITTED / name).exists():
+            print(f"{name}: not committed")
+            failed = True
     for path in sorted(COMMITTED.glob("[!.]*.parquet")):
         if path.name.endswith(".ranks.parquet"):
             continue

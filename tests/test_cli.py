@@ -733,4 +733,8 @@ def test_doctor_while_a_run_changes_the_cache(
     (tmp_path / "pixels" / "gone").symlink_to(tmp_path / "nowhere")  # listed, but not there
     monkeypatch.setenv("CL_BENCH_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert f"cache: {tmp_path}, 3 MiB used" in cli("doctor").out
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "kept").write_bytes(bytes(2**20))
+    out = cli("doctor").out
+    assert f"cache: {tmp_path}, 4 MiB used" in out
+    assert "of it 1 MiB in features/ and trained/" in out

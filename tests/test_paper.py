@@ -203,6 +203,8 @@ def test_repeats() -> None:
 def test_report(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = CliRunner().invoke(app, ["tables", "--lint"])
     assert shown.exit_code == 0
+    other = CliRunner().invoke(app, ["tables", "--lint", "--results", "elsewhere"])
+    assert isinstance(other.exception, BenchError), "what would be ignored is refused"
     lines = shown.output.splitlines()
     assert len(lines) == len(KNOWN) + 1
     assert lines[-1] == f"{len(KNOWN)} of 1010 printed numbers do not fit"

@@ -299,13 +299,14 @@ def script() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.weights_of = lambda backbone: "weights-1"  # type: ignore[attr-defined]
     return module
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> SimpleNamespace:
     """What the script reads of a plan."""
-    request = SimpleNamespace(order="forward", seed=3, output_dir=tmp_path, cache_dir=None)
+    request = SimpleNamespace(order="forward", seed=3, output_dir=None, cache_dir=tmp_path)
     found = SimpleNamespace(name="ft", variant="", sha="method-1")
     target = tmp_path / "mini" / NAME
     return SimpleNamespace(
@@ -313,35 +314,58 @@ def plan(tmp_path: Path) -> SimpleNamespace:
     )
 
 
-def made_by(code: str, method: str) -> Row:
-    return PROVENANCE | {"code": {"sha256": code}, "method": {"sha256": method}}
+def made_by(code: str, method: str, weights: str = "weights-1", **changes: Any) -> Row:
+    made = {"code": code, "method": method, "weights": weights}
+    return PROVENANCE | {part: {"sha256": sha} for part, sha in made.items()} | changes
 
 
 @pytest.mark.parametrize(
-    ("code", "method", "runs"),
-    [("code-1", "method-1", 0), ("code-0", "method-1", 1), ("code-1", "method-0", 1)],
+    ("made", "runs"),
+    [
+        (("code-1", "method-1"), 0),
+        (("code-0", "method-1"), 1),
+        (("code-1", "method-0"), 1),
+        (("code-1", "method-1", "weights-0"), 1),
+    ],
 )
 def test_a_record_of_other_code_is_made_again(
     script: ModuleType,
     plan: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
-    code: str,
-    method: str,
+    made: tuple[str, ...],
     runs: int,
 ) -> None:
     commands = []
 
-    def run(command: list[str], **_: Any) -> None:
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
         commands.append(command)
         write_record(plan.target, good_rows(), made_by("code-1", "method-1"))
+        return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(script.subprocess, "run", run)
-    write_record(plan.target, good_rows(), made_by(code, method))
+    write_record(plan.target, good_rows(), made_by(*made))
     script.run([plan])
     assert len(commands) == runs
-    assert all(str(plan.request.output_dir) in command for command in commands)
+    assert all(str(plan.request.cache_dir) in command for command in commands)
     script.run([plan, plan])  # taken up again, everything is there
     assert len(commands) == runs
+
+
+def test_what_is_compared_was_made_by_these_libraries_on_this_processor(
+    script: ModuleType, plan: SimpleNamespace, tmp_path: Path
+) -> None:
+    plan.request.output_dir = tmp_path
+    here = {"versions": script.versions(), "hardware": script.hardware()}
+    for changes, current in (
+        ({}, True),
+        ({"versions": here["versions"] | {"torch": "1.0"}}, False),
+        ({"hardware": here["hardware"] | {"cpu": "another"}}, False),
+        ({"hardware": here["hardware"] | {"threads": 64}}, True),
+    ):
+        record = made_by("code-1", "method-1", **{**here, **changes})
+        write_record(plan.target, good_rows(), record)
+        assert script.is_current(plan) == current
+        plan.target.unlink()
 
 
 def test_every_family_is_run_once_and_every_name_exists(script: ModuleType) -> None:
@@ -358,7 +382,11 @@ def test_every_family_is_run_once_and_every_name_exists(script: ModuleType) -> N
 def test_a_run_that_leaves_no_record_of_this_code_ends_the_script(
     script: ModuleType, plan: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(script.subprocess, "run", lambda *_, **__: None)
+    code = SimpleNamespace(returncode=3)
+    monkeypatch.setattr(script.subprocess, "run", lambda *_, **__: code)
+    with pytest.raises(SystemExit, match="exit code 3"):
+        script.run([plan])
+    code.returncode = 0
     for left in (None, b"damaged", "old"):
         if isinstance(left, bytes):
             plan.target.parent.mkdir(exist_ok=True)
@@ -381,6 +409,9 @@ def test_the_comparison_fails_on_every_difference(
     write_record(committed / NAME, good_rows(), PROVENANCE)
     assert script.compare([plan], 100.0) == 1
     assert "not run again" in capsys.readouterr().out
+    other = SimpleNamespace(target=tmp_path / "mini" / NAME.replace("forward", "reverse"))
+    assert script.compare([other], 100.0) == 1
+    assert f"{other.target.name}: not committed" in capsys.readouterr().out
 
     def again(rows: list[Row], tolerance: float = 0.0) -> int:
         write_record(plan.target, rows, PROVENANCE)

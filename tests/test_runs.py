@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,37 @@ def test_one_parquet_named_after_the_request(
     assert "task 2/2" in out
     assert files[0].stat().st_mtime_ns > before
     same(read_record(files[0]), record)
+
+
+def test_a_run_that_fails_keeps_no_other_from_running(
+    ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = ask(tmp_path, method="zs", order="photos")
+    bad = [ask(tmp_path, hp=(f"lr={lr}",), order="photos") for lr in (1e30, 1e31)]
+    with pytest.raises(BenchError, match=r"2 of 3 runs that failed, the first with .*nan") as e:
+        run_all([*bad, good], "", "plain")
+    assert e.value.code == 3
+    out = capsys.readouterr().out
+    assert out.count("this run has failed: expected a finite loss") == 2
+    assert len(list((tmp_path / "scratch" / "mini").glob("zs*.parquet"))) == 1
+    with pytest.raises(BenchError, match="expected a finite loss") as e:
+        run_all(bad[:1], "", "plain")
+
+
+def test_fresh_takes_no_record_of_shared_training(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished record counts for --fresh if nothing in it was trained by another run."""
+    request = ask(tmp_path)
+    assert run_all([request], "", "none") == 0
+    plan = make_plan(request)
+    record = read_record(plan.target)
+    assert run_all([request], "", "none") == 0
+    taken = replace(record, provenance={**record.provenance, "shared": [None, 3.5]})
+    monkeypatch.setattr("benchmark.commands.read_record", lambda path: taken)
+    with pytest.raises(BenchError, match=r"another training .*--overwrite"):
+        run_all([request], "", "none")
+    assert run_all([replace(request, fresh=False)], "", "none") == 0
 
 
 def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
