@@ -160,11 +160,15 @@ def order(
 
 
 @app.command()
-def ls() -> None:
+def ls(
+    method: Annotated[
+        str | None, typer.Argument(help="a method or a file: its settings and variants")
+    ] = None,
+) -> None:
     """Methods, suites with tasks, backbone and recipe, orders, and records."""
-    from .listing import listing
+    from .listing import describe, listing
 
-    typer.echo(listing())
+    typer.echo(listing() if method is None else describe(method))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Any
 
 from .errors import BenchError
 from .order import KINDS
-from .registry import method_names
+from .registry import find_method, method_names
 from .suites import find_suite, suite_names
 
 RESULTS = Path("results")
@@ -13,7 +13,7 @@ RESULTS = Path("results")
 
 def listing() -> str:
     """Methods, suites with tasks and recipe, orders, and the records under results/."""
-    lines = ["methods (--method NAME, NAME.variant or a path to a .py file)"]
+    lines = ["methods (--method NAME or a .py file; `cl-bench ls NAME`: settings and variants)"]
     names = method_names()
     width = max(len(name) for name in names)
     lines += [f"  {name:<{width}}  {origin}" for name, origin in sorted(names.items())]
@@ -22,6 +22,40 @@ def listing() -> str:
         lines += _suite(name)
     lines.append(f"\norders (--order): {KINDS}")
     return "\n".join([*lines, *_records()])
+
+
+def describe(asked: str) -> str:
+    """One method: paper, badges, settings with their values, variants with what they change.
+
+    Args:
+        asked: as for --method; with a variant, the settings are those of the variant.
+
+    Raises:
+        BenchError: as `registry.find_method`.
+    """
+    found = find_method(asked, [])
+    cls, config = found.cls, vars(found.config)
+    width = max(map(len, [*config, *cls.variants]))
+    lines = [
+        f"{asked}: {cls.label}",
+        f"  paper  {cls.paper or 'none'}",
+        f"  uses   {', '.join(sorted(found.uses)) or 'the data of the current task alone'}",
+        f"\nsettings (--hp KEY=VALUE; {found.file.name} says where each value is from)",
+        *(f"  {key:<{width}}  {_shown(value)}" for key, value in config.items()),
+    ]
+    if cls.variants:
+        name = f"{found.file.name}:" if found.origin == "path" else f"{found.name}."
+        lines.append(f"\nvariants (--method {name}VARIANT)")
+    for tag, changes in cls.variants.items():
+        shown = ", ".join(f"{key}={_shown(value)}" for key, value in changes.items())
+        lines.append(f"  {tag:<{width}}  {shown}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _suite(name: str) -> list[str]:
