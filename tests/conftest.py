@@ -3,7 +3,9 @@
 import copy
 import gc
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from hub_env import PORT  # first: the hub's client reads its variables when it is imported
 from local_hub import LocalHub
 
+from benchmark import backbones
 from benchmark.backbones import load
 from benchmark.clip import Clip
 from benchmark.data import mini
@@ -27,6 +30,21 @@ from benchmark.train import Fit
 from benchmark.types import Batch, Task, Tools
 
 torch.set_num_threads(1)  # two workers share two cores
+
+
+def pytest_collection_finish() -> None:
+    """Every run ends with a collection: it need not look through all that is imported by now."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_tokenizer() -> Iterator[None]:
+    """Building open_clip's takes longer than a run of a test; it does not change with use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbones, "_tokenizer", cache(backbones._tokenizer))
+        yield
+
 
 RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
 

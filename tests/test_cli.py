@@ -464,7 +464,10 @@ def test_a_method_is_needed(cli: Callable[..., Ended]) -> None:
     assert "--method" in done.err
 
 
-@pytest.mark.parametrize("foreign", ["cut", "text", "other", "empty"])
+@pytest.mark.parametrize(
+    "foreign",
+    ["cut", "other", *(pytest.param(f, marks=pytest.mark.slow) for f in ("text", "empty"))],
+)
 def test_a_foreign_file_where_the_record_goes(run: Callable[..., Ended], foreign: str) -> None:
     path = run(method="zs").path
     whole = path.read_bytes()

@@ -105,8 +105,9 @@ def test_other_data_do_not_answer_for_a_record(changed, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suite", "k", "classes"), [("xtail", 16, {20}), ("mtil", 5, {10})]
-)  # fmt: skip
+    ("suite", "k", "classes"),
+    [pytest.param("xtail", 16, {20}, marks=pytest.mark.slow), ("mtil", 5, {10})],
+)
 def test_few_shot_suites_from_the_hub_to_a_record(there, tmp_path, suite, k, classes) -> None:
     tasks = {d.name: d for d in find_suite(suite, there / "cache").tasks}
     for name in ("eurosat", "mnist"):

@@ -413,7 +413,9 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("case", DAMAGE)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] * (" 2" in c)) for c in DAMAGE]
+)
 def test_a_file_cut_in_half(
     ask: Ask,
     whole: Callable[..., Record],
@@ -463,7 +465,7 @@ def test_only_one_process_works_on_a_run(ask: Ask, tmp_path: Path) -> None:
     [
         (0, 6),
         pytest.param(1, 5, marks=pytest.mark.slow),
-        (6, 4),
+        pytest.param(6, 4, marks=pytest.mark.slow),
         pytest.param(10, 2, marks=pytest.mark.slow),
         (16, 0),
     ],

@@ -114,7 +114,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+@pytest.mark.parametrize("kind", ["pairs", pytest.param("labelled", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["ft", "lora-ft", "dar"])
 def test_a_resumed_fit_repeats_the_uninterrupted_one(name, kind, lab, tmp_path):
     """Stopped inside the first epoch and again at the border of two."""
