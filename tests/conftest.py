@@ -38,6 +38,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """What was frozen is released as ever when the process ends."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_tokenizer() -> Iterator[None]:
     """Building open_clip's takes longer than a run of a test; it does not change with use."""

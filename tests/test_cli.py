@@ -239,6 +239,7 @@ def test_limit(run: Callable[..., Ended]) -> None:
     assert set(frame.loc[frame["direction"] == "i2t", "n_gallery"]) == {10}
 
 
+@pytest.mark.slow
 def test_precision(run: Callable[..., Ended], plain: Record) -> None:
     done = run("--precision", "bf16")
     assert done.path.name.startswith("ft+precision=bf16--")
@@ -247,6 +248,7 @@ def test_precision(run: Callable[..., Ended], plain: Record) -> None:
     assert all(math.isclose(a, b, rel_tol=0.05) for a, b in zip(low, losses(plain), strict=True))
 
 
+@pytest.mark.slow
 def test_seed_repeated(run: Callable[..., Ended], plain: Record, tmp_path: Path) -> None:
     done = run("--seed", 42, "--seed", 7, "--seed", 7, "--display", "none")
     paths = [Path(line) for line in done.out.splitlines()]

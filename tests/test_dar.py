@@ -440,7 +440,10 @@ def banks(lab):
     return get
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule",
+    [pytest.param(r, marks=[pytest.mark.slow] * (not r.startswith("core-"))) for r in RULES],
+)
 def test_a_merge_that_is_not_linear_is_one_of_weights(rule, banks, lab, captioned):
     """Every item against a model whose weights were merged for it alone."""
     run = banks((0, 1), rule, margin=2.0, weight_bins=4)

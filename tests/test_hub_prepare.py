@@ -219,6 +219,7 @@ def _cli(place, *words, **env):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_prepare_goes_on_to_the_same_bytes(hub, place) -> None:
     served(hub, place, "flickr30k")
     made(place, "flickr30k", root=place / "whole")

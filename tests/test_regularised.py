@@ -97,9 +97,9 @@ SEPARATE = {"mode": "separate", "strength": 1e6, "anchor_pretrained": True}
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("ewc", {"strength": 1e6}),
+        pytest.param("ewc", {"strength": 1e6}, marks=pytest.mark.slow),
         pytest.param("ewc", SEPARATE, marks=pytest.mark.slow),
-        pytest.param("mod-x", {}, marks=pytest.mark.slow),
+        ("mod-x", {}),
         pytest.param("dkr", {}, marks=pytest.mark.slow),  # its state is Mod-X's
         pytest.param("c-clip", {}, marks=pytest.mark.slow),
         pytest.param("c-clip", {"ckc_concat": "feature"}, marks=pytest.mark.slow),

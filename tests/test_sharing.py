@@ -82,7 +82,7 @@ def test_what_one_run_trained_another_does_not_train_again(go: Go, tmp_path: Pat
 @pytest.mark.parametrize(
     "changes",
     [
-        {"order": "gen-art,photos"},
+        pytest.param({"order": "gen-art,photos"}, marks=pytest.mark.slow),
         pytest.param({"hp": ("routing=image",)}, marks=pytest.mark.slow),
         pytest.param({"hp": ("margin=2.0", "merge=core-iso-c")}, marks=pytest.mark.slow),
     ],
