@@ -483,6 +483,7 @@ def test_a_foreign_file_where_the_record_goes(run: Callable[..., Ended], foreign
     validate(done.record.frame, path)
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_same_suite(run: Callable[..., Ended], tmp_path: Path) -> None:
     toml = write_suite(tmp_path / "suite")
     assert run(method="zs", suite=toml).code == 0

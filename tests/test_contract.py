@@ -30,13 +30,15 @@ FILES = sorted(
     if p.name != "__init__.py"
 )
 
-# Both kinds for these; the other methods meet labelled tasks in `make test-all`.
+# Both kinds for these; the other methods meet labelled tasks in `make test-all`, which is also
+# where those run that differ from another one in little.
 BOTH_KINDS = ("zs", "ft", "dar")
+ALIKE = ("dkr",)  # Mod-X with other targets
 CASES = [
     pytest.param(kind, name, marks=[pytest.mark.slow] * late)
     for kind in KINDS
     for name in NAMES
-    for late in [kind == "labelled" and name not in BOTH_KINDS]
+    for late in [name in ALIKE or (kind == "labelled" and name not in BOTH_KINDS)]
 ]
 
 every_method = pytest.mark.parametrize("name", NAMES)

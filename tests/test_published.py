@@ -170,6 +170,7 @@ def test_an_optional_set_is_left_out_and_said(there, tmp_path, monkeypatch, caps
     assert read_record(plan.target).provenance["data"]["left_out"] == ["places365"]
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_dataset_is_a_setting_of_the_record(hub, place, tmp_path) -> None:
     source = declaration("flickr30k").fallbacks[0]
     hub.want(source.repo)

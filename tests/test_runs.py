@@ -313,6 +313,7 @@ def test_a_record_of_another_request_is_refused(ask: Ask, tmp_path: Path) -> Non
     assert run_all([ask(tmp_path, save_ranks=True, overwrite=True)], "", "none") == 0
 
 
+@pytest.mark.slow
 def test_overwriting_leaves_no_ranks_of_the_old_record(ask: Ask, tmp_path: Path) -> None:
     plan = make_plan(ask(tmp_path, method="zs", save_ranks=True))
     finish(ask(tmp_path, method="zs", save_ranks=True))
@@ -322,6 +323,7 @@ def test_overwriting_leaves_no_ranks_of_the_old_record(ask: Ask, tmp_path: Path)
     assert not ranks.exists()
 
 
+@pytest.mark.slow
 def test_a_scratch_record_follows_the_code(
     ask: Ask,
     tmp_path: Path,
