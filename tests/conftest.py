@@ -2,10 +2,11 @@
 
 import copy
 import gc
+import os
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,33 @@ def pytest_unconfigure() -> None:
 def _one_tokenizer() -> Iterator[None]:
     """Building open_clip's takes longer than a run of a test; it does not change with use."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbones, "_tokenizer", cache(backbones._tokenizer))
+        patch.setattr(backbones, "_tokenizer", lru_cache(backbones._tokenizer))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_sync() -> Iterator[None]:
+    """Tests wait for no disk: processes are killed here, the machine is not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all workers of this session, so that a split is rendered once."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cl-bench-cache"
+
+
+@pytest.fixture
+def own_cache(cache: Path, tmp_path: Path) -> Path:
+    """A cache of the test's own, which has only the decoded images of the session's."""
+    (cache / "pixels").mkdir(parents=True, exist_ok=True)
+    own = tmp_path / "cache"
+    own.mkdir()
+    (own / "pixels").symlink_to(cache / "pixels")
+    return own
 
 
 RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)

@@ -161,10 +161,10 @@ def test_settings_of_every_type(plugin: Path) -> None:
         refused(str(plugin), "a value of type", item, hp=(item,))
 
 
-def test_a_file_runs_and_goes_to_scratch(plugin: Path, tmp_path: Path) -> None:
+def test_a_file_runs_and_goes_to_scratch(plugin: Path, tmp_path: Path, own_cache: Path) -> None:
     request = Request(
         method=str(plugin), order="photos", pretrained="random:0", limit=8, epochs=1, evals="id",
-        hp=("strength=0.25",), output_dir=tmp_path / "out", cache_dir=tmp_path / "cache",
+        hp=("strength=0.25",), output_dir=tmp_path / "out", cache_dir=own_cache,
     )  # fmt: skip
     plan = make_plan(request)
     assert plan.target.name.startswith("my-method+strength=0.25+")
@@ -205,7 +205,7 @@ def test_wrong_files(tmp_path: Path, case: str) -> None:
 # ---- Entry points ------------------------------------------------------------------------------
 
 
-def test_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "theirs"
     install(package, monkeypatch, theirs="theirs_method:Mine")
     (package / "theirs_method.py").write_text(PLUGIN)
@@ -218,7 +218,7 @@ def test_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     refused("their", "did you mean 'theirs'")
     request = Request(
         method="theirs", order="photos", pretrained="random:0", limit=8, epochs=1, evals="id",
-        output_dir=tmp_path / "out", cache_dir=tmp_path / "cache",
+        output_dir=tmp_path / "out", cache_dir=own_cache,
     )  # fmt: skip
     assert run_all([request], "", "none") == 0
     assert read_record(make_plan(request).target).provenance["method"]["origin"] == "entry point"

@@ -88,13 +88,13 @@ def test_a_run_over_some_tasks_is_not_official():
 
 
 @pytest.mark.slow
-def test_a_record_of_another_device_answers_no_request_for_one(tmp_path, capsys):
+def test_a_record_of_another_device_answers_no_request_for_one(tmp_path, cache, capsys):
     base = {"method": "zs", "pretrained": "random:0", "limit": 8, "output_dir": tmp_path}
-    run_all([Request(**base, cache_dir=tmp_path)], "", "none")
+    run_all([Request(**base, cache_dir=cache)], "", "none")
     for device, words in (("nonsense", "a device of this machine"), ("cuda:99", "a device")):
         with pytest.raises(BenchError, match=words):
-            run_all([Request(**base, cache_dir=tmp_path, device=device)], "", "none")
-    assert run_all([Request(**base, cache_dir=tmp_path, device="cpu")], "", "plain") == 0
+            run_all([Request(**base, cache_dir=cache, device=device)], "", "none")
+    assert run_all([Request(**base, cache_dir=cache, device="cpu")], "", "plain") == 0
     assert "already finished" in capsys.readouterr().out
 
 

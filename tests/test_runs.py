@@ -88,13 +88,6 @@ class Bomb(Display):
         return any(words in line for line in self.lines)
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all workers of this session, so that a split is rendered once."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cl-bench-cache"
-
-
 Ask = Callable[..., Request]
 
 

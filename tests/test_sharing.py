@@ -36,7 +36,7 @@ Go = Callable[..., tuple[Record, Steps]]
 
 
 @pytest.fixture
-def go(tmp_path: Path) -> Go:
+def go(tmp_path: Path, own_cache: Path) -> Go:
     """Run a request in a cache of the test's own; its record, and what was shown."""
 
     def run(method: str, out: str, **changes: Any) -> tuple[Record, Steps]:
@@ -44,7 +44,7 @@ def go(tmp_path: Path) -> Go:
             "method": method, "order": "photos,gen-art", "pretrained": "random:0", "limit": 12,
             "epochs": 1, "batch_size": 4, "evals": "id", "device": "cpu",
         }  # fmt: skip
-        request = Request(**base | changes, output_dir=tmp_path / out, cache_dir=tmp_path / "cache")
+        request = Request(**base | changes, output_dir=tmp_path / out, cache_dir=own_cache)
         plan, display = make_plan(request), Steps()
         execute(plan, display)
         return read_record(plan.target), display

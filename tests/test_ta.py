@@ -217,7 +217,7 @@ class Bomb(Display):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hp", [(), ("init=sequential", "scaling=none")], ids=["default", "mean"])
-def test_a_stopped_run_ends_as_one_that_was_not(hp, tmp_path_factory, monkeypatch):
+def test_a_stopped_run_ends_as_one_that_was_not(hp, cache, tmp_path_factory, monkeypatch):
     """Inside a task, before its stage, and inside the next: the weights start anew there."""
     monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
     folder = tmp_path_factory.mktemp("ta")
@@ -227,7 +227,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(hp, tmp_path_factory, monkeypatc
             Request(
                 "ta", order="photos,gen-art", hp=hp, pretrained="random:0", limit=12,
                 epochs=1, batch_size=4, evals="id", device="cpu", output_dir=folder / out,
-                cache_dir=folder / "cache",
+                cache_dir=cache, fresh=True,
             )
         )  # fmt: skip
 
