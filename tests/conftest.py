@@ -106,6 +106,7 @@ class Trained:
     trainable: list[int] = field(default_factory=list)  # scalars per task
     moved: list[int] = field(default_factory=list)  # parameters that the loop changed per task
     trespass: list[str] = field(default_factory=list)  # changed though not trainable
+    kept: int = -1  # tensors of pixels that are alive after the last task
 
 
 @dataclass

@@ -94,15 +94,16 @@ class Process:
 SEPARATE = {"mode": "separate", "strength": 1e6, "anchor_pretrained": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        pytest.param("ewc", {"strength": 1e6}, marks=pytest.mark.slow),
-        pytest.param("ewc", SEPARATE, marks=pytest.mark.slow),
+        ("ewc", {"strength": 1e6}),
+        ("ewc", SEPARATE),
         ("mod-x", {}),
-        pytest.param("dkr", {}, marks=pytest.mark.slow),  # its state is Mod-X's
-        pytest.param("c-clip", {}, marks=pytest.mark.slow),
-        pytest.param("c-clip", {"ckc_concat": "feature"}, marks=pytest.mark.slow),
+        ("dkr", {}),
+        ("c-clip", {}),
+        ("c-clip", {"ckc_concat": "feature"}),
     ],
 )
 def test_a_run_that_is_stopped_ends_as_one_that_is_not(name, changes, lab, tmp_path):

@@ -297,13 +297,13 @@ def test_two_runs_are_identical(
 
 
 def test_a_record_of_another_request_is_refused(ask: Ask, tmp_path: Path) -> None:
-    plan = make_plan(ask(tmp_path))
-    finish(ask(tmp_path))
+    plan = make_plan(ask(tmp_path, method="zs"))
+    finish(ask(tmp_path, method="zs"))
     with pytest.raises(BenchError, match=r"another ranks; .*--overwrite") as error:
-        run_all([ask(tmp_path, save_ranks=True)], "", "none")
+        run_all([ask(tmp_path, method="zs", save_ranks=True)], "", "none")
     assert error.value.code == 5
     assert str(plan.target) in str(error.value)
-    assert run_all([ask(tmp_path, save_ranks=True, overwrite=True)], "", "none") == 0
+    assert run_all([ask(tmp_path, method="zs", save_ranks=True, overwrite=True)], "", "none") == 0
 
 
 @pytest.mark.slow
