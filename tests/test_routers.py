@@ -1,11 +1,13 @@
 """Domain routers: errors, limits and training by hand, and who goes where."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from benchmark.listing import _routes
 from benchmark.naming import UNSEEN
 from benchmark.toolkit.routers import (
     AutoEncoder,
@@ -261,3 +263,15 @@ def test_an_image_meets_the_texts_of_its_route():
     assert calls.count(("Texts", 3)) == calls.count(("Texts", -1)) == calls.count(("Texts", 0)) == 1
     assert score(_images(x)).equal(got)
     assert len([c for c in calls if c[0] == "Texts"]) == 3
+
+
+def test_a_listing_names_the_unseen():
+    row = {"metric": "route", "step": 2, "direction": "image", "task_order": "a,b"}
+    rows = [
+        row | {"eval_task": task, "k": k, "value": value}
+        for task, k, value in (("a", 0, 0.9), ("a", UNSEEN, 0.1), ("b", 1, 1.0))
+    ]
+    (table,) = _routes(pd.DataFrame(rows))
+    head, *lines = [line for line in table.splitlines() if "|" in line and "-|" not in line]
+    assert [w.strip() for w in head.split("|")[1:-1]] == ["set", "a", "b", "unseen"]
+    assert "10.0" in lines[0]
