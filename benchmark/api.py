@@ -1,18 +1,21 @@
 """The one module that a method file imports, beside torch."""
 
-from .clip import Clip, Delta, end_of_text, unit
+from .clip import PARALLEL, Clip, Delta, end_of_text, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
-from .toolkit.bank import Bank
+from .toolkit.bank import Bank, tower
 from .toolkit.distillation import directions, divergence, is_right, old_features, snapshot
-from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, weighted_deltas
+from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
 from .toolkit.losses import matching
 from .toolkit.merging import MERGES, check_merge
+from .toolkit.routers import AutoEncoders, by_own_route, frozen_features, noted, routed_classifier
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 __all__ = [
     "MERGES",
+    "PARALLEL",
     "PROJECTIONS",
+    "AutoEncoders",
     "Badge",
     "Bank",
     "Batch",
@@ -30,17 +33,23 @@ __all__ = [
     "Task",
     "Texts",
     "Tools",
+    "by_own_route",
     "check_adapter",
     "check_merge",
     "class_rows",
     "directions",
     "divergence",
+    "dropout",
     "end_of_text",
+    "frozen_features",
     "is_right",
     "matching",
+    "noted",
     "old_features",
     "prompt_classifier",
+    "routed_classifier",
     "snapshot",
+    "tower",
     "unit",
     "weighted_deltas",
 ]

@@ -1,12 +1,7 @@
-"""The backbone: an open_clip model with adaptable linear maps. The only file that knows open_clip.
+"""The backbone: an open_clip model with adaptable linear maps. The only file that knows its layout.
 
-Two things differ from the model that open_clip builds, and neither changes a number:
-
-- torch's `nn.MultiheadAttention` reads `out_proj.weight` without calling the module, so that an
-  adapter on `attn.out_proj` would act on nothing. Attention is ours here, with the same
-  state-dict keys.
-- Every linear map of a block is a `Site`: y = W x + b (+ delta(x)). A method adds a low-rank
-  delta there without touching weights or state-dict keys.
+Every linear map of a block is a site where a method can add to the output, and so is the place
+beside the MLP (see `sites`). That changes no number and no state-dict key.
 
 Texts are cut at the longest caption of the batch before the transformer: attention is causal and
 the feature is read at the end-of-text token, so what follows it cannot matter.
@@ -23,75 +18,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .errors import BenchError, nearest
+from .sites import Attention, Linear, Place, Site, holding
+from .sites import Delta as Delta  # methods and toolkit know it as a part of the backbone
 
 WEIGHTS = Path(__file__).parent / "weights"
-Delta = Callable[[Tensor], Tensor]
+PARALLEL = "mlp.parallel"
 Precision = Literal["fp32", "bf16"]
-
-
-class Site(nn.Module):
-    """A place where a linear map W x + b can be changed by an additive delta(x).
-
-    It owns no parameter: `weight` and `bias` are looked up in the module that does, so that the
-    state-dict keys stay those of open_clip. `rows` picks a slice of a packed weight (q, k, v).
-    """
-
-    def __init__(self, owner: nn.Module, names: tuple[str, str], rows: slice) -> None:
-        super().__init__()
-        self._owner = (owner,)  # a tuple, so that the owner is not registered as a child
-        self._names, self._rows = names, rows
-        self.delta: Delta | None = None
-
-    @property
-    def weight(self) -> Tensor:
-        """View (out, in) of the weight; writing to it under no_grad writes to the model."""
-        return cast(Tensor, getattr(self._owner[0], self._names[0]))[self._rows]
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Y = W x + b as computed by the caller -> y + delta(x)."""
-        if self.delta is None or torch.is_grad_enabled():
-            return y if self.delta is None else y + self.delta(x)
-        # Nobody else holds y: without gradients it can be changed in place.
-        add_to = getattr(self.delta, "add_to", None)
-        return cast(Tensor, add_to(x, y)) if add_to else y.add_(self.delta(x))
-
-
-class Linear(nn.Linear):
-    """nn.Linear with a Site."""
-
-    def __init__(self, like: nn.Linear) -> None:
-        super().__init__(like.in_features, like.out_features, like.bias is not None)
-        self.weight, self.bias = like.weight, like.bias
-        self.site = Site(self, ("weight", "bias"), slice(None))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """X (..., in) -> (..., out)."""
-        return cast(Tensor, self.site(x, super().forward(x)))
-
-
-class Attention(nn.Module):
-    """Self-attention with torch's packed state-dict keys, and sites q, k, v, out_proj."""
-
-    def __init__(self, like: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.heads, width = like.num_heads, like.embed_dim
-        self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
-        self.out_proj = Linear(like.out_proj)
-        packed = ("in_proj_weight", "in_proj_bias")
-        self.q, self.k, self.v = (
-            Site(self, packed, slice(i * width, (i + 1) * width)) for i in range(3)
-        )
-
-    def forward(self, x_BLW: Tensor, causal: bool) -> Tensor:
-        """Self-attention over L tokens; causal: a token sees itself and those before it."""
-        packed = F.linear(x_BLW, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        shape = (*x_BLW.shape[:2], self.heads, -1)
-        q, k, v = (
-            site(x_BLW, y).view(shape).transpose(1, 2)
-            for site, y in zip((self.q, self.k, self.v), packed, strict=True)
-        )
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return cast(Tensor, self.out_proj(out.transpose(1, 2).flatten(2)))
 
 
 class Clip(nn.Module):
@@ -125,9 +57,10 @@ class Clip(nn.Module):
         self.size = int(config["size"][0])
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
         self.context = int(cast(Any, model).context_length)
-        for block in (*self.visual.transformer.resblocks, *self.transformer.resblocks):
+        for _, _, block in self._blocks():
             block.attn = Attention(block.attn)
             block.mlp.c_fc, block.mlp.c_proj = Linear(block.mlp.c_fc), Linear(block.mlp.c_proj)
+            block.parallel = Place()
         self.fingerprint, self.origin, self.tokenizer = "", "", ""
         self.precision: Precision = "fp32"
         self.chunks = 1
@@ -197,10 +130,10 @@ class Clip(nn.Module):
         if self.chunks == 1 or not torch.is_grad_enabled():
             return tower(*inputs)
         # The second pass happens in backward(), when `adapted` may be over: it brings its deltas.
-        deltas = {m: m.delta for m in self.modules() if isinstance(m, Site)}
+        deltas = {m: m.delta for m in self.modules() if isinstance(m, Place)}
 
         def again(*piece: Tensor) -> Tensor:
-            with _holding(deltas):
+            with holding(deltas):
                 return tower(*piece)
 
         pieces = zip(*(x.chunk(self.chunks) for x in inputs), strict=True)
@@ -240,53 +173,58 @@ class Clip(nn.Module):
     # -- adapters
 
     def sites(self, targets: tuple[str, ...]) -> dict[str, Site]:
-        """Sites of both towers whose name ends in one of the targets, in model order.
+        """Linear maps of both towers whose name ends in one of the targets, in model order.
 
         Args:
             targets: of "attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj".
 
         Raises:
-            BenchError: a target that no block has.
+            BenchError: a target that no block has, or that has no weight.
         """
         found: dict[str, Site] = {}
+        for tower, i, block in self._blocks():
+            attn, mlp = block.attn, block.mlp
+            here = {"attn.q": attn.q, "attn.k": attn.k, "attn.v": attn.v}
+            here |= {"attn.out_proj": attn.out_proj.site}
+            here |= {"mlp.c_fc": mlp.c_fc.site, "mlp.c_proj": mlp.c_proj.site}
+            if unknown := [t for t in targets if t not in here]:
+                raise BenchError(
+                    f"adapter targets of {', '.join(here)}",
+                    f"'{unknown[0]}'",
+                    nearest(unknown[0], here),
+                )
+            found |= {f"{tower}.{i}.{t}": here[t] for t in targets}
+        return found
+
+    def places(self, targets: tuple[str, ...]) -> dict[str, Place]:
+        """Sites of both towers as in `sites`, and for "mlp.parallel" the place beside each MLP.
+
+        What is added to the residual stream there goes in parallel to the MLP: a block's output
+        is x + MLP(norm(x)) + delta(x), with x the stream after the attention. There is no weight
+        that the delta could be merged into, so `sites`, which merging asks, does not know it.
+        """
+        found: dict[str, Place] = dict(self.sites(tuple(t for t in targets if t != PARALLEL)))
+        if PARALLEL in targets:
+            found |= {f"{tower}.{i}.{PARALLEL}": b.parallel for tower, i, b in self._blocks()}
+        return found
+
+    def _blocks(self) -> Iterator[tuple[str, int, Any]]:
         for tower, stack in (("image", self.visual.transformer), ("text", self.transformer)):
             for i, block in enumerate(stack.resblocks):
-                attn, mlp = block.attn, block.mlp
-                here = {"attn.q": attn.q, "attn.k": attn.k, "attn.v": attn.v}
-                here |= {"attn.out_proj": attn.out_proj.site}
-                here |= {"mlp.c_fc": mlp.c_fc.site, "mlp.c_proj": mlp.c_proj.site}
-                if unknown := [t for t in targets if t not in here]:
-                    raise BenchError(
-                        f"adapter targets of {', '.join(here)}",
-                        f"'{unknown[0]}'",
-                        nearest(unknown[0], here),
-                    )
-                found |= {f"{tower}.{i}.{t}": here[t] for t in targets}
-        return found
+                yield tower, i, block
 
     @contextmanager
     def adapted(self, deltas: Mapping[str, Delta], targets: tuple[str, ...]) -> Iterator[None]:
-        """Inside, every site y = W x + b gives y + delta(x); afterwards the model is as before."""
-        sites = self.sites(targets)
-        with _holding({sites[name]: delta for name, delta in deltas.items()}):
+        """Inside, every place (see `places`) gives y + delta(x); afterwards all is as before."""
+        places = self.places(targets)
+        with holding({places[name]: delta for name, delta in deltas.items()}):
             yield
-
-
-@contextmanager
-def _holding(deltas: Mapping[Site, Delta | None]) -> Iterator[None]:
-    before = {site: site.delta for site in deltas}
-    try:
-        for site, delta in deltas.items():
-            site.delta = delta
-        yield
-    finally:
-        for site, delta in before.items():
-            site.delta = delta
 
 
 def _block(block: Any, x_BLW: Tensor, causal: bool) -> Tensor:
     x_BLW = x_BLW + block.ls_1(block.attn(block.ln_1(x_BLW), causal))
-    return cast(Tensor, x_BLW + block.ls_2(block.mlp(block.ln_2(x_BLW))))
+    y_BLW = x_BLW + block.ls_2(block.mlp(block.ln_2(x_BLW)))
+    return cast(Tensor, block.parallel(x_BLW, y_BLW))
 
 
 def end_of_text(tokens_ML: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BenchError
+from .naming import UNSEEN
 from .order import KINDS
 from .registry import find_method, method_names
 from .suites import find_suite, suite_names
@@ -150,7 +151,7 @@ def _routes(frame: Any) -> list[str]:
         table = mine.pivot(index="eval_task", columns="k", values="value").fillna(0.0)
         order = list(dict.fromkeys(mine["eval_task"]))
         names = mine.iloc[0]["task_order"].split(",")
-        table = table.loc[order].rename(columns=dict(enumerate(names)))
+        table = table.loc[order].rename(columns={**dict(enumerate(names)), UNSEEN: "unseen"})
         shares = render_matrix(table, "set")
         parts.append(f"{modality}s routed to each adapter, percent\n{shares}")
     return parts

@@ -4,6 +4,8 @@ import hashlib
 import re
 
 _LONGEST_STEM = 200
+UNSEEN = 2**15 - 1
+"""In the rows that count routes, k of the items that no learned task took; else k is the task."""
 
 
 def overrides(settings: str) -> list[str]:

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from .errors import BenchError
 
-Badge = Literal["samples", "features", "reference data", "task id", "test pairing", "upper bound"]
+Badge = Literal[
+    "samples", "features", "reference data", "task id", "test pairing", "test batch", "upper bound"
+]
+"""What a method uses beyond the current task's data.
+
+samples, features: of past tasks. reference data: from outside the tasks. task id: which task a
+test item is from. test pairing: what a test item is paired with. test batch: which items of one
+test set come together. upper bound: all tasks at once.
+"""
 
 Note = Callable[[str, Tensor], None]
 Partner = Callable[[], Tensor | None]

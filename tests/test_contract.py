@@ -325,7 +325,8 @@ def test_config_is_frozen_hashable_and_json(name):
         configs[0].lr = 1.0
     assert found.cls.label
     assert found.cls.uses <= {
-        "samples", "features", "reference data", "task id", "test pairing", "upper bound",
+        "samples", "features", "reference data", "task id", "test pairing", "test batch",
+        "upper bound",
     }  # fmt: skip
 
 

@@ -34,7 +34,8 @@ _STAGES = (
     f"last stage, takes no part, nor does `{ZERO_SHOT}`, which does not move."
 )
 _BEST_VARIANT = (
-    "The best of a column is bold; rows that are told the task or the test pairing take no part."
+    "The best of a column is bold; rows that are told the task, the test pairing or the test batch "
+    "take no part."
 )
 _MARGIN = "ID: mean over the learned sets. OOD: mean over the held-out image-caption sets."
 Named = tuple[RowSpec | None, Row]

@@ -54,7 +54,9 @@ these orders. Nothing is averaged over a hole: a number that needs a failed cell
   forward and the reverse order over all tasks of the suite, made by committed code with the
   suite's settings, and no failed cell at any step. `{UPPER_BOUND}` is an upper bound and has no
   rank.
-- **Badges** in brackets: what the method used beyond its own weights."""
+- **Badges** in brackets: what the method used beyond its own weights. Some are told what no method
+  may know of a test item: its task (`task id`), what it is paired with (`test pairing`), which
+  items of its set it comes together with (`test batch`)."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from ..types import Features
 
 
-def matching(features: Features) -> Tensor:
+def matching(features: Features, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of each image's scaled cosine similarities against its text.
 
     For pairs, the mean with the same over the columns: the loss of CLIP (Radford et al., 2021,
@@ -15,13 +15,15 @@ def matching(features: Features) -> Tensor:
 
     Args:
         features: unit rows image_BD and text_MD, scale, target_B in [0, M), paired.
+        label_smoothing: share of the target that is spread over all candidates, in [0, 1].
 
     Returns:
         Scalar, in nats, mean over the batch.
     """
     logits_BM = features.scale * features.image_BD @ features.text_MD.T
-    rows = F.cross_entropy(logits_BM, features.target_B)
+    rows = F.cross_entropy(logits_BM, features.target_B, label_smoothing=label_smoothing)
     if not features.paired:
         return rows
-    columns = F.cross_entropy(logits_BM.T, torch.argsort(features.target_B))
+    own_M = torch.argsort(features.target_B)
+    columns = F.cross_entropy(logits_BM.T, own_M, label_smoothing=label_smoothing)
     return (rows + columns) / 2

@@ -1,0 +1,299 @@
+"""MoE-Adapter, mixture-of-experts adapters (Yu et al., CVPR 2024), for both towers of CLIP.
+
+Beside the MLP of every block are E bottleneck adapters A_e, and one router per task t. With x the
+residual stream after the attention, not normalised, and x_0 its first token,
+
+    out = x + MLP(norm(x)) + sum over e of g_e A_e(x),
+    A_e(x) = scale * (up_e dropout(ReLU(down_e x + b_e)) + c_e),
+    g = softmax of the K largest of x_0 W_t, 0 elsewhere.
+
+In training, noise from N(0, 1) times softplus(x_0 N_t) + 0.01 is added to the logits. W_t and N_t
+start at zero and are the task's own; the adapters are shared. After a task the adapters of each
+block that were chosen most often are frozen for good. At test an auto-encoder per task says which
+task an image is from, and so which router it takes; what looks like no task goes through the plain
+backbone (DDAS, see `benchmark/toolkit/routers.py`). An image meets the class texts of its own
+route. The backbone is frozen. Official code: JiazuoYu/MoE-Adapters4CL. As there:
+
+- A text's first token is the start token. Under the causal mask it sees nothing else, so at test a
+  block's gates are the same for all texts of a task, which uses K of the block's E adapters.
+- No loss balances the load: the official code computes one and does not add it.
+- The adapters that a task used most, over its noisy choices in training, may be frozen already;
+  then none is added. (It keeps them in a file that later runs extend; here they are the run's.)
+
+Differs from paper and official code:
+- Routing is per image. The official code decides for a test batch by its mean error, and a batch
+  has images of one data set alone: `route-batch`, with a badge; its batches are the evaluator's.
+- The auto-encoders see CLIP's frozen embeddings, and their limits are quantiles; there is none of
+  a reference data set. Those of a task are trained before its adapters, not before all tasks.
+- A caption has no image: where texts are embedded for retrieval, auto-encoders of the frozen text
+  embeddings route each by itself. Class prompts never use them.
+- One learning rate. The official scripts set one per data set by hand, which a method cannot know:
+  1e-4 to 1e-2 for few shots, 1e-4 to 5e-3 for all data, here 1e-3, the median of the latter.
+- On pairs the loss is CLIP's, both ways. Warm-up, budget and batch size are the suite's.
+
+Cost: K adapters per token and block; at test class texts are encoded for each route that occurs.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.api import (
+    PARALLEL,
+    AutoEncoders,
+    Badge,
+    Batch,
+    BenchError,
+    Classes,
+    Clip,
+    Config,
+    Delta,
+    Features,
+    Images,
+    Method,
+    ParamGroup,
+    Task,
+    Texts,
+    Tools,
+    by_own_route,
+    dropout,
+    frozen_features,
+    matching,
+    noted,
+    routed_classifier,
+    tower,
+)
+
+BADGES: Mapping[str, set[Badge]] = {"sample": set(), "batch": {"test batch"}, "oracle": {"task id"}}
+EPSILON = 0.01  # least deviation of the noise, official code
+
+
+@dataclass(frozen=True)
+class MoEAdapterConfig(Config):
+    """Defaults: the official code's (few-shot script), unless said otherwise."""
+
+    lr: float | None = 1e-3  # see above
+    weight_decay: float | None = 0.0  # official code
+    experts: int = 22  # E
+    top_k: int = 2  # K
+    hidden: int = 64  # width of an adapter
+    scale: float = 0.1  # of an adapter's output
+    dropout: float = 0.1  # probability on an adapter's hidden units
+    freeze: int = 2  # adapters per block that a task freezes
+    label_smoothing: float = 0.2  # of the loss
+    routing: str = "sample"  # at test; ours, see above
+    router_steps: int = 300  # that an auto-encoder is trained for
+    router_quantile: float = 0.99  # of its training errors, the limit of a task; ours
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        if self.routing not in BADGES:
+            raise BenchError(f"routing in {', '.join(BADGES)}", f"'{self.routing}'", "choose one")
+        ranges = {
+            "experts of at least 1": self.experts >= 1,
+            "top_k in [1, experts]": 1 <= self.top_k <= self.experts,
+            "hidden of at least 1": self.hidden >= 1,
+            "scale above 0": self.scale > 0,
+            "dropout in [0, 0.99]": 0 <= self.dropout <= 0.99,
+            "freeze in [0, experts]": 0 <= self.freeze <= self.experts,
+            "label_smoothing in [0, 1)": 0 <= self.label_smoothing < 1,
+            "router_steps of at least 1": self.router_steps >= 1,
+            "router_quantile in (0, 1]": 0 < self.router_quantile <= 1,
+        }
+        for wanted in (w for w, kept in ranges.items() if not kept):
+            raise BenchError(wanted, str(getattr(self, wanted.split()[0])), "correct --hp")
+        for name in ("router_steps", "router_quantile"):
+            got = getattr(self, name)
+            if self.routing == "oracle" and got != getattr(MoEAdapterConfig, name):
+                raise BenchError("no router with routing 'oracle'", f"{name}={got}", "leave it out")
+
+
+class Expert(nn.Module):
+    """An adapter W -> R -> W; a new one gives zero. Initialised as in the official code."""
+
+    def __init__(self, width: int, config: MoEAdapterConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.scale, self.dropout, bound = config.scale, config.dropout, width**-0.5
+        down_RW = torch.empty(config.hidden, width).uniform_(-bound, bound, generator=generator)
+        self.down_RW, self.down_R = nn.Parameter(down_RW), nn.Parameter(torch.zeros(config.hidden))
+        self.up_WR = nn.Parameter(torch.zeros(width, config.hidden))
+        self.up_W = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x_BLW: Tensor) -> Tensor:
+        """Tokens (B, L, W) -> what is added to them, before the gate."""
+        x_BLR = F.relu(F.linear(x_BLW, self.down_RW, self.down_R))
+        if self.training:
+            x_BLR = dropout(x_BLR, self.dropout)
+        return F.linear(x_BLR, self.up_WR, self.up_W) * self.scale
+
+
+class Mixture(nn.Module):
+    """What stands beside the MLP of one block: E experts, a router and its noise per task.
+
+    count_E: choices of each expert in the task's steps. frozen_E: those that no later task trains.
+    chosen: counts of each training pass since it was emptied.
+    """
+
+    def __init__(self, width: int, config: MoEAdapterConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.top_k, self.shape_WE = config.top_k, (width, config.experts)
+        experts = (Expert(width, config, generator) for _ in range(config.experts))
+        self.experts = nn.ModuleList(experts)
+        self.routers, self.noises = nn.ParameterList(), nn.ParameterList()
+        self.count_E: Tensor
+        self.frozen_E: Tensor
+        self.register_buffer("count_E", torch.zeros(config.experts, dtype=torch.int64))
+        self.register_buffer("frozen_E", torch.zeros(config.experts, dtype=torch.bool))
+        self.chosen: list[Tensor] = []
+
+    def add(self) -> None:
+        """A router for the next task, and counts from zero."""
+        for rows in (self.routers, self.noises):
+            rows.append(nn.Parameter(torch.zeros(self.shape_WE, device=self.count_E.device)))
+        self.count_E.zero_()
+
+    def trainable(self) -> list[nn.Parameter]:
+        """The experts that are not frozen, and the newest router with its noise."""
+        pairs = zip(self.experts, self.frozen_E.tolist(), strict=True)
+        free = [p for expert, frozen in pairs if not frozen for p in expert.parameters()]
+        return [*free, self.routers[-1], self.noises[-1]]
+
+    def gates(self, x_BW: Tensor, task: int) -> tuple[Tensor, Tensor]:
+        """First tokens -> the experts of each item, best first (B, K), and their weights.
+
+        In float64, so that a choice turns on the size of the batch as little as can be.
+        """
+        x_BW = x_BW.double()
+        logit_BE = x_BW @ self.routers[task].double()
+        if self.training:
+            deviation_BE = F.softplus(x_BW @ self.noises[task].double()) + EPSILON
+            logit_BE = logit_BE + torch.randn_like(logit_BE) * deviation_BE
+        # Stable: of equal logits the first comes first, on every device.
+        order_BE = logit_BE.detach().argsort(dim=1, descending=True, stable=True)
+        index_BK = order_BE[:, : self.top_k]
+        return index_BK, logit_BE.gather(1, index_BK).softmax(dim=1).float()
+
+    def forward(self, x_BLW: Tensor, task: int) -> Tensor:
+        """The residual stream -> the experts' weighted sum (B, L, W), by the router of `task`."""
+        index_BK, weight_BK = self.gates(x_BLW[:, 0], task)
+        count_E = index_BK.flatten().bincount(minlength=len(self.experts))
+        if self.training:
+            self.chosen.append(count_E)
+        order = index_BK.flatten().argsort(stable=True)  # of items and choices, by expert
+        own = x_BLW[order // self.top_k].split(count_E.tolist())
+        parts = [e(x) for e, x in zip(self.experts, own, strict=True) if len(x)]
+        y_BKLW = torch.cat(parts)[order.argsort()].unflatten(0, index_BK.shape)
+        out_BLW: Tensor = (y_BKLW * weight_BK[:, :, None, None]).sum(dim=1)
+        return out_BLW.to(x_BLW.dtype)
+
+
+class MoEAdapter(Method):
+    """Mixtures of shared adapters with a router per task, chosen by auto-encoders."""
+
+    Config = MoEAdapterConfig
+    label = "MoE-Adapter"
+    paper = "Yu et al., Boosting continual learning of vision-language models, CVPR 2024"
+    variants = {"route-batch": {"routing": "batch"}, "route-oracle": {"routing": "oracle"}}
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        device, seed = clip.logit_scale.device, tools.generator("experts")
+        widths = dict(zip(("image", "text"), clip.widths, strict=True))
+        self.names = {name: name.replace(".", "/") for name in clip.places((PARALLEL,))}
+        self.mixtures, self.coders = nn.ModuleDict(), nn.ModuleDict()
+        for name, key in self.names.items():
+            width = widths[name.partition(".")[0]]
+            self.mixtures[key] = Mixture(width, config, seed).to(device)
+        for name in widths if config.routing != "oracle" else ():
+            self.coders[name] = AutoEncoders(config.router_steps, config.router_quantile)
+        self.newest = 0
+        self.used: list[Tensor] = []
+
+    @classmethod
+    def badges(cls, config: Any) -> frozenset[Badge]:
+        """Oracle routing reads the task, batch routing the other items of the test batch."""
+        return frozenset(BADGES[config.routing])
+
+    # -- training
+
+    def before_task(self, task: Task) -> None:
+        """A router in every block, and the task's auto-encoders."""
+        self.newest = task.index
+        for mixture in self._mixtures():
+            mixture.add()
+        features = frozen_features(task)
+        for name, coders in self.coders.items():
+            assert isinstance(coders, AutoEncoders)
+            coders.add(features[name], task.generator("router", name))
+
+    def trainable(self) -> list[ParamGroup]:
+        """Experts that no earlier task has frozen, and the task's own routers."""
+        return [ParamGroup([p for m in self._mixtures() for p in m.trainable()])]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings by the task's own router."""
+        for m in self._mixtures():
+            m.chosen = []
+        image_BD = self._encode(batch.images, self.newest)
+        text_MD = self._encode(batch.texts, self.newest)
+        # Now: with chunks, `backward` runs the towers again.
+        self.used = [sum(m.chosen, torch.zeros_like(m.count_E)) for m in self._mixtures()]
+        return Features(image_BD, text_MD, self.clip.scale, batch.target_B, batch.paired)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy with smoothed labels."""
+        return {"match": matching(self.features(batch), self.config.label_smoothing)}
+
+    def after_step(self, step: int, total: int) -> None:
+        """Count the choices of a step that was made; one that ran out of memory was not."""
+        for mixture, used_E in zip(self._mixtures(), self.used, strict=True):
+            mixture.count_E += used_E
+
+    def after_task(self, task: Task) -> None:
+        """Freeze what the task used most; of experts used alike the first."""
+        for mixture in self._mixtures():
+            most_E = mixture.count_E.argsort(descending=True, stable=True)
+            mixture.frozen_E[most_E[: self.config.freeze]] = True
+
+    def _mixtures(self) -> list[Mixture]:
+        return [m for m in self.mixtures.values() if isinstance(m, Mixture)]
+
+    def _encode(self, items: Images | Texts, route: int) -> Tensor:
+        """Unit rows by the router of that task; by the plain backbone for -1."""
+        if route < 0:
+            return items.frozen()
+        deltas: dict[str, Delta] = {
+            name: partial(self.mixtures[key], task=route) for name, key in self.names.items()
+        }
+        return tower(self.clip, items, deltas, (PARALLEL,))
+
+    # -- inference
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Each image by its own route."""
+        return by_own_route(images, self.route(images), self._encode)
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Each text by its own route."""
+        return by_own_route(texts, self.route(texts), self._encode)
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Each image by its own route, against the class texts of that route."""
+        return routed_classifier(classes, self.route, self._encode, self.clip.scale)
+
+    def route(self, items: Images | Texts) -> Tensor:
+        """The learned task (B,) that each item is taken for, -1 for none; it is noted."""
+        name = "image" if isinstance(items, Images) else "text"
+        if self.config.routing == "oracle":
+            route_B = torch.full((len(items),), items.task, device=self.clip.logit_scale.device)
+        else:
+            coders: Any = self.coders[name]
+            route_B = coders.route(items.frozen(), together=self.config.routing == "batch")
+        items.note("route", noted(route_B))
+        return route_B
