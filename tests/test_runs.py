@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark import runner
+from benchmark import runner, stages
 from benchmark.commands import run_all
 from benchmark.display import Display
 from benchmark.errors import BenchError
@@ -135,7 +135,8 @@ def whole(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., R
 def same(a: Record, b: Record) -> None:
     """Equal in every value of every column, and in what was trained; costs may differ."""
     pd.testing.assert_frame_equal(a.frame, b.frame, check_exact=True)
-    for key in ("asked", "losses", "parameters", "state_bytes", "data", "weights", "order"):
+    for key in ("asked", "losses", "parameters", "state_bytes", "data", "weights", "order",
+                "reports"):  # fmt: skip
         assert a.provenance[key] == b.provenance[key], key
 
 
@@ -246,6 +247,7 @@ def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
     assert all(source["licence"] for source in about["sources"].values())
     assert [len(task) for task in about["losses"]] == about["chunks"] == [1, 1]
     assert all(0 < epoch["match"] < 20 for task in about["losses"] for epoch in task)
+    assert about["reports"] == [{}, {}]
     assert (about["resumed"], about["order"]["tasks"]) == (0, ["photos", "gen-art"])
     assert about["created"].endswith("+00:00")
     assert any("limited to 16" in reason for reason in about["unofficial"])
@@ -498,9 +500,9 @@ def test_a_full_disk_loses_nothing_computed(
         with pytest.raises(BenchError, match="No space left on device") as error:
             execute(make_plan(ask(tmp_path)), Bomb())
     assert error.value.code == 6
-    display, scored, real_evaluate = Bomb(), [], runner.evaluate
+    display, scored, real_evaluate = Bomb(), [], stages.evaluate
     monkeypatch.setattr(
-        runner, "evaluate", lambda *a: scored.append(a[2].name) or real_evaluate(*a)
+        stages, "evaluate", lambda *a: scored.append(a[2].name) or real_evaluate(*a)
     )
     same(finish(ask(tmp_path), display), want)
     assert len(scored) == left
