@@ -5,12 +5,14 @@ from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
 from .toolkit.bank import Bank
 from .toolkit.distillation import directions, divergence, is_right, old_features, snapshot
-from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, weighted_deltas
-from .toolkit.losses import matching
+from .toolkit.gated import Gated, Pruning
+from .toolkit.lora import MAPS, PROJECTIONS, LoRA, check_adapter, weighted_deltas
+from .toolkit.losses import both_ways, matching
 from .toolkit.merging import MERGES, check_merge
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 __all__ = [
+    "MAPS",
     "MERGES",
     "PROJECTIONS",
     "Badge",
@@ -22,14 +24,17 @@ __all__ = [
     "Config",
     "Delta",
     "Features",
+    "Gated",
     "Images",
     "LoRA",
     "Loader",
     "Method",
     "ParamGroup",
+    "Pruning",
     "Task",
     "Texts",
     "Tools",
+    "both_ways",
     "check_adapter",
     "check_merge",
     "class_rows",
