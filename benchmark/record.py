@@ -63,9 +63,9 @@ def plain_report(report: Mapping[str, Any]) -> dict[str, Any]:
         BenchError: a value that is not a finite number, a string, a bool, None, a list or tuple,
             or a mapping with strings as keys; or more than `REPORT_BYTES` as JSON.
     """
-    plain = _plain(report, "report")
-    if not isinstance(plain, dict):
+    if not isinstance(report, Mapping):
         raise _odd("report", type(report).__name__)
+    plain: dict[str, Any] = _plain(report, "report")
     size = len(json.dumps(plain).encode())
     if size > REPORT_BYTES:
         raise BenchError(
