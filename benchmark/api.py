@@ -5,13 +5,15 @@ from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
 from .toolkit.bank import Bank, tower
 from .toolkit.distillation import directions, divergence, is_right, old_features, snapshot
-from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
-from .toolkit.losses import matching
+from .toolkit.gated import Gated, Pruning
+from .toolkit.lora import MAPS, PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
+from .toolkit.losses import both_ways, matching
 from .toolkit.merging import MERGES, check_merge
 from .toolkit.routers import AutoEncoders, by_own_route, frozen_features, noted, routed_classifier
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 __all__ = [
+    "MAPS",
     "MERGES",
     "PARALLEL",
     "PROJECTIONS",
@@ -25,14 +27,17 @@ __all__ = [
     "Config",
     "Delta",
     "Features",
+    "Gated",
     "Images",
     "LoRA",
     "Loader",
     "Method",
     "ParamGroup",
+    "Pruning",
     "Task",
     "Texts",
     "Tools",
+    "both_ways",
     "by_own_route",
     "check_adapter",
     "check_merge",

@@ -143,6 +143,14 @@ class Method(nn.Module, ABC):
         Gradients are off; a method that needs some (a Fisher estimate) turns them on.
         """
 
+    def report(self) -> Mapping[str, Any]:
+        """What the method did in the task, for the record; asked once, after `after_task`.
+
+        Numbers, strings, lists, and mappings with strings as keys: at most 16 KiB as JSON (see
+        `record.plain_report`). A record has them under `reports`, one entry for each task.
+        """
+        return {}
+
     # -- inference, in eval mode and without gradients
 
     def encode_image(self, images: Images) -> Tensor:

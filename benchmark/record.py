@@ -1,8 +1,11 @@
 """From a run's cells to its record: tidy rows and provenance."""
 
+import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +13,7 @@ import pyarrow.parquet as pq
 
 from .bench import Bench
 from .data.cache import transform_id
+from .errors import BenchError
 from .evaluate import EvalSet, Row, Scores
 from .files import atomic
 from .provenance import hardware, versions
@@ -18,6 +22,7 @@ from .results import to_frame, validate, write_record
 from .usage import Usage
 
 Cell = tuple[int, EvalSet, Scores]
+REPORT_BYTES = 2**14  # of one task's report as JSON
 
 
 @dataclass
@@ -29,6 +34,7 @@ class Costs:
         chunks: pieces that its batches were cut into, see `Clip`.
         shared: seconds that training took in another run, whose result was taken; None where the
             task was trained by this one.
+        reports: what the method says of it, see `Method.report`.
         resumed: times that the run was taken up again.
     """
 
@@ -37,13 +43,61 @@ class Costs:
     losses: list[list[dict[str, float]]] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
     shared: list[float | None] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
     resumed: int = 0
 
     def resume(self, before: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        for name in ("trainable", "state_bytes", "losses", "chunks", "shared"):
+        for name in ("trainable", "state_bytes", "losses", "chunks", "shared", "reports"):
             setattr(self, name, before[name] + getattr(self, name))
         self.resumed = before["resumed"] + 1
+
+
+def plain_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's report as a record can hold it: tuples become lists, nothing else changes.
+
+    Args:
+        report: see `Method.report`.
+
+    Raises:
+        BenchError: a value that is not a finite number, a string, a bool, None, a list or tuple,
+            or a mapping with strings as keys; or more than `REPORT_BYTES` as JSON.
+    """
+    if not isinstance(report, Mapping):
+        raise _odd("report", type(report).__name__)
+    plain: dict[str, Any] = _plain(report, "report")
+    size = len(json.dumps(plain).encode())
+    if size > REPORT_BYTES:
+        raise BenchError(
+            f"a `report` of at most {REPORT_BYTES} bytes as JSON",
+            f"{size}",
+            "report sums or means instead of single values",
+        )
+    return plain
+
+
+def _plain(value: Any, place: str) -> Any:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise _odd(place, str(value))
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise _odd(place, f"the key {odd[0]!r}")
+        return {key: _plain(item, f"{place}.{key}") for key, item in value.items()}
+    raise _odd(place, type(value).__name__)
+
+
+def _odd(place: str, got: str) -> BenchError:
+    return BenchError(
+        "finite numbers, strings, lists and mappings with strings as keys in a method's `report`",
+        f"{got} at {place}",
+        "let `report` return plain values, of a tensor its tolist()",
+    )
 
 
 def score_text(rows: list[Row]) -> str:
@@ -154,6 +208,7 @@ def provenance_of(plan: Plan, bench: Bench, costs: Costs, usage: Usage) -> dict[
         "losses": costs.losses,
         "chunks": costs.chunks,
         "shared": costs.shared,
+        "reports": costs.reports,
         "resumed": costs.resumed,
     }
 

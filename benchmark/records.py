@@ -90,7 +90,8 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
     "peak_memory.*": (int, float, dict),
     "peak_memory.*.*": (int, float),
     "seconds.*": (int, float),
-    "unofficial": (list,),
+    **dict.fromkeys(("reports", "unofficial"), (list,)),
+    "reports.*": (dict,),
     "unofficial.*": (str,),
 }
 

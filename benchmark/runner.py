@@ -21,11 +21,11 @@ from .data.shuffle import derive, generator
 from .data.split import digest
 from .display import Display
 from .errors import BenchError
-from .evaluate import EvalSet, Scores, evaluate, failed_rows
-from .method import Encoder, Frozen, Method, no_grad_after_task, trainable_count
+from .method import Frozen, Method, no_grad_after_task, trainable_count
 from .provenance import hardware, versions
-from .record import Cell, Costs, score_text, write_run
+from .record import Cell, Costs, plain_report, write_run
 from .request import Plan
+from .stages import Stages
 from .train import Fit, Progress
 from .trained import Trained
 from .types import Batch, Task, Tools
@@ -51,6 +51,7 @@ class Run:
     ) -> None:
         self.plan, self.bench, self.space = plan, bench, space
         self.display, self.usage, self.costs = display, usage, Costs()
+        self.stages = Stages(bench, plan.found.uses, space, display, usage)
         self.pristine = Pristine.of(bench.clip)
         self._reseed("init")
         self.method: Method = plan.found.cls(bench.clip, plan.found.config, self._tools())
@@ -107,15 +108,17 @@ class Run:
 
     def go(self) -> list[Cell]:
         """All stages; returns every cell."""
-        saved = self.space.newest(len(self.bench.order), self._scored)
-        cells = self._stage(0, Frozen(self.bench.clip.scale))
+        saved = self.space.newest(len(self.bench.order), self.stages.scored)
+        self.method.eval()
+        cells = self.stages.run(0, Frozen(self.bench.clip.scale))
         for index in range(len(self.bench.order)):
             task = self._task(index)
             if saved is not None and index < saved.tasks:
                 self._replay(task, saved)
             else:
                 self._learn(task, saved)
-            cells += self._stage(index + 1, self.method)
+            self.method.eval()
+            cells += self.stages.run(index + 1, self.method)
         return cells
 
     def _replay(self, task: Task, saved: Saved) -> None:
@@ -142,6 +145,8 @@ class Run:
             self._train(fit)
             self._reseed(self._data(task), "after")
             no_grad_after_task(self.method, task)
+            with torch.no_grad():
+                self.costs.reports.append(plain_report(self.method.report()))
         self.costs.losses.append(fit.progress.losses)
         self.costs.chunks.append(fit.progress.chunks)
         self._end(task)
@@ -233,37 +238,6 @@ class Run:
         }
         self.space.keep_step({**state, **moments}, about)
         self.space.keep_usage(self.usage.spent())
-
-    # -- evaluation
-
-    def _scored(self, step: int) -> bool:
-        """Whether every set was scored at that stage."""
-        return all(self.space.scores(step, which.name) for which in self.bench.evals)
-
-    def _stage(self, step: int, encoder: Encoder) -> list[Cell]:
-        cells = []
-        stage = f"stage {step}/{len(self.bench.order)}"
-        self.method.eval()
-        with self.usage.phase("evaluate"), self.display.evaluating(stage, len(self.bench.evals)):
-            for which in self.bench.evals:
-                scores = self.space.scores(step, which.name)
-                if scores is None:
-                    scores = self._score(step, encoder, which)
-                    self.space.keep_scores(step, which.name, scores)
-                    self.space.keep_usage(self.usage.spent())
-                self.display.evaluated(which.title, score_text(scores.rows))
-                cells.append((step, which, scores))
-        return cells
-
-    def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
-        try:
-            return evaluate(encoder, self.bench.feed, which, step, self.plan.found.uses)
-        except torch.OutOfMemoryError as e:
-            status, error = "oom", str(e)
-        except ValueError as e:
-            status, error = "failed", str(e)
-        self.display.line(f"stage {step}, {which.title}: {status} ({error})")
-        return Scores(failed_rows(which, status, error), {})
 
 
 def execute(plan: Plan, display: Display) -> None:

@@ -142,10 +142,7 @@ class CCLIP(Method):
         c = self.config
         assert self.adapter is not None
         assert self.teacher is not None
-        for name, site in self.clip.sites(self.adapter.targets).items():
-            key = self.adapter.names[name]
-            a, b = self.adapter.A[key], self.adapter.B[key]
-            site.weight.addmm_(b, a, alpha=c.integration_alpha * self.adapter.scale)
+        self.adapter.merge(self.clip, c.integration_alpha)
         share = c.integration_alpha if c.integrate_non_lora else 1.0
         for new, old in zip(_outside(self.clip), _outside(self.teacher), strict=True):
             new.copy_(old.lerp(new, share))

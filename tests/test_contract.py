@@ -19,6 +19,7 @@ from benchmark.data.loaders import close, join
 from benchmark.data.split import digest
 from benchmark.errors import BenchError
 from benchmark.evaluate import EvalSet, evaluate
+from benchmark.record import plain_report
 from benchmark.registry import find_method, method_names
 from benchmark.types import Images, Texts
 
@@ -272,6 +273,14 @@ def test_evaluation_leaves_no_trace(name, kind, trained, lab):
     assert before == _bits(run.method.state_dict())
     assert not run.method.training
     assert first == [evaluate(run.method, run.feed, which, *told) for which in sets]
+
+
+@every_method
+def test_its_report_fits_a_record_and_changes_nothing(name, trained):
+    method = trained(name, "pairs").method
+    before = _bits(method.state_dict())
+    assert plain_report(method.report()) == plain_report(method.report())
+    assert before == _bits(method.state_dict())
 
 
 # -- state

@@ -111,7 +111,7 @@ def test_overrides_name_what_differs_and_only_that() -> None:
 
 def test_unknown_names_show_near_ones() -> None:
     refused("lora-tf", "'lora-tf'", "did you mean 'lora-ft'", "cl-bench ls")
-    refused("xyzzy", "choose one of", "'dar'", "'zs'")
+    refused("xyzzy", "choose one of", "'c-clip'", "'dar'")
     refused("dar.r9", "a variant of dar", "'r9'", "did you mean 'r8'")
     refused("ft.r8", "a variant of ft (none)", "use --method ft")
     refused("", "a method")

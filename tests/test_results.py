@@ -227,6 +227,8 @@ def test_a_single_record_is_judged_too(path: Path) -> None:
         ({"seconds": {"train": "long"}}, r"seconds\.\*"),
         ({"peak_memory": {"train": {"process_mib": None}}}, r"peak_memory\.\*\.\*"),
         ({"unofficial": "dirty"}, "unofficial"),
+        ({"reports": {}}, "reports"),
+        ({"reports": [{}, [1]]}, r"reports\.\*"),
         ({"unofficial": [1]}, r"unofficial\.\*"),
     ],
 )

@@ -20,10 +20,11 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark import runner
+from benchmark import runner, stages
 from benchmark.commands import run_all
 from benchmark.display import Display
 from benchmark.errors import BenchError
+from benchmark.record import REPORT_BYTES, plain_report
 from benchmark.request import Plan, Request, make_plan
 from benchmark.results import Record, read_record, validate
 from benchmark.runner import execute
@@ -128,7 +129,8 @@ def whole(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., R
 def same(a: Record, b: Record) -> None:
     """Equal in every value of every column, and in what was trained; costs may differ."""
     pd.testing.assert_frame_equal(a.frame, b.frame, check_exact=True)
-    for key in ("asked", "losses", "parameters", "state_bytes", "data", "weights", "order"):
+    for key in ("asked", "losses", "parameters", "state_bytes", "data", "weights", "order",
+                "reports"):  # fmt: skip
         assert a.provenance[key] == b.provenance[key], key
 
 
@@ -239,12 +241,28 @@ def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
     assert all(source["licence"] for source in about["sources"].values())
     assert [len(task) for task in about["losses"]] == about["chunks"] == [1, 1]
     assert all(0 < epoch["match"] < 20 for task in about["losses"] for epoch in task)
+    assert about["reports"] == [{}, {}]
     assert (about["resumed"], about["order"]["tasks"]) == (0, ["photos", "gen-art"])
     assert about["created"].endswith("+00:00")
     assert any("limited to 16" in reason for reason in about["unofficial"])
     assert any("--evals id" in reason for reason in about["unofficial"])
     assert any("5 of the suite's tasks" in reason for reason in about["unofficial"])
 
+
+TELLS = """
+import torch
+from benchmark.api import Method
+
+
+class Teller(Method):
+    label = "Teller"
+
+    def trainable(self):
+        return []
+
+    def report(self):
+        return {"route": torch.zeros(2)}
+"""
 
 DRAWS = """
 import torch
@@ -385,6 +403,57 @@ def test_going_on_repeats_no_saved_step(
     same(record, whole("dar"))
 
 
+def test_reports_of_finished_tasks_outlive_a_stop(
+    ask: Ask, whole: Callable[..., Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CoDyRA says how many ranks it kept of every map, once for each task."""
+    monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
+    changes: dict[str, Any] = {"method": "codyra", "hp": ("kappa_max=0.9",)}
+    for head, at in (("stage 1", 1), ("task 2", 2)):
+        stop(ask(tmp_path, **changes), head, at)
+    record = finish(ask(tmp_path, **changes))
+    assert record.provenance["resumed"] == 2
+    same(record, whole(**changes))
+    reports = record.provenance["reports"]
+    assert len(reports) == 2
+    assert reports[0]["ranks"] != reports[1]["ranks"]
+    for report in reports:
+        ranks = report["ranks"]
+        assert len(ranks) == 6 * 7  # kinds of maps, blocks of both towers
+        assert 0 <= min(ranks.values()) < max(ranks.values()) <= report["rank"] == 16
+        assert sum(ranks.values()) / len(ranks) == pytest.approx(report["null"]["mean"], abs=2)
+        assert 0 < report["parameters_kept"] < report["parameters"]
+
+
+def test_a_report_that_no_record_can_hold_is_refused(ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "teller.py"
+    file.write_text(TELLS)
+    with pytest.raises(BenchError, match=r"Tensor at report\.route"):
+        finish(ask(tmp_path, method=str(file), order="photos"))
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        ({"a": float("nan")}, r"nan at report\.a"),
+        ({"a": [1, -float("inf")]}, r"-inf at report\.a\[1\]"),
+        ({"a": {"b": {1, 2}}}, r"set at report\.a\.b"),
+        ({"a": {1: 2}}, r"the key 1 at report\.a"),
+        ([], "list at report"),
+        (None, "NoneType at report"),
+        ({"a": "x" * REPORT_BYTES}, "bytes as JSON"),
+    ],
+)
+def test_reports_that_are_not_plain(report: Any, words: str) -> None:
+    with pytest.raises(BenchError, match=words):
+        plain_report(report)
+
+
+def test_a_plain_report_is_what_json_gives_back() -> None:
+    report = {"a": (1, 2.5, "x", None, True), "b": {"c": []}, "d": "y" * (REPORT_BYTES - 99)}
+    assert plain_report(report) == json.loads(json.dumps(report))
+
+
 @pytest.fixture(scope="module")
 def stopped(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Output folders of runs stopped inside task 2 and inside the last evaluation."""
@@ -493,9 +562,9 @@ def test_a_full_disk_loses_nothing_computed(
         with pytest.raises(BenchError, match="No space left on device") as error:
             execute(make_plan(ask(tmp_path)), Bomb())
     assert error.value.code == 6
-    display, scored, real_evaluate = Bomb(), [], runner.evaluate
+    display, scored, real_evaluate = Bomb(), [], stages.evaluate
     monkeypatch.setattr(
-        runner, "evaluate", lambda *a: scored.append(a[2].name) or real_evaluate(*a)
+        stages, "evaluate", lambda *a: scored.append(a[2].name) or real_evaluate(*a)
     )
     same(finish(ask(tmp_path), display), want)
     assert len(scored) == left

@@ -18,6 +18,7 @@ from ..clip import Clip, Delta
 from ..errors import BenchError
 
 PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+MAPS = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)  # every linear map of a block
 WORTH = 8  # items, on average, from which a run with products of its own is worth them; measured
 
 
@@ -97,6 +98,13 @@ class LoRA(nn.Module):
     def deltas(self) -> dict[str, Delta]:
         """Site name -> delta, for `Clip.adapted`."""
         return {name: partial(self._delta, key) for name, key in self.names.items()}
+
+    @torch.no_grad()
+    def merge(self, clip: Clip, share: float = 1.0) -> None:
+        """Add `share` of the adapter's change to the model's weights, in place."""
+        for name, site in clip.sites(self.targets).items():
+            key = self.names[name]
+            site.weight.addmm_(self.B[key], self.A[key], alpha=share * self.scale)
 
 
 def dropout(x: Tensor, p: float) -> Tensor:

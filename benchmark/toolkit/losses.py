@@ -27,3 +27,31 @@ def matching(features: Features, label_smoothing: float = 0.0) -> Tensor:
     own_M = torch.argsort(features.target_B)
     columns = F.cross_entropy(logits_BM.T, own_M, label_smoothing=label_smoothing)
     return (rows + columns) / 2
+
+
+def both_ways(features: Features, others: int = 0) -> dict[str, Tensor]:
+    """Cross-entropies of images against texts, and of texts against images, for classes too.
+
+    The loss of CoDyRA's official code (Artificer-AI-Lab/CoDyRA): with p over the M texts of a row
+    and q over the B images of a column of the scaled similarities,
+
+        i2t = -1/B sum_b log p(target_b | b),  t2i = -1/(M + others) sum_b log q(b | target_b).
+
+    The target of a class is all of its images in the batch, with weight 1 each, so that a class
+    counts as often as it has images, and not at all without one. For pairs the sum of both terms
+    is twice `matching`.
+
+    Args:
+        features: unit rows image_BD and text_MD, scale, target_B in [0, M).
+        others: texts that no image of the batch belongs to, beyond those in `features`; they
+            change nothing but the divisor.
+
+    Returns:
+        The terms "i2t" and "t2i", in nats.
+    """
+    logits_BM = features.scale * features.image_BD @ features.text_MD.T
+    target_B = features.target_B
+    image_B = torch.arange(len(target_B), device=target_B.device)
+    own_B = logits_BM.log_softmax(dim=0)[image_B, target_B]
+    texts = len(features.text_MD) + others
+    return {"i2t": F.cross_entropy(logits_BM, target_B), "t2i": -own_B.sum() / texts}

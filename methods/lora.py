@@ -1,0 +1,90 @@
+"""LoRA (Hu et al., ICLR 2022), the plain baseline of the CoDyRA paper (arXiv 2412.01004, Table 7).
+
+    W <- W + B A after each task, for every linear map of all blocks of both towers
+
+A fresh low-rank update for every task, trained as CoDyRA's but without gates and pruning, and
+merged whole: what CoDyRA adds is what differs from this. Not `lora-ft`, which trains one
+adapter, on fewer maps and never merged, through all tasks.
+
+Of the baseline, the paper gives the rank, 16; a later version has it on X-TAIL too. Its official
+code (Artificer-AI-Lab/CoDyRA) has no driver for it. So loss, optimiser and initialisation are
+those of `codyra`, and the scale alpha / R is 1: CoDyRA has none, and the mean square of its
+initial gates is 1. No dropout. CLIP-LoRA (MaxZanella/CLIP-LoRA), a method of its own, has rank 2,
+fewer maps, dropout 0.25 and weight decay 0.01.
+
+Kept between tasks: nothing but the merged model.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.api import (
+    MAPS,
+    Batch,
+    Clip,
+    Config,
+    Features,
+    LoRA,
+    Method,
+    ParamGroup,
+    Task,
+    Tools,
+    both_ways,
+    check_adapter,
+)
+
+
+@dataclass(frozen=True)
+class PlainConfig(Config):
+    """Defaults: CoDyRA's, without gates."""
+
+    weight_decay: float | None = 0.0  # CoDyRA, official code
+    rank: int = 16  # R, Table 7
+    alpha: float = 16.0  # scale = alpha / rank = 1, see above
+    dropout: float = 0.0  # probability on the adapter's input; CoDyRA has none
+    targets: tuple[str, ...] = MAPS  # linear maps; 4.4 million scalars for ViT-B/16, Table 7
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        check_adapter(self.rank, self.alpha, self.dropout, self.targets)
+
+
+class PlainLoRA(Method):
+    """A new adapter for each task, merged after it."""
+
+    Config = PlainConfig
+    label = "LoRA"
+    paper = "Hu et al., LoRA: low-rank adaptation of large language models, ICLR 2022"
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.adapter: LoRA | None = None
+
+    def before_task(self, task: Task) -> None:
+        """A new adapter."""
+        c, seed = self.config, task.generator("adapter")
+        self.adapter = LoRA(self.clip, c.targets, c.rank, c.alpha, c.dropout, seed)
+
+    def trainable(self) -> list[ParamGroup]:
+        """The adapter alone."""
+        assert self.adapter is not None
+        return [ParamGroup(list(self.adapter.parameters()), betas=(0.9, 0.9999))]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings by the backbone with the adapter."""
+        assert self.adapter is not None
+        with self.clip.adapted(self.adapter.deltas(), self.adapter.targets):
+            return super().features(batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Image to text and text to image, as CoDyRA."""
+        return both_ways(self.features(batch))
+
+    def after_task(self, task: Task) -> None:
+        """Merge the adapter, and drop it."""
+        assert self.adapter is not None
+        self.adapter.merge(self.clip)
+        self.adapter = None
