@@ -4,9 +4,18 @@ from .clip import Clip, Delta, end_of_text, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
 from .toolkit.bank import Bank
-from .toolkit.distillation import directions, divergence, is_right, old_features, snapshot
+from .toolkit.distillation import (
+    check_distillation,
+    directions,
+    distillation,
+    divergence,
+    is_right,
+    old_features,
+    old_images,
+    snapshot,
+)
 from .toolkit.lora import PROJECTIONS, LoRA, check_adapter, weighted_deltas
-from .toolkit.losses import matching
+from .toolkit.losses import check_smoothing, matching
 from .toolkit.merging import MERGES, check_merge
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
@@ -31,14 +40,18 @@ __all__ = [
     "Texts",
     "Tools",
     "check_adapter",
+    "check_distillation",
     "check_merge",
+    "check_smoothing",
     "class_rows",
     "directions",
+    "distillation",
     "divergence",
     "end_of_text",
     "is_right",
     "matching",
     "old_features",
+    "old_images",
     "prompt_classifier",
     "snapshot",
     "unit",
