@@ -67,10 +67,11 @@ class Process:
 
     def __init__(self, lab, name, changes, pristine):
         self.lab, self.feed, self.pristine = lab, lab.feed(lab.clip()), pristine
+        self.sets = lab.sets("labelled" if name == "icarl" else "pairs")
         self.method = lab.method(name, self.feed, **changes)
 
     def begin(self, index):
-        self.task = self.lab.task(self.feed, self.lab.pairs[index], index, 2)
+        self.task = self.lab.task(self.feed, self.sets[index], index, 2)
         self.method.before_task(self.task)
 
     def fit(self):
@@ -101,6 +102,12 @@ SEPARATE = {"mode": "separate", "strength": 1e6, "anchor_pretrained": True}
         pytest.param("ewc", SEPARATE, marks=pytest.mark.slow),
         pytest.param("mod-x", {}, marks=pytest.mark.slow),
         pytest.param("dkr", {}, marks=pytest.mark.slow),  # its state is Mod-X's
+        ("zscl", {"we_every": 2, "images": 4}),
+        ("icarl", {"memory": 6}),
+        pytest.param("wise-ft", {}, marks=pytest.mark.slow),
+        pytest.param("wise-ft", {"start": "pretrained"}, marks=pytest.mark.slow),
+        pytest.param("lwf", {}, marks=pytest.mark.slow),
+        pytest.param("lwf-vr", {"sequences": 9}, marks=pytest.mark.slow),
         pytest.param("c-clip", {}, marks=pytest.mark.slow),
         pytest.param("c-clip", {"ckc_concat": "feature"}, marks=pytest.mark.slow),
     ],
