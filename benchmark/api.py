@@ -4,10 +4,19 @@ from .clip import PARALLEL, Clip, Delta, end_of_text, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
 from .toolkit.bank import Bank, tower
-from .toolkit.distillation import directions, divergence, is_right, old_features, snapshot
+from .toolkit.distillation import (
+    check_distillation,
+    directions,
+    distillation,
+    divergence,
+    is_right,
+    old_features,
+    old_images,
+    snapshot,
+)
 from .toolkit.gated import Gated, Pruning
 from .toolkit.lora import MAPS, PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
-from .toolkit.losses import both_ways, matching
+from .toolkit.losses import both_ways, check_smoothing, matching
 from .toolkit.merging import MERGES, check_merge
 from .toolkit.routers import AutoEncoders, by_own_route, frozen_features, noted, routed_classifier
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
@@ -40,9 +49,12 @@ __all__ = [
     "both_ways",
     "by_own_route",
     "check_adapter",
+    "check_distillation",
     "check_merge",
+    "check_smoothing",
     "class_rows",
     "directions",
+    "distillation",
     "divergence",
     "dropout",
     "end_of_text",
@@ -51,6 +63,7 @@ __all__ = [
     "matching",
     "noted",
     "old_features",
+    "old_images",
     "prompt_classifier",
     "routed_classifier",
     "snapshot",

@@ -14,7 +14,7 @@ from .data.cache import cache_root, transform_id
 from .data.features import FrozenFeatures
 from .data.feed import Feed
 from .data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
-from .data.loaders import draw_pairs
+from .data.loaders import draw_pairs, spread_texts
 from .display import Display
 from .errors import BenchError
 from .evaluate import EvalSet, Row, evaluate
@@ -23,7 +23,7 @@ from .order import resolve_order
 from .provenance import hardware
 from .request import Plan
 from .suites import Dataset, Suite
-from .types import Batch
+from .types import Batch, Texts
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,25 @@ class Bench:
     identity: dict[str, Any]
 
     def reference(self, batch_size: int) -> Batch:
-        """A random batch of the suite's reference data.
+        """A random batch of the suite's reference data; raises as `reference_texts`."""
+        return draw_pairs(self.feed, self._reference_pairs(), batch_size)
+
+    def reference_texts(self, count: int) -> Texts:
+        """At most so many texts of the suite's reference data, evenly spaced.
 
         Raises:
             BenchError: the suite has none, or not as image-text pairs.
         """
+        return spread_texts(self.feed, self._reference_pairs(), count)
+
+    def _reference_pairs(self) -> LoadedPairs:
         if not isinstance(self.reference_data, LoadedPairs):
             raise BenchError(
-                "a suite with image-text reference data",
+                "a suite with image-text reference data, which the method distils from",
                 "one without",
                 "choose a suite that declares it",
             )
-        return draw_pairs(self.feed, self.reference_data, batch_size)
+        return self.reference_data
 
 
 def pick_device(asked: str) -> torch.device:

@@ -16,7 +16,7 @@ from .bench import Bench, open_bench
 from .checkpoint import Pristine
 from .data.cache import cache_root
 from .data.loaded import LoadedLabelled
-from .data.loaders import close, join, make_loader
+from .data.loaders import close, join, kept_bytes, make_loader
 from .data.shuffle import derive, generator
 from .data.split import digest
 from .display import Display
@@ -28,7 +28,7 @@ from .request import Plan
 from .stages import Stages
 from .train import Fit, Progress
 from .trained import Trained
-from .types import Batch, Task, Tools
+from .types import Loader, Task, Tools
 from .usage import Usage
 from .workspace import Saved, Workspace
 
@@ -52,6 +52,7 @@ class Run:
         self.plan, self.bench, self.space = plan, bench, space
         self.display, self.usage, self.costs = display, usage, Costs()
         self.stages = Stages(bench, plan.found.uses, space, display, usage)
+        self.loaders: list[Loader] = []  # of the finished tasks
         self.pristine = Pristine.of(bench.clip)
         self._reseed("init")
         self.method: Method = plan.found.cls(bench.clip, plan.found.config, self._tools())
@@ -76,19 +77,24 @@ class Run:
         torch.manual_seed(derive(*self._seed(*key)))
 
     def _tools(self) -> Tools:
-        def reference(batch_size: int) -> Batch:
+        def declared() -> Bench:
             if "reference data" not in self.plan.found.uses:
                 raise BenchError(
                     "a method that declares 'reference data' in `uses`",
                     "one that reads it without",
                     "declare it, so that the leaderboard can show it",
                 )
-            return self.bench.reference(batch_size)
+            return self.bench
 
         def generate(*key: object) -> torch.Generator:
             return generator(*self._seed("method", *key))
 
-        return Tools(generate, reference, join)
+        return Tools(
+            generate,
+            lambda batch_size: declared().reference(batch_size),
+            join,
+            lambda count: declared().reference_texts(count),
+        )
 
     def _task(self, index: int) -> Task:
         name = self.bench.order[index]
@@ -151,7 +157,8 @@ class Run:
         self.costs.chunks.append(fit.progress.chunks)
         self._end(task)
         state, same = checkpoint.method_state(self.method, self.pristine)
-        self.costs.state_bytes.append(checkpoint.extra_bytes(state) + self._lent_bytes(task))
+        lent = sum(kept_bytes(loader) for loader in self.loaders)
+        self.costs.state_bytes.append(checkpoint.extra_bytes(state) + lent)
         about = {"tasks": task.index + 1, "same": same, "costs": asdict(self.costs)}
         self.space.keep_task(task.index + 1, state, about)
         self.space.keep_usage(self.usage.spent())
@@ -165,14 +172,9 @@ class Run:
         return self.bench.train[self.bench.order[task.index]].fingerprint
 
     def _end(self, task: Task) -> None:
+        self.loaders.append(task.loader)
         if "samples" not in self.plan.found.uses:
             close(task.loader)
-
-    def _lent_bytes(self, task: Task) -> int:
-        """Training data that stay open to a method that keeps samples."""
-        if "samples" not in self.plan.found.uses:
-            return 0
-        return sum(self.bench.train[name].nbytes for name in self.bench.order[: task.index + 1])
 
     def _restore(self, saved: Saved) -> None:
         own = {k: v for k, v in saved.tensors.items() if not k.startswith(checkpoint.MOMENTS)}

@@ -223,6 +223,19 @@ class Loader(Protocol):
         an image has several. Classification: the prompts of all classes, `target_B` the label.
         """
 
+    def keep(self, rows: Tensor) -> None:
+        """Give up all images but these, for good: no batch has another one any more.
+
+        So a method that declares "samples" shows how much it keeps: what remains is counted as
+        its state. Loaders that this one was joined to follow.
+
+        Args:
+            rows: distinct places of the split's order (`sweep`'s, before anything was given up).
+
+        Raises:
+            BenchError: a row that is not there, or was given up before.
+        """
+
 
 @dataclass
 class Task:
@@ -261,6 +274,10 @@ class ParamGroup:
     betas: tuple[float, float] = (0.9, 0.999)
 
 
+def _no_reference_texts(count: int) -> Texts:
+    raise _undeclared("reference data", "tools.reference_texts")
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the harness lends a method for the whole run.
@@ -271,8 +288,11 @@ class Tools:
             torch's generator, which is seeded anew at every step; only for methods that declare
             "reference data".
         join: joins loaders into one that mixes their examples.
+        reference_texts: reference_texts(count) -> at most so many texts of that reference data,
+            evenly spaced, always the same; likewise only for methods that declare it.
     """
 
     generator: Callable[..., torch.Generator]
     reference: Callable[[int], Batch]
     join: Callable[[Iterable[Loader]], Loader]
+    reference_texts: Callable[[int], Texts] = _no_reference_texts

@@ -22,13 +22,13 @@ from benchmark.data import mini
 from benchmark.data.features import FrozenFeatures
 from benchmark.data.feed import Feed
 from benchmark.data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
-from benchmark.data.loaders import close, draw_pairs, join, make_loader
+from benchmark.data.loaders import close, draw_pairs, join, make_loader, spread_texts
 from benchmark.data.shuffle import generator
 from benchmark.method import Method, no_grad_after_task
 from benchmark.registry import find_method
 from benchmark.suites import Recipe
 from benchmark.train import Fit
-from benchmark.types import Batch, Task, Tools
+from benchmark.types import Batch, Task, Texts, Tools
 
 torch.set_num_threads(1)  # two workers share two cores
 
@@ -151,7 +151,11 @@ class Lab:
             assert "reference data" in found.cls.uses, f"{name} reads reference data undeclared"
             return draw_pairs(feed, self.reference, batch_size)
 
-        tools = Tools(lambda *k: generator(seed, "method", *k), reference, join)
+        def texts(count: int) -> Texts:
+            assert "reference data" in found.cls.uses, f"{name} reads reference data undeclared"
+            return spread_texts(feed, self.reference, count)
+
+        tools = Tools(lambda *k: generator(seed, "method", *k), reference, join, texts)
         return found.cls(feed.clip, replace(found.config, **changes), tools)
 
     def end(self, method: Method, task: Task) -> None:

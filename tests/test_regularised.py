@@ -67,10 +67,11 @@ class Process:
 
     def __init__(self, lab, name, changes, pristine):
         self.lab, self.feed, self.pristine = lab, lab.feed(lab.clip()), pristine
+        self.sets = lab.sets("labelled" if name == "icarl" else "pairs")
         self.method = lab.method(name, self.feed, **changes)
 
     def begin(self, index):
-        self.task = self.lab.task(self.feed, self.lab.pairs[index], index, 2)
+        self.task = self.lab.task(self.feed, self.sets[index], index, 2)
         self.method.before_task(self.task)
 
     def fit(self):
@@ -104,6 +105,12 @@ SEPARATE = {"mode": "separate", "strength": 1e6, "anchor_pretrained": True}
         ("dkr", {}),
         ("c-clip", {}),
         ("c-clip", {"ckc_concat": "feature"}),
+        ("zscl", {"we_every": 2, "images": 4}),
+        ("icarl", {"memory": 6}),
+        ("wise-ft", {}),
+        ("wise-ft", {"start": "pretrained"}),
+        ("lwf", {}),
+        ("lwf-vr", {"sequences": 9}),
     ],
 )
 def test_a_run_that_is_stopped_ends_as_one_that_is_not(name, changes, lab, tmp_path):

@@ -10,14 +10,35 @@ from ..errors import BenchError
 from ..types import Batch, Images, Loader, Texts
 from .feed import Feed
 from .loaded import Loaded, LoadedLabelled, LoadedPairs
-from .shuffle import mixed
+from .shuffle import Place, mixed
+from .split import digest
 
 
 @dataclass
 class Lease:
-    """Whether a task's data may still be read."""
+    """Whether a task's data may still be read, and which of its images; None for all."""
 
     closed: bool = False
+    rows: Tensor | None = None
+
+    def count(self, data: Loaded) -> int:
+        """Number of images that are left."""
+        return len(data) if self.rows is None else len(self.rows)
+
+    def places(self, data: Loaded) -> Tensor:
+        """The images that are left, as rows of the split."""
+        return torch.arange(len(data)) if self.rows is None else self.rows
+
+    def keep(self, data: Loaded, rows: Tensor) -> None:
+        """See `types.Loader.keep`."""
+        there, rows = self.places(data), rows.cpu()
+        if len(rows.unique()) < len(rows) or not bool(torch.isin(rows, there).all()):
+            raise BenchError(
+                f"distinct rows among the {len(there)} that are left of a task's data",
+                f"{len(rows)} rows, some of them twice or not there",
+                "keep what was not given up before",
+            )
+        self.rows = rows.sort().values
 
 
 def _check_open(leases: tuple[Lease, ...]) -> None:
@@ -43,13 +64,11 @@ class PairLoader:
     leases: tuple[Lease, ...]
 
     def __len__(self) -> int:
-        return -(-sum(len(s) for s in self.sets) // self.batch_size)
+        return -(-sum(_sizes(self)) // self.batch_size)
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """The batches of that epoch, from batch `start` on."""
-        sizes = [len(s) for s in self.sets]
-        for place in mixed(sizes, self.batch_size, self.seed, index, start):
-            _check_open(self.leases)
+        for place in _places(self, index, start):
             yield self._batch(*place)
 
     def _batch(self, of_set: Tensor, row: Tensor, draw: Tensor) -> Batch:
@@ -67,15 +86,18 @@ class PairLoader:
 
     def sweep(self) -> Iterator[Batch]:
         """Every image once in order, with all of its captions."""
-        for data in self.sets:
-            for rows in torch.arange(len(data)).split(self.batch_size):
+        for data, lease in zip(self.sets, self.leases, strict=True):
+            for rows in lease.places(data).split(self.batch_size):
                 _check_open(self.leases)
-                first = int(data.first_N[rows[0]])
-                captions = torch.arange(first, int(data.first_N[rows[-1] + 1]))
-                target = (data.first_N[rows] - first).to(self.feed.device)
+                captions, counts = _captions(data, rows)
+                target = (counts.cumsum(0) - counts).to(self.feed.device)
                 texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
                 single = len(captions) == len(rows)
                 yield Batch(self.feed.images(data, rows), texts, target, paired=single)
+
+    def keep(self, rows: Tensor) -> None:
+        """Give up all images but these."""
+        _keep(self, rows)
 
 
 @dataclass
@@ -92,7 +114,11 @@ class LabelLoader:
     leases: tuple[Lease, ...]
 
     def __len__(self) -> int:
-        return -(-sum(len(s) for s in self.sets) // self.batch_size)
+        return -(-sum(_sizes(self)) // self.batch_size)
+
+    def keep(self, rows: Tensor) -> None:
+        """Give up all images but these."""
+        _keep(self, rows)
 
     def _offsets(self) -> list[int]:
         sizes = [len(s.names) for s in self.sets]
@@ -100,10 +126,8 @@ class LabelLoader:
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """The batches of that epoch, from batch `start` on."""
-        sizes = [len(s) for s in self.sets]
         classes = self.feed.classes(self.sets, first_prompt_only=True)
-        for of_set, row, _ in mixed(sizes, self.batch_size, self.seed, index, start):
-            _check_open(self.leases)
+        for of_set, row, _ in _places(self, index, start):
             images, target = self._images(of_set, row)
             yield Batch(images, classes.prompts, target, paired=False)
 
@@ -119,16 +143,57 @@ class LabelLoader:
     def sweep(self) -> Iterator[Batch]:
         """Every image once in order, with the prompts of all classes."""
         prompts = self.feed.classes(self.sets, first_prompt_only=True).prompts
-        for data, offset in zip(self.sets, self._offsets(), strict=True):
-            for rows in torch.arange(len(data)).split(self.batch_size):
+        for data, lease, offset in zip(self.sets, self.leases, self._offsets(), strict=True):
+            for rows in lease.places(data).split(self.batch_size):
                 _check_open(self.leases)
                 target = (data.label_N[rows] + offset).to(self.feed.device)
                 yield Batch(self.feed.images(data, rows), prompts, target, paired=False)
 
 
-def make_loader(
-    feed: Feed, data: Loaded, seed: tuple[object, ...], batch_size: int
-) -> PairLoader | LabelLoader:
+Loaders = PairLoader | LabelLoader
+
+
+def _parts(loader: Loaders) -> list[tuple[Loaded, Lease]]:
+    sets: tuple[Loaded, ...] = loader.sets
+    return list(zip(sets, loader.leases, strict=True))
+
+
+def _sizes(loader: Loaders) -> list[int]:
+    return [lease.count(data) for data, lease in _parts(loader)]
+
+
+def _places(loader: Loaders, epoch: int, start: int) -> Iterator[Place]:
+    """As `mixed`, over the images that are left, as rows of their splits."""
+    left = [lease.rows for lease in loader.leases]
+    for of_set, row, draw in mixed(_sizes(loader), loader.batch_size, loader.seed, epoch, start):
+        _check_open(loader.leases)
+        for s, (lease, rows) in enumerate(zip(loader.leases, left, strict=True)):
+            if lease.rows is not rows:
+                raise BenchError(
+                    "a method that gives up images between epochs",
+                    "one that does it inside one",
+                    "begin another epoch after `keep`",
+                )
+            if rows is not None:
+                row[of_set == s] = rows[row[of_set == s]]
+        yield of_set, row, draw
+
+
+def _keep(loader: Loaders, rows: Tensor) -> None:
+    assert len(loader.sets) == 1, "joined loaders follow their parts"
+    _check_open(loader.leases)
+    loader.leases[0].keep(loader.sets[0], rows)
+
+
+def _captions(data: LoadedPairs, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """All captions of the images at `rows`, image by image, and how many each has."""
+    first, counts = data.first_N[rows], data.first_N[rows + 1] - data.first_N[rows]
+    starts = counts.cumsum(0) - counts
+    shift = (first - starts).repeat_interleave(counts)
+    return torch.arange(len(shift)) + shift, counts
+
+
+def make_loader(feed: Feed, data: Loaded, seed: tuple[object, ...], batch_size: int) -> Loaders:
     """The training loader of a loaded split."""
     if isinstance(data, LoadedPairs):
         return PairLoader(feed, (data,), seed, batch_size, (Lease(),))
@@ -138,7 +203,7 @@ def make_loader(
 def join(loaders: Iterable[Loader]) -> Loader:
     """One loader that mixes the examples of several; a pure function of the set, not the order.
 
-    It can be read as long as every part can.
+    It can be read as long as every part can, and has what every part has left.
 
     Raises:
         BenchError: pairs and labelled sets together, which have no common batch.
@@ -171,9 +236,33 @@ def draw_pairs(feed: Feed, data: LoadedPairs, batch_size: int) -> Batch:
     return Batch(feed.images(data, rows), texts, target, paired=True)
 
 
+def kept_bytes(loader: Loader) -> int:
+    """Bytes of a task's pixels, tokens and labels that may still be read."""
+    total = 0
+    if isinstance(loader, Loaders):
+        for data, lease in _parts(loader):
+            if not lease.closed:
+                total += data.pixels.nbytes // len(data) * lease.count(data)
+                if isinstance(data, LoadedPairs):
+                    captions, _ = _captions(data, lease.places(data))
+                    total += data.tokens_ML[captions].nbytes
+                else:
+                    total += data.label_N[lease.places(data)].nbytes
+    return total
+
+
+def spread_texts(feed: Feed, data: LoadedPairs, count: int) -> Texts:
+    """At most `count` of the captions, evenly spaced; the frozen rows are of these alone."""
+    total = len(data.tokens_ML)
+    if count >= total:
+        return feed.texts(data.tokens_ML, data.text_key, torch.arange(total))
+    tokens_ML = data.tokens_ML[torch.arange(count) * total // count]
+    return feed.texts(tokens_ML, digest([data.text_key, str(count)]), torch.arange(count))
+
+
 def close(loader: Loader) -> None:
     """End a lease: the loader gives no batch any more."""
-    if isinstance(loader, PairLoader | LabelLoader):
+    if isinstance(loader, Loaders):
         for lease in loader.leases:
             lease.closed = True
 

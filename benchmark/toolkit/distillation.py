@@ -6,13 +6,15 @@ text against all images. A row of a direction is one item's similarities to all 
 
 from copy import deepcopy
 from dataclasses import replace
+from math import inf
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..clip import Clip
-from ..types import Batch, Features
+from ..errors import BenchError
+from ..types import Batch, Features, Images
 
 
 def snapshot(clip: Clip) -> Clip:
@@ -36,13 +38,24 @@ def old_features(teacher: Clip | None, batch: Batch, new: Features) -> Features:
     Returns:
         Features without gradient.
     """
+    image_BD = old_images(teacher, batch.images)
     if teacher is None:
-        image_BD, text_MD = batch.images.frozen(), batch.texts.frozen()
-    else:
-        teacher.eval()  # the loop puts every part of a method in training mode
-        image_BD = teacher.image(batch.images.pixels_B3HW)
-        text_MD = teacher.text(batch.texts.tokens_ML)
-    return replace(new, image_BD=image_BD, text_MD=text_MD)
+        return replace(new, image_BD=image_BD, text_MD=batch.texts.frozen())
+    return replace(new, image_BD=image_BD, text_MD=teacher.text(batch.texts.tokens_ML))
+
+
+@torch.no_grad()
+def old_images(teacher: Clip | None, images: Images) -> Tensor:
+    """Unit rows (B, D) of images as an older model sees them, without gradient.
+
+    Args:
+        teacher: as in `old_features`.
+        images: what to embed.
+    """
+    if teacher is None:
+        return images.frozen()
+    teacher.eval()  # the loop puts every part of a method in training mode
+    return teacher.image(images.pixels_B3HW)
 
 
 def directions(features: Features) -> list[tuple[Tensor, Tensor]]:
@@ -70,3 +83,53 @@ def divergence(logits_BM: Tensor, target_BM: Tensor) -> Tensor:
         target_BM: the distributions to reach; zeros are allowed.
     """
     return F.kl_div(logits_BM.log_softmax(dim=1), target_BM, reduction="none").sum(dim=1)
+
+
+def distillation(
+    new_BD: Tensor,
+    old_BD: Tensor,
+    text_MD: Tensor,
+    scale: Tensor,
+    temperature: float,
+    weight: float = 1.0,
+) -> dict[str, Tensor]:
+    """Cross-entropy of the learner's similarities against a teacher's, in both directions.
+
+        D(t, s) = T^2 * mean over rows of CE(softmax(t / T), softmax(s / T))
+
+    once over the images' rows of scaled similarities to all texts, once over the texts' rows to
+    all images (ZSCL, Zheng et al., ICCV 2023; Thunderbeee/ZSCL, mtil/src/models/helpers.py). Both
+    sides compare with the teacher's texts, so that only the learner's images have a gradient.
+
+    Args:
+        new_BD: unit rows of the reference images by the learner.
+        old_BD: the same images by the teacher.
+        text_MD: unit rows of the reference texts by the teacher.
+        scale: multiplies the cosines.
+        temperature: T, above 0.
+        weight: multiplies both terms.
+
+    Returns:
+        "distill_image" and "distill_text", scalars in nats times weight T^2. At equal similarities
+        they are the entropies of the teacher's rows, not 0.
+    """
+    new_BM, old_BM = (scale * image_BD @ text_MD.T for image_BD in (new_BD, old_BD))
+    return {
+        "distill_image": weight * _soft_cross_entropy(new_BM, old_BM, temperature),
+        "distill_text": weight * _soft_cross_entropy(new_BM.T, old_BM.T, temperature),
+    }
+
+
+def _soft_cross_entropy(new_BM: Tensor, old_BM: Tensor, temperature: float) -> Tensor:
+    target_BM = (old_BM / temperature).softmax(dim=1)
+    return temperature**2 * F.cross_entropy(new_BM / temperature, target_BM)
+
+
+def check_distillation(weight: float, temperature: float) -> None:
+    """Raises BenchError for settings of `distillation` and of its weight that mean nothing."""
+    if not (0 <= weight < inf and 0 < temperature < inf):
+        raise BenchError(
+            "a distill_weight of at least 0 and a distill_temperature above 0, both finite",
+            f"{weight} and {temperature}",
+            "correct --hp",
+        )

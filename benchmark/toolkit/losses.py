@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import BenchError
 from ..types import Features
 
 
@@ -15,7 +16,8 @@ def matching(features: Features, label_smoothing: float = 0.0) -> Tensor:
 
     Args:
         features: unit rows image_BD and text_MD, scale, target_B in [0, M), paired.
-        label_smoothing: share of the target that is spread over all candidates, in [0, 1].
+        label_smoothing: share of each target that is spread evenly over all M candidates, in
+            [0, 1); for pairs in both directions.
 
     Returns:
         Scalar, in nats, mean over the batch.
@@ -55,3 +57,9 @@ def both_ways(features: Features, others: int = 0) -> dict[str, Tensor]:
     own_B = logits_BM.log_softmax(dim=0)[image_B, target_B]
     texts = len(features.text_MD) + others
     return {"i2t": F.cross_entropy(logits_BM, target_B), "t2i": -own_B.sum() / texts}
+
+
+def check_smoothing(label_smoothing: float) -> None:
+    """Raises BenchError for a `label_smoothing` that `matching` has no meaning for."""
+    if not 0 <= label_smoothing < 1:
+        raise BenchError("label_smoothing in [0, 1)", f"{label_smoothing}", "correct --hp")

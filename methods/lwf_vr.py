@@ -1,0 +1,117 @@
+"""LwF-VR: LwF for CLIP with random texts (Ding et al., Don't stop learning, 2022).
+
+    L = L_match + weight * (D_image + D_text), with D as in LwF (toolkit.distillation)
+
+The teacher is the model before the task (in the first task the pretrained one), the reference
+images are the batch's own, and the reference texts are sequences of random tokens: "virtual"
+sentences, so that similarities are kept beyond the task's vocabulary and no data are needed.
+
+Follows the baseline of ZSCL's official code (Thunderbeee/ZSCL, mtil/scripts/lwf_vr.sh and
+helpers.py): 1,000 sequences of 10 tokens between start and end of text, padded with zeros. Differs
+from it:
+- Start and end of text are not among the random tokens. There they may be, and a sequence with an
+  end token in its middle is read off there.
+- The sequences are drawn once per task from the run's seed and the task's data, not from a seed
+  that is the same for all tasks.
+- As in LwF: no second loader of the same images, learning rate and weight decay of the suite (1e-5,
+  5e-5 for two datasets that a method here cannot know, and 0).
+
+Kept between tasks: nothing. During a task, the texts' rows and, from the second task on, a copy of
+the model (0.6 GB for ViT-B/16). One pass of the text tower over the sequences per task, and from
+the second task on one more forward pass of the images per step. A resumed run encodes the
+sequences of the finished tasks again.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.api import (
+    Batch,
+    BenchError,
+    Clip,
+    Config,
+    Method,
+    Task,
+    Tools,
+    check_distillation,
+    check_smoothing,
+    distillation,
+    matching,
+    old_images,
+    snapshot,
+)
+
+
+@dataclass(frozen=True)
+class LwFVRConfig(Config):
+    """Defaults: ZSCL's official code (mtil/scripts/lwf_vr.sh, mtil/src/models/helpers.py)."""
+
+    distill_weight: float = 1.0  # of each of the two terms; finetune.py
+    distill_temperature: float = 2.0  # T; args.py
+    label_smoothing: float = 0.2  # of the matching loss; lwf_vr.sh
+    sequences: int = 1000  # reference texts; helpers.py
+    length: int = 10  # random tokens in each; helpers.py
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        check_distillation(self.distill_weight, self.distill_temperature)
+        check_smoothing(self.label_smoothing)
+        if min(self.sequences, self.length) < 1:
+            got = f"{self.sequences} and {self.length}"
+            raise BenchError("sequences and length of at least 1", got, "correct --hp")
+
+
+class LwFVR(Method):
+    """Fine-tuning that keeps the old model's similarities to random texts."""
+
+    Config = LwFVRConfig
+    label = "LwF-VR"
+    paper = "Ding et al., Don't stop learning: towards continual learning for CLIP, 2022"
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        if config.length + 2 > clip.context:
+            raise BenchError(
+                f"a length of at most {clip.context - 2} tokens beside start and end of text",
+                f"{config.length}",
+                "correct --hp",
+            )
+        self.teacher: Clip | None = None
+        self.text_MD: Tensor  # reference texts by the teacher, during a task
+        self.register_buffer("text_MD", torch.zeros(0))
+
+    @torch.no_grad()
+    def before_task(self, task: Task) -> None:
+        """The model as it is now, and random texts as it sees them."""
+        self.teacher = snapshot(self.clip) if task.index else None
+        c = self.config
+        tokens_ML = virtual_texts(self.clip, c.sequences, c.length, task.generator("texts"))
+        self.text_MD = self.clip.text(tokens_ML.to(self.clip.logit_scale.device))
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Matching and distillation."""
+        c, new = self.config, self.features(batch)
+        old_BD = old_images(self.teacher, batch.images)
+        how = c.distill_temperature, c.distill_weight
+        terms = distillation(new.image_BD, old_BD, self.text_MD, new.scale, *how)
+        return {"match": matching(new, c.label_smoothing)} | terms
+
+    def after_task(self, task: Task) -> None:
+        """Teacher and texts are of no more use."""
+        self.teacher, self.text_MD = None, self.text_MD.new_zeros(0)
+
+
+def virtual_texts(clip: Clip, count: int, length: int, generator: torch.Generator) -> Tensor:
+    """Tokens (count, context) of random texts: start, `length` ordinary tokens, end, zeros.
+
+    The end of text has the highest id of the vocabulary, and the start the one below it.
+    """
+    end = clip.token_embedding.num_embeddings - 1
+    tokens_ML = torch.zeros(count, clip.context, dtype=torch.int64)
+    tokens_ML[:, 0], tokens_ML[:, length + 1] = end - 1, end
+    tokens_ML[:, 1 : length + 1] = torch.randint(end - 1, (count, length), generator=generator)
+    return tokens_ML

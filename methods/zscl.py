@@ -1,0 +1,156 @@
+"""ZSCL (Zheng et al., Preventing zero-shot transfer degradation in continual learning, ICCV 2023).
+
+    L = L_match + weight * (D_image + D_text) + l2 * ||theta - theta_start||^2
+    after the task: theta <- mean of the weights at the start and at every 100th step
+
+D is that of LwF (toolkit.distillation), but the teacher is always the pretrained model, and the
+images and texts that it is asked about come from no task: reference images, drawn anew at every
+step, and the captions of a corpus, all of them at every step. theta_start are the weights before
+the task, and the sum runs over all trained weights. The mean is what is evaluated, and where the
+next task starts.
+
+Follows the official code (Thunderbeee/ZSCL, mtil/scripts/ZSCL.sh, finetune.py, helpers.py). The
+mean has the start, the weights after the steps 1, 101, 201, ..., and the last ones, all alike: for
+1,000 steps 12 snapshots, as in the code, which makes one more step at a learning rate of 0. A task
+of at most `we_every` steps has a mean of three, start, first step and end, and so keeps little
+more than a third of what it learned: give such tasks a smaller `we_every`, or 0 for no ensemble.
+
+Differs from it:
+- The reference images are those of the suite's reference data, and so are the texts. There, they
+  are ImageNet's training set and the captions (alone) of the validation set of Conceptual Captions.
+  A suite without reference data is refused. Of a larger set of texts, `texts` are taken, evenly
+  spaced.
+- The teacher's rows come from the shared cache. There, it encodes 15,840 captions at every step.
+- Learning rate and weight decay are the suite's. Theirs is 1e-5, and 5e-5 for two datasets
+  (Aircraft and MNIST), which a method here cannot know; weight decay is 0.
+`zscl.no-l2` is the ZSCL* of the code; its ZSCL- has neither l2 nor ensemble.
+
+Kept between tasks: nothing. During a task, two copies of the weights (1.2 GB for ViT-B/16), and one
+more forward and backward pass of 64 images per step. Before the first step, one pass of the
+pretrained model over all reference images and over the texts, once per cache.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.api import (
+    Batch,
+    BenchError,
+    Clip,
+    Config,
+    Method,
+    Task,
+    Tools,
+    check_distillation,
+    check_smoothing,
+    distillation,
+    matching,
+)
+
+
+@dataclass(frozen=True)
+class ZSCLConfig(Config):
+    """Defaults: the official code (mtil/scripts/ZSCL.sh, mtil/src/args.py)."""
+
+    distill_weight: float = 1.0  # of each of the two terms; finetune.py
+    distill_temperature: float = 2.0  # T; args.py
+    label_smoothing: float = 0.2  # of the matching loss; ZSCL.sh
+    images: int = 64  # reference images per step; the batch size, args.py
+    texts: int = 15840  # at most so many reference texts; captions of that validation set
+    l2: float = 1.0  # weight of the squared distance to the start of the task; ZSCL.sh
+    we_every: int = 100  # steps between two weights of the ensemble; 0: none; ZSCL.sh
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        check_distillation(self.distill_weight, self.distill_temperature)
+        check_smoothing(self.label_smoothing)
+        if min(self.images, self.texts) < 1 or self.we_every < 0 or not 0 <= self.l2 < inf:
+            raise BenchError(
+                "images and texts of at least 1, we_every of at least 0 and a finite l2 of at "
+                "least 0",
+                f"{self.images}, {self.texts}, {self.we_every} and {self.l2}",
+                "correct --hp",
+            )
+
+
+class ZSCL(Method):
+    """Fine-tuning held near the pretrained model's similarities and near its own start.
+
+    N is the number of trained weights, in the order of `Clip.weights`.
+    """
+
+    Config = ZSCLConfig
+    label = "ZSCL"
+    paper = "Zheng et al., Preventing zero-shot transfer degradation, ICCV 2023"
+    uses = frozenset({"reference data"})
+    variants = {"no-l2": {"l2": 0.0}, "no-we": {"we_every": 0}}
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.texts = tools.reference_texts(config.texts)  # refuses a suite that has none
+        self.text_MD: Tensor
+        self.start_N: Tensor
+        self.mean_N: Tensor
+        self.register_buffer("text_MD", torch.zeros(0), persistent=False)
+        self.register_buffer("start_N", torch.zeros(0))  # both during a task alone
+        self.register_buffer("mean_N", torch.zeros(0))
+
+    @torch.no_grad()
+    def before_task(self, task: Task) -> None:
+        """Where the task starts, and the pretrained model's rows of the reference texts."""
+        if not len(self.text_MD):
+            self.text_MD = self.texts.frozen()
+        start_N = torch.cat([p.flatten() for p in self.clip.weights()])
+        if self.config.l2:
+            self.start_N = start_N
+        if self.config.we_every:
+            self.mean_N = start_N.clone()
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Matching, distillation, and the distance to the start."""
+        c, new = self.config, self.features(batch)
+        images = self.tools.reference(c.images).images
+        how = new.scale, c.distill_temperature, c.distill_weight
+        terms = distillation(self.encode_image(images), images.frozen(), self.text_MD, *how)
+        terms = {"match": matching(new, c.label_smoothing)} | terms
+        if c.l2:
+            parts = self._parts(self.start_N)
+            squares = [F.mse_loss(weight, start, reduction="sum") for weight, start in parts]
+            terms["l2"] = c.l2 * torch.stack(squares).sum()
+        return terms
+
+    def after_step(self, step: int, total: int) -> None:
+        """Every so many steps, and at the last one, the weights join the mean."""
+        every = self.config.we_every
+        if every and (count := snapshots(step, total, every)) > snapshots(step - 1, total, every):
+            for weight, mean in self._parts(self.mean_N):
+                mean.lerp_(weight, 1 / count)
+
+    def after_task(self, task: Task) -> None:
+        """The mean takes the place of the weights."""
+        if self.config.we_every:
+            for weight, mean in self._parts(self.mean_N):
+                weight.copy_(mean)
+        self.start_N = self.mean_N = self.mean_N.new_zeros(0)
+
+    def _parts(self, vector_N: Tensor) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """Every weight with its part of the vector, in its shape; the parts are views."""
+        weights = self.clip.weights()
+        parts = vector_N.split([p.numel() for p in weights])
+        return ((p, part.view_as(p)) for p, part in zip(weights, parts, strict=True))
+
+
+def snapshots(step: int, total: int, every: int) -> int:
+    """Number of weights in the mean after 1-based `step` of `total`; before the first, the start.
+
+    Those after the steps 1, 1 + every, 1 + 2 every, ..., and after the last.
+    """
+    extra = step == total and (total - 1) % every != 0
+    return 1 + -(-step // every) + extra
