@@ -1,4 +1,4 @@
-"""RAIL-Dual (Xu et al., Advancing cross-domain discriminability, NeurIPS 2024, section 4).
+"""RAIL-Dual (Xu et al., Advancing cross-domain discriminability, NeurIPS 2024).
 
 The backbone is frozen. All image features X of all tasks are stored with their labels Y, and after
 each task a kernel ridge regression is solved on all of them,
@@ -9,7 +9,8 @@ whose scores for an image are K(x, X) alpha. They are fused with the zero-shot p
 `rail-primal`: only where the likeliest class is a learned one.
 
 Differs from the paper, or is not in it:
-- Solved in float64 by Cholesky; the official code inverts the float32 kernel matrix.
+- K is float64 and the system solved by Cholesky; the official code (linghan1997/Regression-based-
+  Analytic-Incremental-Learning, dual_RAIL.py) inverts a matrix of float32 kernel values.
 - One pass over the images as they are evaluated; the official code draws a random crop of each.
 - The scale of the zero-shot softmax is the backbone's own (100 for OpenAI's weights, as there).
 - Where one dataset's classes compete alone (MTIL; no code is released), they have columns if

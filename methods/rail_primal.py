@@ -1,4 +1,4 @@
-"""RAIL-Primal (Xu et al., Advancing cross-domain discriminability, NeurIPS 2024, section 4).
+"""RAIL-Primal (Xu et al., Advancing cross-domain discriminability, NeurIPS 2024).
 
 The backbone is frozen. A ridge regression from random hidden features of an image,
 phi = ReLU(W_h f), to its class is updated recursively, and is at any time the regression on all
@@ -12,8 +12,9 @@ class that was learned, p <- (1 - beta) p + beta (phi W on learned classes, 0 on
 stays as it is. So what is said of classes not learned is what the untouched backbone says.
 
 Differs from the paper, or is not in it:
-- Computed in float64, where the official code inverts the first task's matrix in float32 and goes
-  on in float32; and R is kept as a factor where that is smaller (`toolkit.ridge`). Both are exact.
+- Computed in float64 throughout; the official code (linghan1997/Regression-based-Analytic-
+  Incremental-Learning, primal_RAIL.py) keeps R and W and updates them in float32.
+- R is kept as a factor while that is smaller (`toolkit.ridge`), which is exact.
 - One pass over the images as they are evaluated; the official code draws a random crop of each.
 - The scale of p is the backbone's own (100 for OpenAI's weights, as there).
 - Where one dataset's classes compete alone (MTIL; no code is released), they have columns if
