@@ -14,10 +14,12 @@ from .toolkit.distillation import (
     old_images,
     snapshot,
 )
+from .toolkit.fusion import RidgeHead, fuse
 from .toolkit.gated import Gated, Pruning
 from .toolkit.lora import MAPS, PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
 from .toolkit.losses import both_ways, check_smoothing, matching
 from .toolkit.merging import MERGES, check_merge
+from .toolkit.ridge import Dual, Primal, check_ridge, check_steps
 from .toolkit.routers import AutoEncoders, by_own_route, frozen_features, noted, routed_classifier
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
@@ -35,6 +37,7 @@ __all__ = [
     "Clip",
     "Config",
     "Delta",
+    "Dual",
     "Features",
     "Gated",
     "Images",
@@ -42,7 +45,9 @@ __all__ = [
     "Loader",
     "Method",
     "ParamGroup",
+    "Primal",
     "Pruning",
+    "RidgeHead",
     "Task",
     "Texts",
     "Tools",
@@ -51,7 +56,9 @@ __all__ = [
     "check_adapter",
     "check_distillation",
     "check_merge",
+    "check_ridge",
     "check_smoothing",
+    "check_steps",
     "class_rows",
     "directions",
     "distillation",
@@ -59,6 +66,7 @@ __all__ = [
     "dropout",
     "end_of_text",
     "frozen_features",
+    "fuse",
     "is_right",
     "matching",
     "noted",

@@ -18,7 +18,7 @@ from .data.loaders import draw_pairs, spread_texts
 from .display import Display
 from .errors import BenchError
 from .evaluate import EvalSet, Row, evaluate
-from .method import Frozen
+from .method import Frozen, Method
 from .order import resolve_order
 from .provenance import hardware
 from .request import Plan
@@ -117,6 +117,7 @@ def open_bench(plan: Plan, display: Display) -> Bench:
         display.line(f"held-out set {name} is not prepared and left out")
     display.line(f"data: {len(order)} tasks, decoded images in {root}")
     train = {name: read(tasks[name], "train") for name in order}
+    _check_kinds(plan.found.cls, train)
     tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
     ordered = [d for d in plan.suite.tasks if d.name in order]
     evals = _eval_sets(ordered, tests, order, plan.suite) if plan.request.evals != "ood" else []
@@ -145,6 +146,18 @@ def open_bench(plan: Plan, display: Display) -> Bench:
         clip, device, feed, tuple(order), measured, titles, train, tuple(evals), reference_data,
         identity,
     )  # fmt: skip
+
+
+def _check_kinds(method: type[Method], train: dict[str, Loaded]) -> None:
+    """Raises BenchError for a task of a kind that the method refuses."""
+    for name, data in train.items():
+        kind = "labelled" if isinstance(data, LoadedLabelled) else "pairs"
+        if kind in method.refuses:
+            raise BenchError(
+                f"tasks that {method.label} is defined for",
+                f"'{name}', of the kind '{kind}': {method.refuses[kind]}",
+                "choose another suite, --order or --method",
+            )
 
 
 def _backbone(plan: Plan, device: torch.device) -> Clip:

@@ -74,6 +74,8 @@ class Method(nn.Module, ABC):
         label: name in tables. paper: whom to cite.
         uses: what the method needs beyond the current task's data; shown as badges. Where that
             depends on the settings, see `badges`.
+        refuses: kind of task ("pairs" or "labelled") -> why the method is not defined for it. A
+            run that has such a task ends before anything is evaluated.
     """
 
     Config: ClassVar[type[Config]] = Config
@@ -81,6 +83,7 @@ class Method(nn.Module, ABC):
     label: ClassVar[str]
     paper: ClassVar[str] = ""
     uses: frozenset[Badge] = frozenset()
+    refuses: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
         super().__init__()

@@ -376,6 +376,13 @@ def test_device(run: Callable[..., Ended]) -> None:
     assert run("--device", "cpu", method="zs").record.provenance["hardware"]["device"] == "cpu"
 
 
+def test_a_method_that_is_not_defined_for_a_kind_of_task(run: Callable[..., Ended]) -> None:
+    done = run(method="rail-primal")
+    sentence(done, "'first', of the kind 'pairs'", "needs class labels", "another suite, --order")
+    assert "stage 0" not in done.out
+    assert run("--order", "third", "--evals", "id", method="rail-primal").code == 0
+
+
 # ---- Mistakes ----------------------------------------------------------------------------------
 
 
