@@ -226,3 +226,11 @@ OOD: Final[dict[str, tuple[str, ...]]] = {
 
 #: Hold-outs of X-TAIL and MTIL (CoDyRA, Table 4): one template for every data set.
 GENERIC: Final[tuple[str, ...]] = ("a photo of a {}.",)
+
+#: What `cl-bench run --templates` chooses from: as RAIL, as CoDyRA, as ZSCL. CIFAR100 is no data
+#: set of X-TAIL; it has CoDyRA's template for objects (Caltech101).
+SETS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "generic": dict.fromkeys(MTIL, GENERIC),
+    "per-dataset": {**XTAIL, "cifar100": GENERIC},
+    "ensemble": MTIL,
+}
