@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from .errors import BenchError, nearest
 
 KINDS = (
-    "forward (order I), reverse, ii (order II, of suites that have one), measured, random:<seed> or "
-    "a comma list of task names"
+    "forward (order I), reverse, ii (order II, of suites that have one), measured, random:<seed> "
+    "or a comma list of task names"
 )
 
 

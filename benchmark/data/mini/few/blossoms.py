@@ -42,7 +42,7 @@ def _tulip(p: Pen, c: RGB) -> None:
 
 
 def _daisy(p: Pen, c: RGB) -> None:
-    corolla(p, 0, 0, 12, 0.2, 1, 0.14, c)
+    corolla(p, 0, 0, 11, 0.2, 1, 0.15, c)
     p.disc(0, 0, 0.28, (246, 190, 30) if c != YELLOW else (250, 240, 200))
 
 

@@ -77,6 +77,13 @@ THINGS: dict[str, Shape] = {
 }
 
 
+def _settle(scene: Scene) -> Scene | None:
+    """Blanks what cannot be seen: the side that most things face, the tint of the sunflower."""
+    flip = scene["flip"] if scene["class"] in ("bicycle", "sheep", "sneaker", "tent") else "0"
+    tint = "" if scene["class"] == "sunflower" else scene["tint"]
+    return {**scene, "flip": flip, "tint": tint}
+
+
 def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     back, ground = GROUNDS[scene["ground"]]
     image = ramp(back, shade(back, 1.15))
@@ -84,7 +91,7 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     x, base, size = int(scene["x"]), int(scene["y"]), int(scene["scale"])
     Pen(image, x, base, size).oval(-1, -0.12, 1, 0.12, shade(ground, 0.6))
     pen = Pen(image, x, base - size, size, flip=scene["flip"] == "1")
-    THINGS[scene["class"]](pen, TINTS[scene["tint"]])
+    THINGS[scene["class"]](pen, TINTS.get(scene["tint"], DARK))
     return photographed(image, rng, float(scene["light"]))
 
 
@@ -102,6 +109,7 @@ CURIOS10 = Domain(
         "flip": ("0", "1"),
     },
     paint=_paint,
+    settle=_settle,
     templates=(
         "a photo of a {}.",
         "a blurry photo of one {}.",

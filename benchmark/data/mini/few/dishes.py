@@ -68,12 +68,17 @@ KNOWN = {"apple": "apple", "banana": "banana", "carrot": "carrot", "watermelon":
 
 
 def _served(image: Image.Image, scene: Scene, x: int, y: int, size: int, turn: float) -> None:
-    """One to three pieces of what the pantry has."""
-    count = 1 + int(scene["turn"]) % 3
+    """One or two pieces of what the pantry has."""
+    count = 1 + int(scene["turn"]) % 2
     for k in range(count):
-        side = (k - (count - 1) / 2) * 0.75 * size
-        piece = Pen(image, x + side, y + 0.2 * side, size * (0.62, 0.4, 0.34)[count - 1], turn=turn)
+        side = (k - (count - 1) / 2) * 0.85 * size
+        piece = Pen(image, x + side, y + 0.2 * side, size * (0.62, 0.38)[count - 1], turn=turn)
         food(piece, KNOWN[scene["class"]])
+
+
+def _settle(scene: Scene) -> Scene | None:
+    """Round food looks the same from all sides."""
+    return {**scene, "turn": "0"} if scene["class"] in ("pizza", "salad", "donut") else scene
 
 
 def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
@@ -112,5 +117,6 @@ DISHES8 = Domain(
         "fork": ("left", "right"),
     },
     paint=_paint,
+    settle=_settle,
     templates=("a photo of a {}, a kind of food.",),
 )

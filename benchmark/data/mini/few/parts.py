@@ -9,9 +9,11 @@ def petal(x: float, y: float, angle: float, near: float, far: float, width: floa
     """An ellipse that points away from (x, y).
 
     Args:
-        x, y: centre of the flower.
+        x: of the flower's centre.
+        y: of the flower's centre.
         angle: direction in turns, 0 to the right, clockwise.
-        near, far: distances of its two ends from the centre.
+        near: distance of its inner end from the centre.
+        far: distance of its outer end.
         width: half its breadth.
     """
     cos, sin = (round(float(f(angle * 2 * np.pi)), 4) for f in (np.cos, np.sin))

@@ -119,6 +119,11 @@ TYPES = {
 }
 
 
+def _settle(scene: Scene) -> Scene | None:
+    """The drone has no front."""
+    return {**scene, "flip": "0"} if scene["class"] == "drone" else scene
+
+
 def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     top, low = SKIES[scene["sky"]]
     image = ramp(top, low)
@@ -147,5 +152,6 @@ PLANES8 = Domain(
         "flip": ("0", "1"),
     },
     paint=_paint,
+    settle=_settle,
     templates=("a photo of a {}, a kind of aircraft.", "a photo of the {}, a kind of aircraft."),
 )

@@ -51,6 +51,12 @@ def _features(image: Image.Image, place: str, horizon: int, near: RGB, low: RGB)
         p.oval(28, horizon + 8, 66, horizon + 22, (226, 240, 246))
 
 
+def _settle(scene: Scene) -> Scene | None:
+    """Cliffs hide the horizon of the waterfall, and night its pines."""
+    dark = scene["hour"] == "night" and scene["back"] == "trees" and scene["class"] != "living room"
+    return {**scene, "back": "none"} if dark or scene["class"] == "waterfall" else scene
+
+
 def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     place = scene["class"]
     far, near, like = PLACES[place]
@@ -83,5 +89,6 @@ SCENES8 = Domain(
         "depth": ("0", "10"),
     },
     paint=_paint,
+    settle=_settle,
     templates=("a photo of a {}.", "a photo of the {}."),
 )

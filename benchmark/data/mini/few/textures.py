@@ -46,7 +46,7 @@ def _lines(p: Pen, kind: str, c: RGB, step: int) -> None:
                     p.line([(x + step / 2, y), (x + step / 2, y + step)], tone, 1.5)
 
 
-def _curves(p: Pen, kind: str, c: RGB, step: int, rng: np.random.Generator) -> None:
+def _curves(p: Pen, kind: str, c: RGB, ground: RGB, step: int, rng: np.random.Generator) -> None:
     """Patterns of discs and cracks."""
     if kind == "dotted":
         for i, y in enumerate(range(-FIELD, FIELD, step)):
@@ -55,7 +55,7 @@ def _curves(p: Pen, kind: str, c: RGB, step: int, rng: np.random.Generator) -> N
     elif kind == "scaly":
         for i, y in enumerate(range(-FIELD, FIELD, step)):
             for x in range(-FIELD + i % 2 * step, FIELD, 2 * step):
-                p.disc(x, -y, 1.15 * step, shade(c, 0.55))
+                p.disc(x, -y, 1.15 * step, ground)
                 p.disc(x, -y - 2, 0.95 * step, shade(c, 0.85 + 0.1 * (i % 3)))
     elif kind == "bubbly":
         for x, y, r in rng.integers((-60, -60, 3), (60, 60, step + 2), size=(46, 3)).tolist():
@@ -75,7 +75,10 @@ KINDS = ("striped", "dotted", "checked", "zigzag", "woven", "cracked", "bubbly",
 
 
 def _settle(scene: Scene) -> Scene | None:
-    return None if scene["ink"] == scene["ground"] else scene
+    """Stripes and checks look the same with their colours exchanged."""
+    inks = scene["ink"], scene["ground"]
+    exchanged = scene["class"] in ("striped", "checked") and inks != tuple(sorted(inks))
+    return None if exchanged or inks[0] == inks[1] else scene
 
 
 def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
@@ -88,7 +91,7 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
         _lines(pen, kind, ink, step)
     else:
         tone = blend(ink, ground, 0.15)
-        _curves(pen, kind, tone, step, rng)
+        _curves(pen, kind, tone, ground, step, rng)
     slope = 1 + int(scene["sun"]) * (COLS - ROWS) / np.float32(260)
     return finished(reduced(image, 0.5) * slope[..., None] + grain(rng, 10, 1))
 
