@@ -32,8 +32,10 @@ LABELLED_HELD_OUT = ("objects", "land")
 TEST_PER_CLASS, TEST_SEED = 20, 0
 # One seed for each protocol: no part of a run's seed, so that all runs have the same shots.
 TRAIN_SEEDS = {"xtail": 16, "mtil": 5}
+# As CoDyRA's recipe, but fewer steps of fewer images, and higher rates: at 1e-4 the tiny model does
+# not learn these tasks in so few steps, at 1e-3 it fits the shots and learns less.
 RECIPE = Recipe(
-    epochs=1, steps=60, batch_size=32, lr=1e-4, lr_added=2e-3, weight_decay=0.0, warmup=0.0
+    epochs=1, steps=80, batch_size=32, lr=5e-4, lr_added=2e-3, weight_decay=0.0, warmup=0.0
 )
 
 

@@ -7,7 +7,7 @@ from ..canvas import BIG, CIRCLE, RGB, Pen, Point, finished, grain, reduced
 from ..sampling import Domain, Scene
 
 Stroke = tuple[Point, ...]
-INKS: dict[str, RGB] = {"white": (250, 250, 250), "pale": (206, 206, 206), "gray": (164, 164, 164)}
+INKS: dict[str, RGB] = {"white": (250, 250, 250), "pale": (206, 206, 206)}
 
 
 def _loop(x: float, y: float, rx: float, ry: float) -> Stroke:
@@ -60,10 +60,16 @@ STROKES: dict[str, tuple[tuple[Stroke, ...], tuple[Stroke, ...]]] = {
 }  # fmt: skip
 
 
+def _settle(scene: Scene) -> Scene | None:
+    """A single stroke has no breadth."""
+    plain = scene["class"] == "one" and scene["way"] == "0"
+    return {**scene, "wide": "1.1"} if plain else scene
+
+
 def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     image = Image.new("RGB", (BIG, BIG), (8, 8, 8))
     slant, wide = int(scene["slant"]) / 10, float(scene["wide"])
-    pen = Pen(image, int(scene["x"]), int(scene["y"]), int(scene["scale"]), jitter=2.5, rng=rng)
+    pen = Pen(image, int(scene["x"]), int(scene["y"]), int(scene["scale"]), jitter=2, rng=rng)
     ink, width = INKS[scene["ink"]], float(scene["width"])
     for stroke in STROKES[scene["class"]][int(scene["way"])]:
         bent = [(wide * x - slant * y, y) for x, y in stroke]
@@ -81,14 +87,15 @@ DIGITS10 = Domain(
     attributes={
         "class": tuple(STROKES),
         "way": ("0", "1"),
-        "slant": ("-2", "0", "2", "4"),
-        "wide": ("0.75", "1.0", "1.2"),
-        "x": ("43", "48", "53"),
-        "y": ("44", "48", "52"),
-        "scale": ("28", "33", "38"),
-        "width": ("5", "8", "11"),
+        "slant": ("-1", "1", "3"),
+        "wide": ("0.9", "1.1"),
+        "x": ("45", "48", "51"),
+        "y": ("45", "48", "51"),
+        "scale": ("34", "38"),
+        "width": ("7", "10"),
         "ink": tuple(INKS),
     },
     paint=_paint,
+    settle=_settle,
     templates=('a photo of the number: "{}".',),
 )

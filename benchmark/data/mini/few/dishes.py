@@ -92,9 +92,8 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     p.disc(0.05, 0.07, 1.08, shade(table, 0.6))
     p.disc(0, 0, 1.08, plate)
     p.ring(0, 0, 0.92, shade(plate, 0.86), 0.05)
-    fork = -1 if scene["fork"] == "left" else 1
-    beside = x + fork * (size + 9)
-    ground.line([(beside, y - 20), (beside, y + 24)], (206, 210, 214), 3)
+    fork = 4 if scene["fork"] == "left" else BIG - 4
+    ground.line([(fork, y - 20), (fork, y + 24)], (206, 210, 214), 3)
     if scene["class"] in KNOWN:
         _served(image, scene, x, y, size, (int(scene["turn"]) - 7.5) / 24)
     else:
@@ -112,7 +111,7 @@ DISHES8 = Domain(
         "turn": tuple(str(k) for k in range(16)),
         "x": ("44", "48", "52"),
         "y": ("44", "48", "52"),
-        "scale": ("30", "34", "38"),
+        "scale": ("28", "32", "36"),
         "light": ("0.8", "0.92", "1.04"),
         "fork": ("left", "right"),
     },

@@ -13,8 +13,6 @@ LIVERIES: dict[str, RGB] = {
     "silver": (150, 158, 168),
     "red": (196, 40, 44),
     "green": (70, 96, 60),
-    "navy": (36, 52, 110),
-    "orange": (236, 140, 40),
 }
 SKIES: dict[str, tuple[RGB, RGB]] = {
     "clear": ((70, 140, 220), (190, 220, 244)),
@@ -119,11 +117,6 @@ TYPES = {
 }
 
 
-def _settle(scene: Scene) -> Scene | None:
-    """The drone has no front."""
-    return {**scene, "flip": "0"} if scene["class"] == "drone" else scene
-
-
 def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     top, low = SKIES[scene["sky"]]
     image = ramp(top, low)
@@ -131,8 +124,7 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     for x, y in CLOUDS[scene["clouds"]]:
         sky.oval(x - 16, y - 5, x + 16, y + 5, blend(low, (255, 255, 255), 0.6))
     x, y, turn = int(scene["x"]), int(scene["y"]), int(scene["climb"]) / 16
-    flip = scene["flip"] == "1"
-    pen = Pen(image, x, y, int(scene["scale"]), flip=flip, turn=turn if flip else -turn)
+    pen = Pen(image, x, y, int(scene["scale"]), turn=-turn)
     TYPES[scene["class"]](pen, LIVERIES[scene["livery"]])
     return photographed(image, rng, 1.02)
 
@@ -145,13 +137,11 @@ PLANES8 = Domain(
         "livery": tuple(LIVERIES),
         "sky": tuple(SKIES),
         "clouds": tuple(CLOUDS),
-        "x": ("42", "48", "54"),
-        "y": ("42", "48", "54"),
-        "scale": ("24", "29", "34"),
-        "climb": ("-1", "0", "1", "2"),
-        "flip": ("0", "1"),
+        "x": ("45", "48", "51"),
+        "y": ("45", "48", "51"),
+        "scale": ("29", "33", "37"),
+        "climb": ("-1", "0", "1"),
     },
     paint=_paint,
-    settle=_settle,
     templates=("a photo of a {}, a kind of aircraft.", "a photo of the {}, a kind of aircraft."),
 )
