@@ -93,6 +93,7 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     p.disc(0, 0, 1.08, plate)
     p.ring(0, 0, 0.92, shade(plate, 0.86), 0.05)
     fork = 4 if scene["fork"] == "left" else BIG - 4
+    ground.line([(fork, y - 20), (fork, y + 24)], shade(table, 0.45), 7)
     ground.line([(fork, y - 20), (fork, y + 24)], (206, 210, 214), 3)
     if scene["class"] in KNOWN:
         _served(image, scene, x, y, size, (int(scene["turn"]) - 7.5) / 24)
