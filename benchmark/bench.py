@@ -112,7 +112,8 @@ def open_bench(plan: Plan, display: Display) -> Bench:
         sets = _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
         return {which.name: _main(_zero_shot(clip, feed, which)) for which in sets}
 
-    order, measured = resolve_order(plan.request.order, list(tasks), measure)
+    second = plan.suite.order_ii
+    order, measured = resolve_order(plan.request.order, list(tasks), measure, second)
     for name in plan.left_out:
         display.line(f"held-out set {name} is not prepared and left out")
     display.line(f"data: {len(order)} tasks, decoded images in {root}")

@@ -37,7 +37,10 @@ def run(
     order: Annotated[
         list[str],
         typer.Option(
-            "--order", "-o", help="forward | reverse | measured | random:SEED | a,b,c; repeatable"
+            "--order",
+            "-o",
+            help="forward (a protocol's order I) | reverse | ii (its order II, where the suite has "
+            "one) | measured | random:SEED | a,b,c; repeatable",
         ),
     ] = ["forward"],  # noqa: B006
     suite: Annotated[
@@ -54,6 +57,13 @@ def run(
     ] = [],  # noqa: B006
     epochs: Annotated[int | None, typer.Option(help="per task [the suite's]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="pairs per step [the suite's]")] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            help="prompts of few-shot suites: generic | per-dataset | ensemble [the suite's]; "
+            "another than the suite's is never ranked"
+        ),
+    ] = None,
     evals: Annotated[
         str, typer.Option(help="all | id (tasks only) | ood (held-out sets only)")
     ] = "all",
@@ -100,6 +110,7 @@ def run(
             hp=tuple(hp),
             epochs=epochs,
             batch_size=batch_size,
+            templates=templates,  # type: ignore[arg-type]
             evals=evals,  # type: ignore[arg-type]
             limit=limit,
             device=device,

@@ -18,7 +18,7 @@ from .registry import Found, find_method
 from .results import file_stem, suite_folder
 from .suites import Recipe, Suite, find_suite
 from .suites.ready import Ready, ready
-from .suites.suite import PUBLISHED
+from .suites.suite import PUBLISHED, Templates
 
 Evals = Literal["all", "id", "ood"]
 Precision = Literal["fp32", "bf16"]
@@ -37,6 +37,7 @@ class Request:
     hp: tuple[str, ...] = ()
     epochs: int | None = None
     batch_size: int | None = None
+    templates: Templates | None = None
     evals: Evals = "all"
     limit: int | None = None
     device: str = "auto"
@@ -109,18 +110,20 @@ def make_plan(request: Request) -> Plan:
         BenchError: an unknown suite, method, setting or a value out of range.
     """
     _check_range(request)
-    suite = find_suite(request.suite, request.cache_dir)
+    suite = find_suite(request.suite, request.cache_dir, templates=request.templates)
     backbone = request.backbone or suite.backbone
     check_backbone(backbone)
     found = find_method(request.method, list(request.hp))
     names = [d.name for d in suite.tasks]
-    order, _ = resolve_order(request.order, names, lambda: dict.fromkeys(names, 0.0))
+    zeros = dict.fromkeys(names, 0.0)
+    order, _ = resolve_order(request.order, names, lambda: zeros, suite.order_ii)
     changed = {k: v for k in ("epochs", "batch_size") if (v := getattr(request, k)) is not None}
     if "epochs" in changed:
         changed["steps"] = 0
     recipe = replace(suite.recipe, **changed)
     if request.suite in PUBLISHED:
-        suite = find_suite(request.suite, request.cache_dir, image_side(backbone))
+        side = image_side(backbone)
+        suite = find_suite(request.suite, request.cache_dir, side, request.templates)
     there = _ready(request, suite, order, backbone)
     if there is not None and there.left_out:
         held_out = tuple(d for d in suite.held_out if d.name not in there.left_out)
@@ -140,6 +143,7 @@ def make_plan(request: Request) -> Plan:
         "backbone": backbone,
         "pretrained": pretrained,
         "order": request.order,
+        "templates": suite.templates,
         "seed": request.seed,
         "evals": request.evals,
         "limit": request.limit,
@@ -233,6 +237,9 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
         found["evals"] = request.evals
     if request.limit is not None:
         found["limit"] = str(request.limit)
+    chosen = request.templates
+    if chosen not in (None, find_suite(request.suite, request.cache_dir).templates):
+        found["templates"] = str(chosen)
     return dict(sorted(found.items()))
 
 

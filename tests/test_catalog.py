@@ -81,11 +81,30 @@ def test_imagenet_is_what_open_clip_has() -> None:
 def test_templates_have_one_hole_and_the_published_counts() -> None:
     every = chain(
         prompts.IMAGENET, prompts.GENERIC, *prompts.XTAIL.values(), *prompts.MTIL.values(),
-        *prompts.OOD.values(), *prompts.XTAIL_RAIL.values(),
+        *prompts.OOD.values(), *(t for s in prompts.SETS.values() for t in s.values()),
     )  # fmt: skip
     assert all(t.count("{}") == 1 and "{" not in t.replace("{}", "") for t in every)
     assert [len(prompts.MTIL[n]) for n in MTIL] == [2, 34, 18, 8, 3, 1, 1, 1, 1, 9, 2]
     assert set(prompts.XTAIL) == set(XTAIL)
+
+
+def test_the_three_sets_of_templates() -> None:
+    assert {kind: set(found) == set(MTIL) for kind, found in prompts.SETS.items()} == {
+        "generic": True, "per-dataset": True, "ensemble": True,
+    }  # fmt: skip
+    for suite, default in (("xtail", "per-dataset"), ("xtail-coop", "per-dataset"),
+                           ("mtil", "ensemble")):  # fmt: skip
+        assert find_suite(suite).templates == default
+        for chosen in (None, *prompts.SETS):
+            found = find_suite(suite, templates=chosen)
+            own = prompts.SETS[chosen or default]
+            assert {t.name: t.load.keywords["templates"] for t in found.tasks} == {
+                t.name: own[t.name] for t in found.tasks
+            }
+            assert {t.load.keywords["templates"] for t in found.held_out} == {prompts.GENERIC}
+    assert prompts.SETS["per-dataset"]["dtd"] == ("{} texture.",)
+    assert prompts.SETS["ensemble"]["dtd"][0] == "a photo of a {} texture."
+    assert {len(t) for t in prompts.SETS["per-dataset"].values()} == {1}
 
 
 @pytest.mark.parametrize("name", SIZES)

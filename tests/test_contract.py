@@ -32,7 +32,7 @@ FILES = sorted(
 )
 
 # What a method is not defined for, by its own word.
-REFUSED = {(kind, name) for name in NAMES for kind in find_method(name).cls.refuses}
+REFUSED = {(kind, name) for name in NAMES for kind in find_method(name, []).cls.refuses}
 # Both kinds for these; the other methods meet labelled tasks in `make test-all`, which is also
 # where those run that differ from another one in little.
 BOTH_KINDS = ("zs", "ft", "dar")
@@ -86,7 +86,7 @@ def test_the_methods_of_the_retrieval_paper_are_found():
 
 @every_method
 def test_a_refusal_names_a_kind_and_a_reason_and_leaves_one(name):
-    refuses = find_method(name).cls.refuses
+    refuses = find_method(name, []).cls.refuses
     assert set(refuses) < set(KINDS)
     assert all(refuses.values())
 

@@ -43,6 +43,7 @@ def test_order_and_kinds():
     assert mini.CAPTIONED[7:] == ("street", "pantry")
     assert mini.LABELLED == ("objects", "land")
     assert tuple(mini.TITLES) == mini.CAPTIONED + mini.LABELLED
+    assert not set(mini.FEW_SHOT) & set(mini.TITLES)
 
 
 @pytest.mark.parametrize("domain", list(mini.TITLES))

@@ -26,6 +26,18 @@ def test_forward_and_reverse() -> None:
     assert order("reverse") == list(NAMES)[::-1]
 
 
+def test_order_ii_is_the_one_of_the_suite() -> None:
+    second = ("scans", "photos", "charts", "gen-art")
+    assert resolve_order("ii", NAMES, unmeasured, second) == (list(second), {})
+    with pytest.raises(BenchError, match="a suite with an order II, got one without"):
+        order("ii")
+    with pytest.raises(BenchError, match="did you mean 'ii'"):
+        resolve_order("iii", NAMES, unmeasured, second)
+    with pytest.raises(BenchError, match="forward \\(order I\\)"):
+        resolve_order("i", NAMES, unmeasured, second)
+    assert resolve_order("ii", ("i", "ii"), unmeasured) == (["ii"], {})  # a task of that name
+
+
 def test_measured_descends_and_keeps_the_forward_order_of_equals() -> None:
     names, measured = resolve_order("measured", NAMES, lambda: SCORES)
     assert names == ["gen-art", "charts", "photos", "scans"]

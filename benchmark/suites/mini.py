@@ -34,6 +34,11 @@ def _dataset(name: str, title: str) -> Dataset:
     return Dataset(name, title, partial(_load, name), "MIT", "cl-bench")
 
 
+def held_out(name: str) -> Dataset:
+    """A held-out set, the same images and prompts for every embedded suite."""
+    return _dataset(name, HELD_OUT[name])
+
+
 def _reference(split: SplitName) -> "Split":
     """More photos of role "pretrain": scenes of no task's training or test set."""
     from ..data import mini as renders
@@ -47,7 +52,7 @@ def mini() -> Suite:
         name="mini",
         version="1.0",
         tasks=tuple(_dataset(*item) for item in TASKS.items()),
-        held_out=tuple(_dataset(*item) for item in HELD_OUT.items()),
+        held_out=tuple(held_out(name) for name in HELD_OUT),
         backbone="tiny-s",
         pretrained="bundled",
         recipe=RECIPE,

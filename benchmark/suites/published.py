@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .suite import Dataset, Recipe, SplitName, Suite
+from .suite import Dataset, Recipe, SplitName, Suite, Templates
 
 if TYPE_CHECKING:
     from ..data.hub.declare import Rule
@@ -21,6 +21,15 @@ XTAIL = (
     "stanford-cars", "sun397",
 )  # fmt: skip
 MTIL = (*XTAIL[:2], "cifar100", *XTAIL[2:])
+# Order II of X-TAIL is LADA's (ICML 2025, from a replication of it), of MTIL ZSCL's and DIKI's.
+XTAIL_II = (
+    "stanford-cars", "aircraft", "oxford-pets", "food101", "sun397", "mnist", "flowers102", "dtd",
+    "caltech101", "eurosat",
+)  # fmt: skip
+MTIL_II = (
+    "stanford-cars", "food101", "mnist", "oxford-pets", "flowers102", "sun397", "aircraft",
+    "caltech101", "dtd", "eurosat", "cifar100",
+)  # fmt: skip
 # Test images of these are the same on the hub and in CoOp's lists.
 NO_COOP_LIST = ("aircraft", "mnist")
 
@@ -36,13 +45,18 @@ _CODYRA = Recipe(
 
 @dataclass(frozen=True)
 class At:
-    """Where a suite's data are: the cache folder, and the image side, None for any.
+    """Where a suite's data are, and how they are prompted.
 
-    The rows of a set do not depend on the side, unless one side was prepared from a copy.
+    Attributes:
+        root: the cache folder; None for the default one.
+        side: the image side, None for any. The rows of a set do not depend on the side, unless
+            one side was prepared from a copy.
+        templates: set of prompts of few-shot suites; None for the suite's default.
     """
 
     root: Path | None = None
     side: int | None = None
+    templates: Templates | None = None
 
 
 def _load(
@@ -153,36 +167,42 @@ def _few_shot(
 
 def xtail(at: At, coop: bool = False) -> Suite:
     """X-TAIL, 16 shots; on CoOp's own splits with `coop`."""
-    from ..data.catalog.templates import XTAIL as TEMPLATES
+    from ..data.catalog.templates import SETS
 
+    chosen = at.templates or "per-dataset"  # as CoDyRA
     splits = "CoOp's splits, from files that you give" if coop else "the splits on the hub"
     return Suite(
         name="xtail-coop" if coop else "xtail",
         version="1.0",
-        tasks=tuple(_few_shot("xtail", t, 16, at, TEMPLATES[t], coop) for t in XTAIL),
+        tasks=tuple(_few_shot("xtail", t, 16, at, SETS[chosen][t], coop) for t in XTAIL),
         held_out=_held_out(at, ("cifar100", "imagenet", "places365")),
         backbone=BACKBONE,
         pretrained=PRETRAINED,
         recipe=_CODYRA,
         class_scope="union",
         about=f"ten labelled datasets, 16 shots, 1,100 classes compete; {splits}",
+        templates=chosen,
+        order_ii=XTAIL_II,
     )
 
 
 def mtil(at: At) -> Suite:
     """MTIL, 5 shots, each test image among the classes of its own dataset."""
-    from ..data.catalog.templates import MTIL as TEMPLATES
+    from ..data.catalog.templates import SETS
 
+    chosen = at.templates or "ensemble"  # as ZSCL
     return Suite(
         name="mtil",
         version="1.0",
-        tasks=tuple(_few_shot("mtil", t, 5, at, TEMPLATES[t], False) for t in MTIL),
+        tasks=tuple(_few_shot("mtil", t, 5, at, SETS[chosen][t], False) for t in MTIL),
         held_out=_held_out(at, ("imagenet", "places365")),
         backbone=BACKBONE,
         pretrained=PRETRAINED,
         recipe=_CODYRA,
         class_scope="own",
         about="eleven labelled datasets, 5 shots, the task is known; the splits on the hub",
+        templates=chosen,
+        order_ii=MTIL_II,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import BenchError, nearest
 from ..files import weights_file
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SplitName = Literal["train", "test"]
 ClassScope = Literal["own", "union"]
+Templates = Literal["generic", "per-dataset", "ensemble"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Suite:
         about: one line on the suite; `cl-bench ls` shows that of embedded suites.
         reference: image-text data from outside the tasks, for methods that declare it.
         folder: the folder of the file that declares the suite; None for embedded suites.
+        templates: which set of prompts the labelled tasks have, where the suite offers a choice:
+            "a photo of a {}." for all, one template for each dataset, or the mean over a list.
+            Training sees the first template of a set. Held-out sets keep their own.
+        order_ii: all tasks in the protocol's second order; empty where it has one only.
     """
 
     name: str
@@ -97,6 +102,8 @@ class Suite:
     about: str
     reference: Dataset | None = None
     folder: Path | None = None
+    templates: Templates | None = None
+    order_ii: tuple[str, ...] = ()
 
     @property
     def weights(self) -> str:
@@ -106,7 +113,7 @@ class Suite:
         return self.pretrained
 
 
-EMBEDDED = ("mini",)
+EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
 PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
 # Suites that come or will come with the package, and the folder of unfinished work.
 RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
@@ -117,17 +124,43 @@ def suite_names() -> tuple[str, ...]:
     return (*EMBEDDED, *PUBLISHED)
 
 
-def find_suite(name: str, cache: Path | None = None, side: int | None = None) -> Suite:
+def find_suite(
+    name: str,
+    cache: Path | None = None,
+    side: int | None = None,
+    templates: Templates | None = None,
+) -> Suite:
     """The suite of that name, or the one declared by a TOML file.
 
     Args:
         name: a suite's name, or a path that ends in `.toml`.
         cache: the folder where prepared data lie; None for the default one.
         side: image side of the run, for suites of prepared data; None reads whichever is there.
+        templates: set of prompts; None for the suite's own.
 
     Raises:
-        BenchError: no such suite or file, or the file does not declare a suite.
+        BenchError: no such suite or file, the file does not declare a suite, or the suite does
+            not offer that choice of prompts.
     """
+    _check_templates(templates)
+    found = _find(name, cache, side, templates)
+    if templates is not None and found.templates is None:
+        raise BenchError(
+            "--templates beside a suite with a choice of prompts",
+            f"'{found.name}', which has none",
+            "remove --templates or choose one of the labelled few-shot suites",
+        )
+    return found
+
+
+def _check_templates(templates: str | None) -> None:
+    known = get_args(Templates)
+    if templates is not None and templates not in known:
+        got = f"'{templates}'"
+        raise BenchError(f"--templates of {', '.join(known)}", got, nearest(templates, known))
+
+
+def _find(name: str, cache: Path | None, side: int | None, templates: Templates | None) -> Suite:
     if name.endswith(".toml"):
         from .custom import read_suite
 
@@ -136,10 +169,14 @@ def find_suite(name: str, cache: Path | None = None, side: int | None = None) ->
         from .mini import mini
 
         return mini()
+    if name in EMBEDDED:
+        from .mini_few import FEW_SHOT
+
+        return FEW_SHOT[name](templates)
     if name in PUBLISHED:
         from . import published
 
-        return published.PUBLISHED[name](published.At(cache, side))
+        return published.PUBLISHED[name](published.At(cache, side, templates))
     raise BenchError(
         f"a suite ({', '.join(suite_names())}) or a path to a .toml file",
         f"'{name}'",

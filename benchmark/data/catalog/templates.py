@@ -4,7 +4,7 @@ Sources (facts carried over, read at the commits named):
 
 - XTAIL: Artificer-AI-Lab/MoRAM aaa51d8, `XTAIL/scenario_datasets/<set>.py` and `collections.py`;
   CoDyRA is of the same lab and uses the first template of each data set to train and to test.
-- XTAIL_RAIL: linghan1997/Regression-based-Analytic-Incremental-Learning eaac644,
+- GENERIC: linghan1997/Regression-based-Analytic-Incremental-Learning eaac644,
   `primal_RAIL.py` and `dual_RAIL.py`: one generic template for the zero-shot head.
 - MTIL: Thunderbeee/ZSCL b96e714, `mtil/src/datasets/collections.py` and `cifar10.py`; the same
   lists in JiazuoYu/MoE-Adapters4CL 4572d97. The first template trains, the whole list tests.
@@ -54,9 +54,6 @@ XTAIL: Final[dict[str, tuple[str, ...]]] = {
     "stanford-cars": ("a photo of a {}.",),
     "sun397": ("a photo of a {}.",),
 }
-
-#: X-TAIL as RAIL's zero-shot head prompts it: the same template for every data set.
-XTAIL_RAIL: Final[dict[str, tuple[str, ...]]] = {name: ("a photo of a {}.",) for name in XTAIL}
 
 #: MTIL: the eleven data sets, the training template first.
 MTIL: Final[dict[str, tuple[str, ...]]] = {
@@ -224,5 +221,14 @@ OOD: Final[dict[str, tuple[str, ...]]] = {
     "imagenet": IMAGENET,
 }
 
-#: Hold-outs of X-TAIL and MTIL (CoDyRA, Table 4): one template for every data set.
+#: One template for every data set: RAIL's, and of the hold-outs of X-TAIL and MTIL (CoDyRA,
+#: Table 4).
 GENERIC: Final[tuple[str, ...]] = ("a photo of a {}.",)
+
+#: What `cl-bench run --templates` chooses from: as RAIL, as CoDyRA, as ZSCL. CIFAR100 is no data
+#: set of X-TAIL; it has CoDyRA's template for objects (Caltech101).
+SETS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "generic": dict.fromkeys(MTIL, GENERIC),
+    "per-dataset": {**XTAIL, "cifar100": GENERIC},
+    "ensemble": MTIL,
+}

@@ -1,7 +1,7 @@
-"""The embedded data of the `mini` suite: eleven domains, rendered from a seed, no files.
+"""The embedded data: eleven domains of the `mini` suite and those of the few-shot suites.
 
-Scenes are split by a hash into roles, so that no scene is seen both in training (or
-pre-training) and in a test.
+All are rendered from a seed; there are no files. Scenes are split by a hash into roles, so that no
+scene is seen both in training (or pre-training) and in a test.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from ...errors import BenchError, nearest
 from ..split import ImageSource, Labelled, Pairs, digest
 from .canvas import SIDE
 from .cartoons import CARTOONS
+from .few import FEW_SHOT as _FEW_SHOT
 from .gen_art import GEN_ART
 from .labelled import LAND8, OBJECTS10
 from .paintings import PAINTINGS
@@ -28,10 +29,12 @@ from .street import STREET
 
 __all__ = [
     "CAPTIONED",
+    "FEW_SHOT",
     "LABELLED",
     "SIDE",
     "TITLES",
     "Role",
+    "classes_of",
     "render_labelled",
     "render_pairs",
 ]
@@ -44,6 +47,9 @@ _DOMAINS: dict[str, Domain] = {
 TITLES: dict[str, str] = {name: domain.title for name, domain in _DOMAINS.items()}
 LABELLED: tuple[str, ...] = tuple(name for name, domain in _DOMAINS.items() if domain.templates)
 CAPTIONED: tuple[str, ...] = tuple(name for name in _DOMAINS if name not in LABELLED)
+# Apart from the rest: the bundled models were not trained on these, and must not be.
+FEW_SHOT: dict[str, str] = {name: domain.title for name, domain in _FEW_SHOT.items()}
+_ALL: dict[str, Domain] = {**_DOMAINS, **_FEW_SHOT}
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class _Opener:
     indices: npt.NDArray[np.int64]
 
     def __call__(self, i: int) -> Image.Image:
-        domain = _DOMAINS[self.domain]
+        domain = _ALL[self.domain]
         scene = domain.scene(int(self.indices[i]))
         if scene is None:
             raise RuntimeError(f"scene {self.indices[i]} of '{self.domain}' was drawn but is void")
@@ -64,7 +70,7 @@ class _Opener:
 
 
 def _renderer_source() -> list[bytes]:
-    return [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
 
 
 def _source(domain: str, role: Role, seed: int, indices: npt.NDArray[np.int64]) -> ImageSource:
@@ -74,10 +80,19 @@ def _source(domain: str, role: Role, seed: int, indices: npt.NDArray[np.int64]) 
     return ImageSource(size, opener, digest([*_renderer_source(), *key]))
 
 
+def classes_of(domain: str) -> int:
+    """Number of classes of a labelled domain.
+
+    Raises:
+        BenchError: no such domain.
+    """
+    return len(_known(domain, (*LABELLED, *FEW_SHOT), "labelled").classnames)
+
+
 def _known(name: str, names: tuple[str, ...], kind: str) -> Domain:
     if name not in names:
         raise BenchError(f"a {kind} domain of the mini suite", f"'{name}'", nearest(name, names))
-    return _DOMAINS[name]
+    return _ALL[name]
 
 
 def render_pairs(domain: str, role: Role, size: int, seed: int) -> Pairs:
@@ -100,7 +115,7 @@ def render_labelled(domain: str, role: Role, size: int, seed: int) -> Labelled:
     """Images with class labels; classes are balanced up to rounding.
 
     Args:
-        domain: one of LABELLED.
+        domain: one of LABELLED or FEW_SHOT.
         role: which part of the domain's scenes to draw from.
         size: number of images; the first n of a larger split are the split of size n.
         seed: of scenes and render noise.
@@ -108,7 +123,7 @@ def render_labelled(domain: str, role: Role, size: int, seed: int) -> Labelled:
     Raises:
         BenchError: no such domain, or it has too few scenes.
     """
-    found = _known(domain, LABELLED, "labelled")
+    found = _known(domain, (*LABELLED, *FEW_SHOT), "labelled")
     drawn = draw(found, role, size, seed)
     return Labelled(
         name=domain,

@@ -64,7 +64,8 @@ def _captions(scene: Scene, pick: int) -> tuple[str, ...]:
     return tuple(t.format(**words) for t in TEMPLATES[turn:] + TEMPLATES[:turn])
 
 
-def _food(p: Pen, kind: str) -> None:
+def food(p: Pen, kind: str) -> None:
+    """Draws one piece of FOODS."""
     if kind == "apple":
         p.disc(0, 0.1, 0.85, (206, 26, 36))
         p.disc(-0.3, -0.2, 0.22, (250, 130, 120))
@@ -157,7 +158,7 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     scale = {1: 15, 2: 12, 3: 10}[count]
     for k in range(count):
         fx = x + (k - (count - 1) / 2) * scale * 1.95
-        _food(Pen(image, fx, y - scale + 8, scale), scene["food"])
+        food(Pen(image, fx, y - scale + 8, scale), scene["food"])
     if vessel == "basket":
         p.poly([(-1.05, 0.1), (1.05, 0.1), (0.8, 0.65), (-0.8, 0.65)], (134, 88, 40))
         for bx in (-0.7, -0.35, 0, 0.35, 0.7):

@@ -98,7 +98,8 @@ def _captions(scene: Scene, pick: int) -> tuple[str, ...]:
     return tuple(template.format(**words) for template in order)
 
 
-def _backdrop(image: Image.Image, scene: Scene, horizon: int, sky: RGB) -> None:
+def backdrop(image: Image.Image, scene: Scene, horizon: int, sky: RGB) -> None:
+    """What stands at the horizon of `scene["place"]`: `scene["back"]`, or nothing."""
     pen = Pen(image, 0, 0, 1)
     inside = PLACES[scene["place"]][3]
     if scene["back"] == "hills" and inside:
@@ -118,7 +119,8 @@ def _backdrop(image: Image.Image, scene: Scene, horizon: int, sky: RGB) -> None:
             pen.poly([(x, horizon), (x + 9, horizon - 26), (x + 18, horizon)], (24, 56, 40))
 
 
-def _beside(image: Image.Image, kind: str, x: float, y: float) -> None:
+def beside(image: Image.Image, kind: str, x: float, y: float) -> None:
+    """One of BESIDES, standing on (x, y) in canvas pixels."""
     p = Pen(image, x, y - 12, 12)
     if kind == "ball":
         p.disc(0, 0.4, 0.6, (240, 240, 240))
@@ -161,7 +163,7 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     image = ramp(wall, shade(wall, 0.9)) if inside else ramp(top, low)
     image.paste(ramp(far, near, BIG - horizon), (0, horizon))
     pen = Pen(image, 0, 0, 1)
-    _backdrop(image, scene, horizon, low)
+    backdrop(image, scene, horizon, low)
     if inside:
         pen.rect(34, 4, 62, 30, (250, 250, 244))
         image.paste(ramp(top, low, 22).crop((0, 0, 24, 22)), (36, 6))
@@ -175,7 +177,7 @@ def _paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     x = 48 - sign * 14 + int(rng.integers(-3, 4))
     base += int(rng.integers(-2, 3))
     pen.oval(x - scale, base - 3, x + scale * 1.2, base + 3, shade(near, 0.7))
-    _beside(image, scene["beside"], 48 + sign * 31, base + int(rng.integers(-1, 4)))
+    beside(image, scene["beside"], 48 + sign * 31, base + int(rng.integers(-1, 4)))
     shape(Pen(image, x, base - scale, scale, flip=bool(rng.integers(2))), rgb)
     return photographed(image, rng, light if not inside else (light + 1) / 2)
 
