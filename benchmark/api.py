@@ -4,6 +4,7 @@ from .clip import PARALLEL, Clip, Delta, end_of_text, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
 from .toolkit.bank import Bank, tower
+from .toolkit.codyra import GatedConfig, GatedMethod
 from .toolkit.distillation import (
     check_distillation,
     directions,
@@ -15,12 +16,12 @@ from .toolkit.distillation import (
     snapshot,
 )
 from .toolkit.fusion import RidgeHead, fuse
-from .toolkit.gated import Gated, Pruning
+from .toolkit.gated import Factors, Gated, Pruning, merge_factors
 from .toolkit.lora import MAPS, PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
 from .toolkit.losses import both_ways, check_smoothing, matching
 from .toolkit.merging import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge, check_steps
-from .toolkit.routers import AutoEncoders, by_own_route, frozen_features, noted, routed_classifier
+from .toolkit.routers import ROUTERS, Router, by_own_route, check_router, routed_classifier
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
     "MERGES",
     "PARALLEL",
     "PROJECTIONS",
-    "AutoEncoders",
+    "ROUTERS",
     "Badge",
     "Bank",
     "Batch",
@@ -38,8 +39,11 @@ __all__ = [
     "Config",
     "Delta",
     "Dual",
+    "Factors",
     "Features",
     "Gated",
+    "GatedConfig",
+    "GatedMethod",
     "Images",
     "LoRA",
     "Loader",
@@ -48,6 +52,7 @@ __all__ = [
     "Primal",
     "Pruning",
     "RidgeHead",
+    "Router",
     "Task",
     "Texts",
     "Tools",
@@ -57,6 +62,7 @@ __all__ = [
     "check_distillation",
     "check_merge",
     "check_ridge",
+    "check_router",
     "check_smoothing",
     "check_steps",
     "class_rows",
@@ -65,11 +71,10 @@ __all__ = [
     "divergence",
     "dropout",
     "end_of_text",
-    "frozen_features",
     "fuse",
     "is_right",
     "matching",
-    "noted",
+    "merge_factors",
     "old_features",
     "old_images",
     "prompt_classifier",

@@ -68,6 +68,8 @@ class Encoder(Protocol):
 class Method(nn.Module, ABC):
     """A continual-learning method. Abstract: every method is one final subclass.
 
+    Training that several methods share is an abstract class between the two (`GatedMethod`).
+
     Attributes:
         Config: the method's hyper-parameters.
         variants: tag -> overrides of Config; `--method name.tag` asks for one.

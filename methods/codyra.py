@@ -37,119 +37,14 @@ Kept between tasks: nothing but the merged model. A step costs the plain one's p
 products; the texts of all current classes are encoded at every step.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
-
-from benchmark.api import (
-    MAPS,
-    Batch,
-    BenchError,
-    Clip,
-    Config,
-    Features,
-    Gated,
-    Method,
-    ParamGroup,
-    Pruning,
-    Task,
-    Tools,
-    both_ways,
-    check_adapter,
-)
-
-TEXT_ROWS = ("current", "seen")
+from benchmark.api import GatedMethod
 
 
-@dataclass(frozen=True)
-class CoDyRAConfig(Config):
-    """Defaults: section 4.1 for X-TAIL and the official code."""
-
-    weight_decay: float | None = 0.0  # official code
-    rank: int = 16  # R before pruning, section 4.1
-    kappa_max: float = 0.005  # largest threshold, section 4.1
-    dense: float = 0.5  # share of the steps before any pruning, section 4.1
-    prox: str = "exact"  # equation 4, or as released
-    text_rows: str = "current"  # classes that text-to-image is a mean over; released: seen
-    targets: tuple[str, ...] = MAPS  # linear maps, section 3.3
-
-    def __post_init__(self) -> None:
-        """Values that would run and mean nothing are refused."""
-        super().__post_init__()
-        check_adapter(self.rank, 1.0, 0.0, self.targets)
-        _ = self.pruning
-        if self.text_rows not in TEXT_ROWS:
-            known = ", ".join(TEXT_ROWS)
-            raise BenchError(f"text_rows in {known}", f"'{self.text_rows}'", "choose one")
-
-    @property
-    def pruning(self) -> Pruning:
-        """The schedule; it refuses what it cannot do."""
-        return Pruning(self.kappa_max, self.dense, self.prox)
-
-
-class CoDyRA(Method):
+class CoDyRA(GatedMethod):
     """Gated low-rank updates, pruned and merged after each task."""
 
-    Config = CoDyRAConfig
     label = "CoDyRA"
-    paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {
         "dense70": {"dense": 0.7},  # section 4.1 for MTIL
         "released": {"prox": "released", "text_rows": "seen"},  # official code
     }
-
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
-        super().__init__(clip, config, tools)
-        self.update: Gated | None = None
-        self.steps = 0  # of the current task
-        self.earlier = self.current = 0  # classes of earlier tasks and of this one
-        self.outcome: Mapping[str, Any] = {}
-
-    def before_task(self, task: Task) -> None:
-        """A new update."""
-        c = self.config
-        if task.classes is None and c.text_rows == "seen":
-            raise BenchError(
-                "labelled tasks with text_rows=seen, which counts classes",
-                "an image-caption task",
-                "leave text_rows as it is",
-            )
-        self.earlier += self.current
-        self.current = 0 if task.classes is None else len(task.classes)
-        self.update = Gated(self.clip, c.targets, c.rank, task.generator("adapter"))
-
-    def trainable(self) -> list[ParamGroup]:
-        """Factors and gates."""
-        assert self.update is not None
-        return [ParamGroup(list(self.update.parameters()), betas=(0.9, 0.9999))]
-
-    def features(self, batch: Batch) -> Features:
-        """Embeddings by the backbone with the update."""
-        assert self.update is not None
-        with self.clip.adapted(self.update.deltas(), self.update.targets):
-            return super().features(batch)
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Image to text and text to image."""
-        others = self.earlier if self.config.text_rows == "seen" else 0
-        return both_ways(self.features(batch), others)
-
-    def after_step(self, step: int, total: int) -> None:
-        """The proximal step."""
-        assert self.update is not None
-        self.steps = total
-        self.update.prune(self.config.pruning, step, total)
-
-    def after_task(self, task: Task) -> None:
-        """Merge what is left of the update, and drop it."""
-        assert self.update is not None
-        self.outcome = self.update.report(self.config.pruning, self.steps)
-        self.update.merge(self.clip)
-        self.update = None
-
-    def report(self) -> Mapping[str, Any]:
-        """Kept ranks of each map, and those that pruning alone would keep; see `Gated.report`."""
-        return self.outcome

@@ -34,7 +34,7 @@ Differs from paper and official code:
 Cost: K adapters per token and block; at test class texts are encoded for each route that occurs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,7 +45,7 @@ from torch.nn import functional as F
 
 from benchmark.api import (
     PARALLEL,
-    AutoEncoders,
+    ROUTERS,
     Badge,
     Batch,
     BenchError,
@@ -57,19 +57,18 @@ from benchmark.api import (
     Images,
     Method,
     ParamGroup,
+    Router,
     Task,
     Texts,
     Tools,
     by_own_route,
+    check_router,
     dropout,
-    frozen_features,
     matching,
-    noted,
     routed_classifier,
     tower,
 )
 
-BADGES: Mapping[str, set[Badge]] = {"sample": set(), "batch": {"test batch"}, "oracle": {"task id"}}
 EPSILON = 0.01  # least deviation of the noise, official code
 
 
@@ -93,8 +92,6 @@ class MoEAdapterConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        if self.routing not in BADGES:
-            raise BenchError(f"routing in {', '.join(BADGES)}", f"'{self.routing}'", "choose one")
         ranges = {
             "experts of at least 1": self.experts >= 1,
             "top_k in [1, experts]": 1 <= self.top_k <= self.experts,
@@ -103,15 +100,10 @@ class MoEAdapterConfig(Config):
             "dropout in [0, 0.99]": 0 <= self.dropout <= 0.99,
             "freeze in [0, experts]": 0 <= self.freeze <= self.experts,
             "label_smoothing in [0, 1)": 0 <= self.label_smoothing < 1,
-            "router_steps of at least 1": self.router_steps >= 1,
-            "router_quantile in (0, 1]": 0 < self.router_quantile <= 1,
         }
         for wanted in (w for w, kept in ranges.items() if not kept):
             raise BenchError(wanted, str(getattr(self, wanted.split()[0])), "correct --hp")
-        for name in ("router_steps", "router_quantile"):
-            got = getattr(self, name)
-            if self.routing == "oracle" and got != getattr(MoEAdapterConfig, name):
-                raise BenchError("no router with routing 'oracle'", f"{name}={got}", "leave it out")
+        check_router(self, self.routing, self.router_steps, self.router_quantile)
 
 
 class Expert(nn.Module):
@@ -206,19 +198,18 @@ class MoEAdapter(Method):
         device, seed = clip.logit_scale.device, tools.generator("experts")
         widths = dict(zip(("image", "text"), clip.widths, strict=True))
         self.names = {name: name.replace(".", "/") for name in clip.places((PARALLEL,))}
-        self.mixtures, self.coders = nn.ModuleDict(), nn.ModuleDict()
+        self.mixtures = nn.ModuleDict()
         for name, key in self.names.items():
             width = widths[name.partition(".")[0]]
             self.mixtures[key] = Mixture(width, config, seed).to(device)
-        for name in widths if config.routing != "oracle" else ():
-            self.coders[name] = AutoEncoders(config.router_steps, config.router_quantile)
+        self.router = Router(config.routing, config.router_steps, config.router_quantile)
         self.newest = 0
         self.used: list[Tensor] = []
 
     @classmethod
     def badges(cls, config: Any) -> frozenset[Badge]:
         """Oracle routing reads the task, batch routing the other items of the test batch."""
-        return frozenset(BADGES[config.routing])
+        return ROUTERS[config.routing]
 
     # -- training
 
@@ -227,10 +218,7 @@ class MoEAdapter(Method):
         self.newest = task.index
         for mixture in self._mixtures():
             mixture.add()
-        features = frozen_features(task)
-        for name, coders in self.coders.items():
-            assert isinstance(coders, AutoEncoders)
-            coders.add(features[name], task.generator("router", name))
+        self.router.learn(task)
 
     def trainable(self) -> list[ParamGroup]:
         """Experts that no earlier task has frozen, and the task's own routers."""
@@ -277,23 +265,12 @@ class MoEAdapter(Method):
 
     def encode_image(self, images: Images) -> Tensor:
         """Each image by its own route."""
-        return by_own_route(images, self.route(images), self._encode)
+        return by_own_route(images, self.router.route(images), self._encode)
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Each text by its own route."""
-        return by_own_route(texts, self.route(texts), self._encode)
+        return by_own_route(texts, self.router.route(texts), self._encode)
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Each image by its own route, against the class texts of that route."""
-        return routed_classifier(classes, self.route, self._encode, self.clip.scale)
-
-    def route(self, items: Images | Texts) -> Tensor:
-        """The learned task (B,) that each item is taken for, -1 for none; it is noted."""
-        name = "image" if isinstance(items, Images) else "text"
-        if self.config.routing == "oracle":
-            route_B = torch.full((len(items),), items.task, device=self.clip.logit_scale.device)
-        else:
-            coders: Any = self.coders[name]
-            route_B = coders.route(items.frozen(), together=self.config.routing == "batch")
-        items.note("route", noted(route_B))
-        return route_B
+        return routed_classifier(classes, self.router.route, self._encode, self.clip.scale)

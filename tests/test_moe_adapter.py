@@ -366,12 +366,12 @@ def test_each_item_by_its_own_route(runs, lab):
     mixed = set()
     for data in lab.pairs:
         for items, name in ((_images(run, data), "image"), (_texts(run, data), "text")):
-            coders = run.method.coders[name]
+            coders = run.method.router.coders[name]
             error_BT = coders.errors(items.frozen())
             best_B = error_BT.argmin(dim=1)
             fits_B = error_BT.min(dim=1).values <= coders.limit_T[best_B]
             want_B = torch.where(fits_B, best_B, -1)
-            assert run.method.route(items).equal(want_B)
+            assert run.method.router.route(items).equal(want_B)
             encode = run.method.encode_image if name == "image" else run.method.encode_text
             got = encode(items)
             for route in want_B.unique().tolist():
@@ -387,11 +387,11 @@ def test_each_item_by_its_own_route(runs, lab):
 @pytest.fixture
 def nothing_fits(runs):
     run = runs("labelled")
-    kept = {name: coders.limit_T for name, coders in run.method.coders.items()}
-    for coders in run.method.coders.values():
+    kept = {name: coders.limit_T for name, coders in run.method.router.coders.items()}
+    for coders in run.method.router.coders.values():
         coders.limit_T = torch.full_like(coders.limit_T, -1.0)
     yield run
-    for name, coders in run.method.coders.items():
+    for name, coders in run.method.router.coders.items():
         coders.limit_T = kept[name]
 
 
@@ -427,7 +427,7 @@ def test_an_image_meets_the_class_texts_of_its_route(runs, lab):
     routes = set()
     for data in lab.labelled:
         images = _images(run, data)
-        route_B, got = run.method.route(images), score(images)
+        route_B, got = run.method.router.route(images), score(images)
         for route in route_B.unique().tolist():
             text_CD = run.method._encode(classes.prompts, route)
             sums = torch.zeros(len(classes), 128).index_add(0, classes.owner_M, text_CD)
@@ -445,7 +445,7 @@ def test_routes_are_counted(runs, lab):
         ("image", _images(run, lab.pairs[2])),
         ("text", _texts(run, lab.pairs[2])),
     ):
-        route_B = run.method.route(items)
+        route_B = run.method.router.route(items)
         counts = {UNSEEN if r < 0 else r: route_B.tolist().count(r) for r in route_B.tolist()}
         mine = [r for r in rows if (r["metric"], r["direction"]) == ("route", direction)]
         assert {r["k"]: r["hits"] for r in mine} == counts
@@ -469,14 +469,14 @@ def test_batch_routing_takes_a_batch_for_one_task(runs, lab):
     alone = runs()
     for data, want in ((lab.pairs[0], 0), (lab.pairs[1], 1)):
         for items in (_images(run, data), _texts(run, data)):
-            assert run.method.route(items).tolist() == [want] * len(items)
+            assert run.method.router.route(items).tolist() == [want] * len(items)
         images = _images(run, data)
         assert run.method.encode_image(images).equal(run.method._encode(images, want))
         assert run.method._encode(images, want).equal(alone.method._encode(images, want))
     two = torch.tensor([0, 1])
     data = lab.pairs[0]
-    each = [run.method.route(run.feed.images(data, two[i : i + 1])) for i in range(2)]
-    assert torch.cat(each).equal(alone.method.route(run.feed.images(data, two)))
+    each = [run.method.router.route(run.feed.images(data, two[i : i + 1])) for i in range(2)]
+    assert torch.cat(each).equal(alone.method.router.route(run.feed.images(data, two)))
 
 
 @torch.no_grad()

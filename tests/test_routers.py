@@ -12,9 +12,9 @@ from benchmark.naming import UNSEEN
 from benchmark.toolkit.routers import (
     AutoEncoder,
     AutoEncoders,
+    Router,
     by_own_route,
     frozen_features,
-    noted,
     routed_classifier,
 )
 from benchmark.types import Classes, Images, Texts
@@ -213,7 +213,13 @@ def test_features_of_a_task(lab, captioned):
 
 
 def test_what_no_task_took_has_its_own_number():
-    assert noted(torch.tensor([0, -1, 3])).tolist() == [0, UNSEEN, 3]
+    seen, router = [], Router("oracle", 1, 1.0)
+    for task in (3, -1):
+        items = Images(torch.zeros(2, 3, 4, 4), lambda: None, lambda *n: seen.append(n), task)
+        assert router.route(items).tolist() == [task] * 2
+    assert [(name, rows.tolist()) for name, rows in seen] == [
+        ("route", [3, 3]), ("route", [UNSEEN, UNSEEN]),
+    ]  # fmt: skip
     assert torch.iinfo(torch.int16).max == UNSEEN  # records count in 16 bits
 
 

@@ -20,6 +20,8 @@ from ..errors import BenchError
 
 RULES = ("exact", "released")
 LEVELS = 50  # thresholds from 0 to the largest, both included; official code
+Factors = Mapping[str, tuple[Tensor, Tensor]]
+"""Site name -> (out, K) and (K, in), whose product is the change of the map's weight."""
 MODULES = 2000  # simulated gate rows of the null: its mean is known to 0.05 ranks
 
 
@@ -148,22 +150,14 @@ class Gated(nn.Module):
             self.gate.copy_(pruning.shrink(self.gate, kappa))
 
     @torch.no_grad()
-    def kept(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Site name -> B diag(w) (out, K) and A (K, in) of the K ranks whose gate is not zero."""
+    def kept(self) -> Factors:
+        """B diag(w) and A of the K ranks whose gate is not zero, of every map."""
         found = {}
         for (name, key), gate_R in zip(self.names.items(), self.gate, strict=True):
             kept_R = gate_R != 0
             b_OK = self.B[key][:, kept_R] * gate_R[kept_R]
             found[name] = b_OK, self.A[key][kept_R]
         return found
-
-    @torch.no_grad()
-    def merge(self, clip: Clip) -> None:
-        """W <- W + B diag(w) A at every site, in place; where no rank is kept, no bit changes."""
-        sites = clip.sites(self.targets)
-        for name, (b_OK, a_KI) in self.kept().items():
-            if len(a_KI):
-                sites[name].weight.addmm_(b_OK, a_KI)
 
     def report(self, pruning: Pruning, total: int) -> Mapping[str, Any]:
         """What pruning left after `total` steps, for `Method.report`.
@@ -183,3 +177,12 @@ class Gated(nn.Module):
             "parameters": sum(p.numel() for p in factors),
             "parameters_kept": sum(b.numel() + a.numel() for b, a in kept.values()),
         }
+
+
+@torch.no_grad()
+def merge_factors(clip: Clip, targets: tuple[str, ...], factors: Factors) -> None:
+    """W <- W + B diag(w) A at every site, in place; where no rank is kept, no bit changes."""
+    sites = clip.sites(targets)
+    for name, (b_OK, a_KI) in factors.items():
+        if len(a_KI):
+            sites[name].weight.addmm_(b_OK, a_KI)

@@ -14,19 +14,23 @@ JiazuoYu/MoE-Adapters4CL. Here differs:
   auto-encoder of a reference data set (TinyImageNet) that competes for what no task has shown.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..method import class_rows
+from ..errors import BenchError
+from ..method import Config, class_rows
 from ..naming import UNSEEN
-from ..types import Classes, Images, Task, Texts
+from ..types import Badge, Classes, Images, Task, Texts
 
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code
 RATE, DECAY = 3e-3, 1e-4  # Adam's rate and L2 penalty; official code
+ROUTERS: Mapping[str, frozenset[Badge]] = {
+    "sample": frozenset(), "batch": frozenset({"test batch"}), "oracle": frozenset({"task id"}),
+}  # fmt: skip
 MANY = 4096  # features in float64 at a time
 Items = TypeVar("Items", Images, Texts)
 Encode = Callable[[Images | Texts, int], Tensor]
@@ -148,9 +152,64 @@ def frozen_features(task: Task) -> dict[str, Tensor]:
     return {"image": torch.cat(images), "text": torch.cat(own)}
 
 
-def noted(route_B: Tensor) -> Tensor:
-    """Routes as records count them: the task, or `naming.UNSEEN` for -1."""
-    return torch.where(route_B < 0, UNSEEN, route_B)
+class Router(nn.Module):
+    """Which learned task each item is taken for: images and texts by auto-encoders of their own.
+
+    Args:
+        routing: "sample", each item by itself; "batch", all of a test batch by their mean errors;
+            "oracle", by what they are, with no auto-encoder.
+        steps, quantile: see `AutoEncoders`.
+    """
+
+    def __init__(self, routing: str, steps: int, quantile: float) -> None:
+        super().__init__()
+        self.routing = routing
+        self.coders = nn.ModuleDict()
+        for name in () if routing == "oracle" else ("image", "text"):
+            self.coders[name] = AutoEncoders(steps, quantile)
+
+    def learn(self, task: Task) -> None:
+        """The task's auto-encoders, for `before_task`."""
+        features = frozen_features(task) if self.coders else {}
+        for name, coders in self.coders.items():
+            assert isinstance(coders, AutoEncoders)
+            coders.add(features[name], task.generator("router", name))
+
+    def route(self, items: Images | Texts) -> Tensor:
+        """The learned task (B,) of each item, int64, -1 for none; records count them."""
+        if self.routing == "oracle":
+            device = (items.pixels_B3HW if isinstance(items, Images) else items.tokens_ML).device
+            route_B = torch.full((len(items),), items.task, device=device)
+        else:
+            coders: Any = self.coders["image" if isinstance(items, Images) else "text"]
+            route_B = coders.route(items.frozen(), together=self.routing == "batch")
+        items.note("route", torch.where(route_B < 0, UNSEEN, route_B))
+        return route_B
+
+
+def check_router(config: Config, routing: str, steps: int, quantile: float) -> None:
+    """Refuse settings that mean nothing.
+
+    Args:
+        config: the method's, with fields router_steps and router_quantile.
+        routing: its value.
+        steps: its value of router_steps.
+        quantile: its value of router_quantile.
+
+    Raises:
+        BenchError: an unknown routing, a value out of range, or one that acts on no router.
+    """
+    if routing not in ROUTERS:
+        raise BenchError(f"routing in {', '.join(ROUTERS)}", f"'{routing}'", "choose one")
+    if not (steps >= 1 and 0 < quantile <= 1):
+        raise BenchError(
+            "router_steps of at least 1 and router_quantile in (0, 1]",
+            f"{steps} and {quantile}",
+            "correct --hp",
+        )
+    for name, got in (("router_steps", steps), ("router_quantile", quantile)):
+        if routing == "oracle" and got != getattr(type(config), name):
+            raise BenchError("no router with routing 'oracle'", f"{name}={got}", "leave it out")
 
 
 def by_own_route(items: Items, route_B: Tensor, encode: Encode) -> Tensor:

@@ -1,0 +1,76 @@
+"""CoDyRA with RAIL's recursive ridge regression as a second head (Table 5 of the CoDyRA paper).
+
+The backbone is trained, pruned and merged as by `codyra`, bit for bit. After each task the images
+of the task, and none of an earlier one, are encoded by the merged model and taken up by the ridge
+regression of `rail-primal`. Its scores are fused with the current model's zero-shot probabilities
+in the same way: only where the likeliest class is a learned one.
+
+The paper says that RAIL's head is put on the features of the model that CoDyRA trains, and no more;
+no code of it is released. So it is open what becomes of features of earlier tasks when the model
+goes on. Here they are not computed again, as that would need images of finished tasks: the
+regression holds them as the model saw them then, and meets test images as the model sees them now.
+
+Kept between tasks: the merged model, and the regression's R and W (see `Primal`), nothing of a
+single image.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.api import (
+    BenchError,
+    Classes,
+    Clip,
+    GatedConfig,
+    GatedMethod,
+    Images,
+    Primal,
+    RidgeHead,
+    Task,
+    Tools,
+    check_ridge,
+    class_rows,
+)
+
+
+@dataclass(frozen=True)
+class CoDyRARAILPrimalConfig(GatedConfig):
+    """CoDyRA's, and those of `rail-primal`, with its sources."""
+
+    hidden: int = 15_000  # F, length of phi; 0 is a regression on the features themselves
+    ridge: float = 0.1  # penalty
+    beta: float = 0.8  # the regression's share in fused scores
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        check_ridge(self.ridge, self.beta)
+        if self.hidden < 0:
+            raise BenchError("hidden of at least 0", f"{self.hidden}", "correct --hp")
+
+
+class CoDyRARAILPrimal(GatedMethod):
+    """CoDyRA's model, with a ridge regression beside its zero-shot classifier."""
+
+    Config = CoDyRARAILPrimalConfig
+    label = "CoDyRA + RAIL-Primal"
+    variants = {"dense70": {"dense": 0.7}}  # section 4.1 for MTIL
+    refuses = {"pairs": "a regression on labels needs class labels"}
+
+    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
+        self.head = RidgeHead(regression, config.beta)
+
+    def after_task(self, task: Task) -> None:
+        """Merge what is left of the update, and regress on what the merged model sees."""
+        super().after_task(task)
+        self.head.learn(task, self.encode_image)
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Zero-shot probabilities, and the regression where they point to a learned class."""
+        class_CD = class_rows(self.encode_text(classes.prompts), classes)
+        return self.head.classifier(classes, class_CD, self.clip.scale, self.encode_image)
