@@ -143,7 +143,6 @@ def make_plan(request: Request) -> Plan:
         "backbone": backbone,
         "pretrained": pretrained,
         "order": request.order,
-        "templates": suite.templates,
         "seed": request.seed,
         "evals": request.evals,
         "limit": request.limit,
@@ -151,6 +150,8 @@ def make_plan(request: Request) -> Plan:
         "ranks": request.save_ranks,
         "data": _content(suite) if there is None else there.content,
     }
+    if suite.templates is not None:
+        asked["templates"] = suite.templates
     git = git_state(found.file)
     return Plan(
         request, suite, found, backbone, pretrained, weights, recipe, settings, asked, code_sha(),
