@@ -256,10 +256,11 @@ def _tokens(asked: Wanted, options: Options, display: Display) -> None:
     suites = [find_suite(name, options.cache_dir) for name in asked.suites]
     parts: tuple[SplitName, ...] = ("train", "test")
     tokenize, name = None, ""
-    for suite, dataset in [(s, d) for s in suites for d in (*s.tasks, *s.held_out)]:
+    for suite, dataset in [(s, d) for s in suites for d in s.datasets]:
         if dataset.needs is None or declaration(dataset.needs).kind != "pairs":
             continue
-        for part in parts if dataset in suite.tasks else parts[1:]:
+        learned = dataset in suite.tasks
+        for part in parts if learned else parts[:1] if dataset == suite.reference else parts[1:]:
             split = dataset.load(part)
             assert isinstance(split, Pairs)
             texts = [text for own in split.captions for text in own]

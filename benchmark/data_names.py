@@ -57,7 +57,7 @@ def wanted(names: Sequence[str]) -> Wanted:
         if name in PUBLISHED:
             suite = find_suite(name)
             weights.append(f"{suite.backbone}/{suite.pretrained}")
-            for d in (*suite.tasks, *suite.held_out):
+            for d in suite.datasets:
                 if d.needs is not None:
                     datasets[d.needs] = datasets.get(d.needs, False) or not d.optional
         elif name in CATALOG:

@@ -70,6 +70,7 @@ def _suite(name: str) -> list[str]:
         f"    tasks     {', '.join(d.name for d in suite.tasks)}",
         *([f"    order ii  {', '.join(suite.order_ii)}"] if suite.order_ii else []),
         f"    held out  {', '.join(d.name for d in suite.held_out)}",
+        *([f"    reference {suite.reference.title}"] if suite.reference else []),
         *([f"    prompts   {suite.templates} (--templates)"] if suite.templates else []),
         f"    backbone  {suite.backbone} ({suite.pretrained})",
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"

@@ -163,7 +163,11 @@ def ranks_of(cells: list[Cell]) -> list[dict[str, Any]]:
 def provenance_of(plan: Plan, bench: Bench, costs: Costs, usage: Usage) -> dict[str, Any]:
     """All that the numbers came from and what they cost."""
     names = {*bench.identity["train"], *bench.identity["test"]}
-    used = (d for d in (*plan.suite.tasks, *plan.suite.held_out) if d.name in names)
+    reference = bench.identity["reference"]
+    used = (
+        d for d in plan.suite.datasets
+        if d.name in names or (reference is not None and d == plan.suite.reference)
+    )  # fmt: skip
     return {
         "asked": plan.asked,
         "command": sys.argv[1:],
@@ -187,6 +191,7 @@ def provenance_of(plan: Plan, bench: Bench, costs: Costs, usage: Usage) -> dict[
         "data": {
             "train": bench.identity["train"],
             "test": bench.identity["test"],
+            **({} if reference is None else {"reference": reference}),
             "left_out": list(plan.left_out),
         },
         "sources": {

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -124,7 +125,7 @@ def make_plan(request: Request) -> Plan:
     if request.suite in PUBLISHED:
         side = image_side(backbone)
         suite = find_suite(request.suite, request.cache_dir, side, request.templates)
-    there = _ready(request, suite, order, backbone)
+    there = _ready(request, suite, order, backbone, found.uses)
     if there is not None and there.left_out:
         held_out = tuple(d for d in suite.held_out if d.name not in there.left_out)
         suite = replace(suite, held_out=held_out)
@@ -160,10 +161,14 @@ def make_plan(request: Request) -> Plan:
     )  # fmt: skip
 
 
-def _ready(request: Request, suite: Suite, order: list[str], backbone: str) -> Ready | None:
+def _ready(
+    request: Request, suite: Suite, order: list[str], backbone: str, uses: Collection[str]
+) -> Ready | None:
     """What of the suite's published data is there; None for a suite that has none."""
     datasets = [d for d in suite.tasks if d.name in order]
     datasets += suite.held_out if request.evals != "id" else ()
+    if suite.reference is not None and "reference data" in uses:
+        datasets.append(suite.reference)
     if not any(d.needs for d in datasets):
         return None
     return ready(suite, datasets, cache_root(request.cache_dir), image_side(backbone))

@@ -1,7 +1,7 @@
 """ZSCL (Zheng et al., Preventing zero-shot transfer degradation in continual learning, ICCV 2023).
 
     L = L_match + weight * (D_image + D_text) + l2 * ||theta - theta_start||^2
-    after the task: theta <- mean of the weights at the start and at every 100th step
+    after the task: theta <- mean of the weights at the start and at every tenth of the steps
 
 D is that of LwF (toolkit.distillation), but the teacher is always the pretrained model, and the
 images and texts that it is asked about come from no task: reference images, drawn anew at every
@@ -10,12 +10,13 @@ the task, and the sum runs over all trained weights. The mean is what is evaluat
 next task starts.
 
 Follows the official code (Thunderbeee/ZSCL, mtil/scripts/ZSCL.sh, finetune.py, helpers.py). The
-mean has the start, the weights after the steps 1, 101, 201, ..., and the last ones, all alike: for
-1,000 steps 12 snapshots, as in the code, which makes one more step at a learning rate of 0. A task
-of at most `we_every` steps has a mean of three, start, first step and end, and so keeps little
-more than a third of what it learned: give such tasks a smaller `we_every`, or 0 for no ensemble.
+mean has the start, the weights after step 1, then after every `we_every` more, and the last ones,
+all alike: for 1,000 steps every 100th, which gives 12 snapshots, as in the code, which makes one
+more step at a learning rate of 0.
 
 Differs from it:
+- The code counts 100 steps whatever their number, all its runs having 1,000. Here it is a tenth of
+  a task's steps: of a task of 100, the mean would else be of start, first step and end.
 - The reference images are those of the suite's reference data, and so are the texts. There, they
   are ImageNet's training set and the captions (alone) of the validation set of Conceptual Captions.
   A suite without reference data is refused. Of a larger set of texts, `texts` are taken, evenly
@@ -64,14 +65,17 @@ class ZSCLConfig(Config):
     images: int = 64  # reference images per step; the batch size, args.py
     texts: int = 15840  # at most so many reference texts; captions of that validation set
     l2: float = 1.0  # weight of the squared distance to the start of the task; ZSCL.sh
-    we_every: int = 100  # steps between two weights of the ensemble; 0: none; ZSCL.sh
+    we_every: int | None = (
+        None  # steps between two weights of the ensemble; None: see above; 0: none
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
         check_distillation(self.distill_weight, self.distill_temperature)
         check_smoothing(self.label_smoothing)
-        if min(self.images, self.texts) < 1 or self.we_every < 0 or not 0 <= self.l2 < inf:
+        every = 1 if self.we_every is None else self.we_every
+        if min(self.images, self.texts) < 1 or every < 0 or not 0 <= self.l2 < inf:
             raise BenchError(
                 "images and texts of at least 1, we_every of at least 0 and a finite l2 of at "
                 "least 0",
@@ -110,7 +114,7 @@ class ZSCL(Method):
         start_N = torch.cat([p.flatten() for p in self.clip.weights()])
         if self.config.l2:
             self.start_N = start_N
-        if self.config.we_every:
+        if self.config.we_every != 0:
             self.mean_N = start_N.clone()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -129,13 +133,14 @@ class ZSCL(Method):
     def after_step(self, step: int, total: int) -> None:
         """Every so many steps, and at the last one, the weights join the mean."""
         every = self.config.we_every
+        every = max(1, total // 10) if every is None else every
         if every and (count := snapshots(step, total, every)) > snapshots(step - 1, total, every):
             for weight, mean in self._parts(self.mean_N):
                 mean.lerp_(weight, 1 / count)
 
     def after_task(self, task: Task) -> None:
         """The mean takes the place of the weights."""
-        if self.config.we_every:
+        if self.config.we_every != 0:
             for weight, mean in self._parts(self.mean_N):
                 weight.copy_(mean)
         self.start_N = self.mean_N = self.mean_N.new_zeros(0)

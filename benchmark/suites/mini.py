@@ -39,11 +39,16 @@ def held_out(name: str) -> Dataset:
     return _dataset(name, HELD_OUT[name])
 
 
-def _reference(split: SplitName) -> "Split":
+def _load_reference(split: SplitName) -> "Split":
     """More photos of role "pretrain": scenes of no task's training or test set."""
     from ..data import mini as renders
 
     return renders.render_pairs("photos", "pretrain", TRAIN, SEED + 1)
+
+
+def reference() -> Dataset:
+    """Images and captions of no task, the same for every embedded suite."""
+    return Dataset("reference", "Reference", _load_reference, "MIT", "cl-bench")
 
 
 def mini() -> Suite:
@@ -58,5 +63,5 @@ def mini() -> Suite:
         recipe=RECIPE,
         class_scope="own",
         about="seven rendered image-caption domains and four held-out sets; needs nothing",
-        reference=Dataset("reference", "Reference", _reference, "MIT", "cl-bench"),
+        reference=reference(),
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .mini import held_out
+from .mini import held_out, reference
 from .suite import ClassScope, Dataset, Recipe, SplitName, Suite, Templates
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _few_shot(
         recipe=RECIPE,
         class_scope=scope,
         about=about,
+        reference=reference(),
         templates=chosen,
         order_ii=ORDER_II,
     )

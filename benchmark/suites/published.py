@@ -146,6 +146,18 @@ def _held_out(at: At, names: tuple[str, ...]) -> tuple[Dataset, ...]:
     )
 
 
+def _reference(at: At) -> Dataset:
+    """COCO's 5,000 test images with their captions, which no task and no held-out set has.
+
+    ZSCL's own are ImageNet's training images and Conceptual Captions, 150 GB; ImageNet is held out
+    here.
+    """
+    from ..data.catalog import declaration
+
+    rules = {"train": declaration("coco").splits["test"]}
+    return _dataset("coco", at, rules, name="reference", title="Reference (COCO)")
+
+
 def _few_shot(
     protocol: str, task: str, k: int, at: At, templates: tuple[str, ...], coop: bool
 ) -> Dataset:
@@ -181,6 +193,7 @@ def xtail(at: At, coop: bool = False) -> Suite:
         recipe=_CODYRA,
         class_scope="union",
         about=f"ten labelled datasets, 16 shots, 1,100 classes compete; {splits}",
+        reference=_reference(at),
         templates=chosen,
         order_ii=XTAIL_II,
     )
@@ -201,6 +214,7 @@ def mtil(at: At) -> Suite:
         recipe=_CODYRA,
         class_scope="own",
         about="eleven labelled datasets, 5 shots, the task is known; the splits on the hub",
+        reference=_reference(at),
         templates=chosen,
         order_ii=MTIL_II,
     )

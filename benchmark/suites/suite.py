@@ -106,6 +106,11 @@ class Suite:
     order_ii: tuple[str, ...] = ()
 
     @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """Tasks, held-out sets and reference data."""
+        return (*self.tasks, *self.held_out, *filter(None, [self.reference]))
+
+    @property
     def weights(self) -> str:
         """`pretrained` as `backbones.load` takes it: a tag, or the path of a file."""
         if self.folder is not None and weights_file(self.pretrained) is not None:
