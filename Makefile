@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo check-tables test test-all lint format check tables results-mini benchmarks clean
+.PHONY: help setup demo check-tables test test-all lint format check tables benchmarks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make tables        rebuild tables/ and leaderboard.md from results/"
 	@echo "make check         lint, test, and whether the generated files are fresh"
 	@echo "make results-mini  run everything that is committed under results/mini from nothing, compare"
+	@echo "                   (or results-mini-xtail, results-mini-mtil)"
 	@echo "make benchmarks    training and encoding beside a bare open_clip loop, the cache beside Pillow,"
 	@echo "                   DAR's mixed batches beside the plain backbone, a loop over adapters and PEFT"
 
@@ -51,8 +52,8 @@ check: lint test check-tables
 check-tables: setup
 	$(BIN)/cl-bench tables --check
 
-results-mini: setup
-	$(BIN)/python scripts/results_mini.py
+results-%: setup
+	$(BIN)/python scripts/results.py $*
 
 benchmarks: setup
 	$(BIN)/python scripts/benchmark_rates.py

@@ -291,12 +291,12 @@ def test_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-# ---- scripts/results_mini.py -------------------------------------------------------------------
+# ---- scripts/results.py -------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("results_mini", ROOT / "scripts/results_mini.py")
+    spec = importlib.util.spec_from_file_location("results_script", ROOT / "scripts/results.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -312,8 +312,9 @@ def plan(tmp_path: Path) -> SimpleNamespace:
     found = SimpleNamespace(name="ft", variant="", sha="method-1")
     target = tmp_path / "mini" / NAME
     return SimpleNamespace(
-        request=request, found=found, backbone="tiny-s", code="code-1", target=target
-    )
+        request=request, found=found, backbone="tiny-s", code="code-1", target=target,
+        suite=SimpleNamespace(name="mini"),
+    )  # fmt: skip
 
 
 def made_by(code: str, method: str, weights: str = "weights-1", **changes: Any) -> Row:
@@ -371,14 +372,21 @@ def test_what_is_compared_was_made_by_these_libraries_on_this_processor(
 
 
 def test_every_family_is_run_once_and_every_name_exists(script: ModuleType) -> None:
-    from benchmark.registry import find_method
+    from benchmark.registry import find_method, method_names
+    from benchmark.suites.suite import EMBEDDED
 
-    rows = [(backbone, name) for backbone, names in script.FAMILIES for name in names]
-    assert len(set(rows)) == len(rows)
-    for _, name in rows:
-        assert find_method(name, []).cls.label
-    dar = {name.partition(".")[2] for _, name in rows if name.startswith("dar.")}
+    for suite, families in script.FAMILIES.items():
+        rows = [(backbone, name) for backbone, names in families for name in names]
+        assert len(set(rows)) == len(rows)
+        for _, name in rows:
+            assert find_method(name, []).cls.label
+        names = {name.partition(".")[0] for _, name in rows}
+        if suite != "mini":
+            assert names == set(method_names())
+    mini = [name for _, names in script.FAMILIES["mini"] for name in names]
+    dar = {name.partition(".")[2] for name in mini if name.startswith("dar.")}
     assert dar == set(find_method("dar", []).cls.variants)
+    assert script.FAMILIES.keys() == script.ORDERS.keys() == set(EMBEDDED)
 
 
 def test_a_run_that_leaves_no_record_of_this_code_ends_the_script(
@@ -406,12 +414,13 @@ def test_the_comparison_fails_on_every_difference(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    committed = tmp_path / "committed"
-    monkeypatch.setattr(script, "COMMITTED", committed)
+    committed = tmp_path / "committed" / "mini"
+    monkeypatch.setattr(script, "COMMITTED", committed.parent)
     write_record(committed / NAME, good_rows(), PROVENANCE)
     assert script.compare([plan], 100.0) == 1
     assert "not run again" in capsys.readouterr().out
-    other = SimpleNamespace(target=tmp_path / "mini" / NAME.replace("forward", "reverse"))
+    reverse = tmp_path / "mini" / NAME.replace("forward", "reverse")
+    other = SimpleNamespace(target=reverse, suite=plan.suite)
     assert script.compare([other], 100.0) == 1
     assert f"{other.target.name}: not committed" in capsys.readouterr().out
 

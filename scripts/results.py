@@ -1,14 +1,15 @@
-"""Runs everything that is committed under results/mini, and can compare it.
+"""Runs everything that is committed under results/, suite by suite, and can compare it.
 
-    python scripts/results_mini.py            # from nothing, into scratch/again; then compares
-    python scripts/results_mini.py --renew    # into results/; the code must be committed
+    python scripts/results.py mini            # from nothing, into scratch/again; then compares
+    python scripts/results.py mini --renew    # into results/; the code must be committed
 
-The first needs nothing but the package: it has a cache of its own, so that no adapter of an
-earlier run is taken. A record of the very same harness, method code and weights (in the first, of
-the same libraries and processor too) is not made again, so that a killed script goes on where it
-was. Scores agree bit for bit on one machine. Another processor or another library rounds
-differently, and training makes more of it: there, give `--tolerance` a few times the standard
-deviation over seeds that leaderboard.md shows (one image of a test set is 0.5 points).
+Suites: mini, mini-xtail, mini-mtil. The first form needs nothing but the package: it has a cache of
+its own, so that no adapter of an earlier run is taken. A record of the very same harness, method
+code and weights (in the first, of the same libraries and processor too) is not made again, so that
+a killed script goes on where it was. Scores agree bit for bit on one machine. Another processor or
+another library rounds differently, and training makes more of it: there, give `--tolerance` a few
+times the standard deviation over seeds that leaderboard.md shows (one image of a test set is 0.5
+points).
 """
 
 import argparse
@@ -31,10 +32,14 @@ from benchmark.provenance import hardware, versions
 from benchmark.request import Plan, Request, make_plan
 from benchmark.results import read_record
 
-ORDERS = ("forward", "reverse")
 SEEDS = (42, 43, 44)
-# Rows that share what they train stand together: one process runs them, one after the other.
-FAMILIES = (
+FEW_SHOT_ORDERS = ("forward", "ii")  # orders I and II
+ORDERS = {
+    "mini": ("forward", "reverse"), "mini-xtail": FEW_SHOT_ORDERS, "mini-mtil": FEW_SHOT_ORDERS,
+}  # fmt: skip
+Families = tuple[tuple[str, tuple[str, ...]], ...]
+"""Backbone and rows; rows that share what they train stand together: one process runs them."""
+RETRIEVAL: Families = (
     (
         "tiny-s",
         (
@@ -64,22 +69,41 @@ FAMILIES = (
     ("tiny-s", ("dar.r4",)),
     ("tiny-s", ("dar.r32",)),
 )  # fmt: skip
-COMMITTED = Path("results") / "mini"
+# The two papers' methods, those of Tables 1 and 2 of the CoDyRA paper first.
+METHODS = (
+    "codyra", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal", "codyra-rail-dual",
+    "rail-primal", "rail-dual", "moe-adapter", "moe-adapter.route-batch", "zscl", "lora", "lwf",
+    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "dar", "dar.r8", "ta", "lora-ft", "ewc",
+    "mod-x", "dkr", "c-clip", "l2p",
+)  # fmt: skip
+# Section 4.1 has another share of dense steps for MTIL, whose tests know the task.
+IN_MTIL = {
+    "codyra": "codyra.dense70", "codyra-plus": "codyra-plus.dense70",
+    "codyra-plus.route-oracle": "codyra-plus.dense70-route-oracle",
+    "codyra-rail-primal": "codyra-rail-primal.dense70",
+    "codyra-rail-dual": "codyra-rail-dual.dense70",
+}  # fmt: skip
+FAMILIES: dict[str, Families] = {
+    "mini": RETRIEVAL,
+    "mini-xtail": tuple(("tiny-s", (name,)) for name in METHODS),
+    "mini-mtil": tuple(("tiny-s", (IN_MTIL.get(name, name),)) for name in METHODS),
+}
+COMMITTED = Path("results")
 AGAIN = Path("scratch") / "again"
 CELL = ["step", "eval_task", "direction", "metric", "k"]
 
 
-def make_plans(renew: bool) -> list[Plan]:
-    """All runs as the command line would plan them, in families."""
+def make_plans(suite: str, renew: bool) -> list[Plan]:
+    """All runs of a suite as the command line would plan them, in families."""
     folder, cache = (None, None) if renew else (AGAIN, AGAIN / "cache")
     return [
         make_plan(
-            Request(method, order, "mini", backbone, seed=seed, output_dir=folder, cache_dir=cache)
+            Request(method, order, suite, backbone, seed=seed, output_dir=folder, cache_dir=cache)
         )
-        for backbone, methods in FAMILIES
+        for backbone, methods in FAMILIES[suite]
         for seed in SEEDS
         for method in methods
-        for order in ORDERS
+        for order in ORDERS[suite]
     ]
 
 
@@ -116,13 +140,15 @@ def name_of(plan: Plan) -> str:
 def family_of(plan: Plan) -> tuple[str, int, str]:
     """Runs of one process: the first row of their family, seed and backbone."""
     name = name_of(plan)
-    first = next(m[0] for b, m in FAMILIES if b == plan.backbone and name in m)
+    families = FAMILIES[plan.suite.name]
+    first = next(m[0] for b, m in families if b == plan.backbone and name in m)
     return first, plan.request.seed, plan.backbone
 
 
 def run_family(plans: Sequence[Plan]) -> None:
     """The runs of a family that no current record is there of, in one process on one thread."""
     first, seed, backbone = family_of(plans[0])
+    suite = plans[0].suite.name
     head = f"{first} {backbone} {seed}"
     todo = [plan for plan in plans if not is_current(plan)]
     if not todo:
@@ -130,10 +156,10 @@ def run_family(plans: Sequence[Plan]) -> None:
         return
     for plan in todo:
         plan.target.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "benchmark", "run", "--suite", "mini", "--display", "plain"]
+    command = [sys.executable, "-m", "benchmark", "run", "--suite", suite, "--display", "plain"]
     command += ["--backbone", backbone, "--seed", str(seed)]
     command += [word for name in dict.fromkeys(map(name_of, todo)) for word in ("--method", name)]
-    command += [word for order in ORDERS for word in ("--order", order)]
+    command += [word for order in ORDERS[suite] for word in ("--order", order)]
     for flag, folder in (
         ("--output-dir", plans[0].request.output_dir), ("--cache-dir", plans[0].request.cache_dir),
     ):  # fmt: skip
@@ -189,11 +215,12 @@ def compare(plans: Sequence[Plan], tolerance: float) -> int:
     """
     targets = {plan.target.name: plan.target for plan in plans}
     failed, worst = False, 0.0
+    folder = COMMITTED / plans[0].suite.name
     for name in sorted(targets):
-        if not (COMMITTED / name).exists():
+        if not (folder / name).exists():
             print(f"{name}: not committed")
             failed = True
-    for path in sorted(COMMITTED.glob("[!.]*.parquet")):
+    for path in sorted(folder.glob("[!.]*.parquet")):
         if path.name.endswith(".ranks.parquet"):
             continue
         mine = targets.get(path.name)
@@ -222,8 +249,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("suite", choices=FAMILIES, help="whose records")
     parser.add_argument(
-        "--renew", action="store_true", help="write results/mini anew instead of comparing"
+        "--renew", action="store_true", help="write into results/ instead of comparing"
     )
     parser.add_argument(
         "--tolerance",
@@ -233,7 +261,7 @@ def main() -> None:
         help="largest difference of a score that passes (default 0, bit for bit)",
     )
     asked = parser.parse_args()
-    plans = make_plans(asked.renew)
+    plans = make_plans(asked.suite, asked.renew)
     reasons = sorted({reason for plan in plans for reason in plan.unofficial})
     if reasons and asked.renew:
         parser.error(f"results/ takes committed code only, but {'; '.join(reasons)}")
