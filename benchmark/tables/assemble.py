@@ -10,7 +10,7 @@ from .paper import Printed, named_rows, printed_in
 from .spec import (
     FAMILIES,
     PAPER_PRETRAINED,
-    PAPER_SUITE,
+    PAPERS,
     TITLES,
     TOLD,
     UPPER_BOUND,
@@ -27,7 +27,14 @@ _BADGES = (
     "Brackets beside a method: what it used beyond its own weights; beside a number: what the "
     "paper prints."
 )
-_BEST = f"The best of a column is bold; `{UPPER_BOUND}` is an upper bound and takes no part."
+_BEST = (
+    f"The best of a column is bold; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
+    "that are told the task, the test pairing or the test batch."
+)
+_BEST_KNOWN = (
+    f"The best of a column is bold; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
+    "that are told the test pairing or the test batch. The task is known to all."
+)
 _STAGES = (
     "Stage 0 is the untouched backbone, stage t comes after t tasks, Δ is the last stage minus "
     f"stage 0. The best Δ is bold; `{UPPER_BOUND}`, an upper bound that learns all tasks at the "
@@ -37,7 +44,19 @@ _BEST_VARIANT = (
     "The best of a column is bold; rows that are told the task, the test pairing or the test batch "
     "take no part."
 )
-_MARGIN = "ID: mean over the learned sets. OOD: mean over the held-out image-caption sets."
+_OVER_STEPS = (
+    "Transfer: a set's accuracy, mean over the steps before it is learned (the first set has "
+    "none). Average: mean over all steps. Last: at the end."
+)
+_COLUMNS = {
+    "margin": "ID: mean over the learned sets. OOD: mean over the held-out image-caption sets.",
+    "lifelong": _OVER_STEPS,
+    "summary": f"{_OVER_STEPS} Means over sets.",
+    "tuning": (
+        "Ours: the first task of a run, which starts from the pretrained model as one alone would, "
+        "and of its parameters those that its update leaves."
+    ),
+}
 Named = tuple[RowSpec | None, Row]
 """A row and what the table calls it; None where its own name is used."""
 
@@ -45,8 +64,9 @@ Named = tuple[RowSpec | None, Row]
 class _Paper:
     """The printed numbers of one table, and the footnotes of those known to be wrong."""
 
-    def __init__(self, table: int) -> None:
-        self.cells = printed_in(table)
+    def __init__(self, spec: TableSpec) -> None:
+        self.cells = printed_in(spec.number, spec.paper)
+        self.suites = spec.suites
         self.by_place = {(c.label, c.backbone, c.place): c for c in self.cells}
         self.errata = tuple(dict.fromkeys(c.erratum for c in self.cells if c.erratum))
 
@@ -57,17 +77,18 @@ class _Paper:
     def beside(self, row: Row, column: Column) -> Printed | None:
         """The printed number that a measured cell may be compared with, if there is one."""
         suite, _, backbone, pretrained = column.group
-        if row.why or suite != PAPER_SUITE or pretrained != PAPER_PRETRAINED:
+        if row.why or suite not in self.suites or pretrained != PAPER_PRETRAINED:
             return None
         return self.by_place.get((row.label, backbone, column.place))
 
 
-def _contends(row: Row, column: Column) -> bool:
+def _contends(row: Row, column: Column, spec: TableSpec) -> bool:
     """Whether a row may be the best of a column."""
     if row.why or row.method == UPPER_BOUND or not column.contest:
         return False
-    if is_ablation(row.method, row.variant):
-        return not any(run.uses & TOLD for run in row.runs)
+    told = TOLD - {"task id"} if spec.world == "own" else TOLD
+    if any(run.uses & told for run in row.runs):
+        return False
     return row.method != ZERO_SHOT or column.place.metric != "delta"
 
 
@@ -122,7 +143,7 @@ def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper)
         means = [
             line[number].mean
             for (_, row), line in zip(chosen, cells, strict=True)
-            if _contends(row, column)
+            if _contends(row, column, spec)
         ]
         known = [mean for mean in means if mean is not None]
         # One row alone is the best of nothing.
@@ -132,7 +153,7 @@ def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper)
         line = []
         for column, cell, top in zip(columns, found, best, strict=True):
             printed = paper.beside(row, column)
-            wins = cell.mean is not None and cell.mean == top and _contends(row, column)
+            wins = cell.mean is not None and cell.mean == top and _contends(row, column, spec)
             line.append(Shown(cell, wins, printed, paper.note(printed)))
         lines.append(Line(_stubs(name, row, spec), row, tuple(line)))
     heads = (*spec.stubs, "Method")
@@ -172,22 +193,25 @@ def _printed(spec: TableSpec, paper: _Paper) -> Section:
         for name, by_place in lines.items():
             first = next(iter(by_place.values()))
             found = [by_place.get((column.group[2], column.place)) for column in columns]
+            if not any(found):
+                continue
             cells = tuple(Shown(None, False, cell, paper.note(cell)) for cell in found)
             stubs = (*name.split(", "), first.label) if spec.stubs else (f"{name} ({first.label})",)
             grid.append(Line(stubs, None, cells))
         grids.append(Grid(title, (*spec.stubs, "Method"), tuple(columns), tuple(grid), ()))
     models = {cell.backbone for cell in paper.cells}
     where = f", {models.pop()}" if len(models) == 1 else ""
-    heading = f"Printed in the paper: {PAPER_SUITE}{where}, {spec.order} order"
+    whose = "the paper" if spec.paper == "dar" else f"the {PAPERS[spec.paper]} paper"
+    heading = f"Printed in {whose}: {spec.suites[0]}{where}, {spec.order} order"
     return Section(heading, tuple(grids))
 
 
 def _about(spec: TableSpec) -> str:
     family = FAMILIES.get(spec.held_out)
-    best = _BEST_VARIANT if spec.rows == "named" else _BEST
+    best = _BEST_KNOWN if spec.world == "own" else _BEST
+    best = _BEST_VARIANT if spec.rows == "named" and spec.paper == "dar" else best
     parts = [_PERCENT, _STAGES if spec.columns == "stages" else best]
-    if spec.columns == "margin":
-        parts.append(_MARGIN)
+    parts += [_COLUMNS[spec.columns]] if spec.columns in _COLUMNS else []
     if family is not None:
         parts.append(f"{TITLES[spec.held_out]}: mean over its {len(family.members)} domains.")
     return " ".join([*parts, _BADGES])
@@ -206,8 +230,9 @@ def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
         model = () if spec.columns == "backbones" else (backbone_key(backbone), pretrained)
         return suite, version, *model
 
-    paper = _Paper(spec.number)
-    mine = sorted((run for run in runs if run.order == spec.order), key=block)
+    paper = _Paper(spec)
+    here = (run for run in runs if run.order == spec.order and spec.world in run.worlds)
+    mine = sorted(here, key=block)
     made = [_measured(list(found), spec, paper) for _, found in groupby(mine, key=block)]
     sections = [section for section in made if section is not None]
     suites = dict.fromkeys(section.heading.split(",")[0] for section in sections if section.grids)

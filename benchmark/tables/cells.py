@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import isnan
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,9 +22,11 @@ class Place(NamedTuple):
     Attributes:
         dataset: its name, or that of a mean over several.
         direction: t2i or i2t; '' for accuracy.
-        metric: hit, acc, or delta: the end minus stage 0.
+        metric: hit, acc, or delta: the end minus stage 0; transfer or average: means of acc over
+            the steps before a set is learned, or over all; kept: millions of parameters.
         k: the K of Recall@K; None for accuracy.
-        step: tasks learned; None for the end of the run, whatever its length, and for a delta.
+        step: tasks learned; None for the end of the run, whatever its length, and for what is of
+            no single step.
     """
 
     dataset: str
@@ -40,22 +42,25 @@ class Cell:
 
     Attributes:
         status: 'ok', 'missing', or the status of the first seed's number that is not ok.
-        mean: over seeds, in percent; None unless ok.
-        sd: standard deviation over seeds (ddof = 1), in percent; None below two seeds.
+        mean: over seeds, in percent or millions; None unless ok.
+        sd: standard deviation over seeds (ddof = 1), likewise; None below two seeds.
     """
 
     status: str
     mean: float | None = None
     sd: float | None = None
 
-    def show(self, sign: str = "") -> str:
+    def show(self, form: str = "") -> str:
         """`46.9 ± 0.2`, `46.9`, the status, or a dash where nothing was recorded.
 
         Args:
-            sign: '+' for a change, which shows its sign.
+            form: '+' for a change, which shows its sign; 'M' for millions.
         """
         if self.mean is None:
             return MISSING if self.status == "missing" else self.status
+        if form == "M":
+            return f"{self.mean:.2f}M" if self.sd is None else f"{self.mean:.2f} ± {self.sd:.2f}M"
+        sign = form
         shown = f"{round(self.mean, 1) + 0.0:{sign}.1f}"  # adding 0.0 turns -0.0 into 0.0
         return shown if self.sd is None else f"{shown} ± {self.sd:.1f}"
 
@@ -65,17 +70,18 @@ Outcome = tuple[float | None, str]
 ABSENT: Outcome = (None, "missing")
 
 
-def pool(outcomes: Sequence[Outcome]) -> Cell:
+def pool(outcomes: Sequence[Outcome], unit: float = 100) -> Cell:
     """One cell from the outcomes of all seeds.
 
     Args:
         outcomes: one per seed, in a fixed order, so that sums are reproducible.
+        unit: what values are multiplied by.
     """
     percent = []
     for value, status in outcomes:
         if value is None:
             return Cell(status)
-        percent.append(100 * value)
+        percent.append(unit * value)
     if not percent:
         return Cell("missing")
     return Cell("ok", fmean(percent), stdev(percent) if len(percent) > 1 else None)
@@ -99,11 +105,13 @@ class EvalSet:
         title: as recorded.
         kind: pairs or labelled.
         position: when it is learned, from 1; 0 for a held-out set.
+        space: of labelled sets, whose classes compete: own or union.
     """
 
     title: str
     kind: str
     position: int
+    space: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,12 @@ class Run:
     sets: Mapping[str, EvalSet]
     numbers: Mapping[Place, Outcome]
 
+    @property
+    def worlds(self) -> frozenset[str]:
+        """What its learned sets are, see `spec.World`."""
+        learned = [one for one in self.sets.values() if one.position]
+        return frozenset(one.kind if one.kind == "pairs" else one.space for one in learned)
+
     def outcome(self, place: Place, parts: Sequence[str]) -> Outcome:
         """A number, or the mean of that number over several sets.
 
@@ -149,12 +163,26 @@ class Run:
             if end[0] is None or start[0] is None:
                 return None, end[1] if end[0] is None else start[1]
             return end[0] - start[0], "ok"
+        if place.metric in ("transfer", "average"):
+            return _mean_of([self._over_steps(name, place.metric) for name in parts])
         step = self.n_steps if place.step is None else place.step
         wanted = (place._replace(dataset=name, step=step) for name in parts)
         return _mean_of([self.numbers.get(each, ABSENT) for each in wanted])
 
+    def _over_steps(self, name: str, metric: str) -> Outcome:
+        """Mean accuracy over steps: all, or those before the set is learned (Zheng et al., 2023).
 
-_WORDS = ("eval_task", "eval_title", "kind", "direction", "metric", "value", "status")
+        As `metrics.continual`, with holes by their status.
+        """
+        position = self.sets[name].position if name in self.sets else 0
+        end = position if metric == "transfer" and position else self.n_steps + 1
+        steps = (Place(name, "", "acc", None, step) for step in range(1, end))
+        return _mean_of([self.numbers.get(each, ABSENT) for each in steps])
+
+
+_WORDS = (
+    "eval_task", "eval_title", "kind", "label_space", "direction", "metric", "value", "status",
+)  # fmt: skip
 
 
 def read_run(judged: Judged) -> Run:
@@ -168,15 +196,18 @@ def read_run(judged: Judged) -> Run:
         for name in ("k", "step", "eval_position")
     )
     # One plain pass: pandas takes ten times as long for the many small selections of a table.
-    for task, title, kind, direction, metric, value, status, k, step, position in zip(
+    for task, title, kind, space, direction, metric, value, status, k, step, position in zip(
         *words, *counts, strict=True
     ):
         if metric in ("hit", "acc"):
             way = direction if isinstance(direction, str) else ""
-            sets[task] = EvalSet(title, kind, position)
+            sets[task] = EvalSet(title, kind, position, space if isinstance(space, str) else "")
             found = None if isnan(value) else value
             numbers[Place(task, way, metric, k or None, step)] = found, status
     row = frame.iloc[0]
+    first = str(row["task_order"]).partition(",")[0]
+    if kept := _kept(judged.record.provenance):
+        numbers[Place(first, "", "kept", None, 1)] = kept, "ok"
     return Run(
         group=judged.group,
         **{name: str(row[name]) for name in ("method", "variant", "settings", "order")},
@@ -188,6 +219,12 @@ def read_run(judged: Judged) -> Run:
         sets=sets,
         numbers=numbers,
     )
+
+
+def _kept(about: Mapping[str, Any]) -> int:
+    """Parameters that the first task leaves: what a method reports, or all that it trained."""
+    reports, trained = about.get("reports") or [{}], about.get("parameters", {}).get("trainable")
+    return int(reports[0].get("parameters_kept", trained[0] if trained else 0))
 
 
 @dataclass(frozen=True)
@@ -222,7 +259,8 @@ class Row:
 
     def cell(self, group: Group, place: Place, parts: Sequence[str]) -> Cell:
         """One number, pooled over the seeds of a group. See `Run.outcome`."""
-        return pool([run.outcome(place, parts) for run in self.of(group)])
+        unit = 1e-6 if place.metric == "kept" else 100
+        return pool([run.outcome(place, parts) for run in self.of(group)], unit)
 
 
 def _identity(run: Run) -> tuple[object, ...]:

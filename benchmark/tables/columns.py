@@ -15,7 +15,6 @@ from .spec import (
     FAMILIES,
     HELD_OUT,
     PAPER_PRETRAINED,
-    PAPER_SUITE,
     TABLES,
     TITLES,
     TableSpec,
@@ -23,6 +22,8 @@ from .spec import (
 )
 
 Titles = Mapping[str, str]
+OVER_STEPS = {"transfer": "Transfer", "average": "Average", "acc": "Last"}
+TUNING = {"acc": "Accuracy", "kept": "Parameters"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Column:
     parts: tuple[str, ...]
     contest: bool = True
 
+    @property
+    def form(self) -> str:
+        """How its cells are written, see `Cell.show`."""
+        return {"delta": "+", "kept": "M"}.get(self.place.metric, "")
+
 
 Panel = tuple[str, list[Column]]
 """A sub-heading ('' for none) and the columns under it."""
@@ -58,6 +64,10 @@ _HEADS: Mapping[str, Callable[[Place, str, Titles], tuple[str, str]]] = {
         ARROWS[place.direction],
     ),
     "stages": lambda place, *_: ("", "Δ" if place.metric == "delta" else str(place.step)),
+    "lifelong": lambda place, _, titles: ("", titles[place.dataset]),
+    "summary": lambda place, *_: ("", OVER_STEPS[place.metric]),
+    "unseen": lambda place, _, titles: ("", titles[place.dataset]),
+    "tuning": lambda place, _, titles: (titles[place.dataset], TUNING[place.metric]),
 }
 
 
@@ -71,7 +81,7 @@ def _column(
 ) -> Column:
     over, head = _HEADS[spec.columns](place, backbone or group[2], titles)
     # The stages on the way are a curve, not a contest.
-    contest = spec.columns != "stages" or place.metric == "delta"
+    contest = (spec.columns != "stages" or place.metric == "delta") and place.metric != "kept"
     return Column(over, head, group, place, tuple(parts), contest)
 
 
@@ -83,16 +93,17 @@ def shown(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if not run.why] or list(runs)
 
 
-def learned(runs: Sequence[Run]) -> dict[str, str]:
-    """Image-caption tasks and their heads, in the order learned.
+def learned(runs: Sequence[Run], kind: str = "pairs") -> dict[str, str]:
+    """The tasks of one kind and their heads, in the order learned.
 
     Args:
         runs: of one order.
+        kind: pairs or labelled.
     """
     found: dict[str, tuple[int, str]] = {}
     for run in shown(runs):
         for name, about in run.sets.items():
-            if about.kind == "pairs" and about.position:
+            if about.kind == kind and about.position:
                 # A run of fewer tasks counts its places from its own first task.
                 place, title = found.get(name, (0, about.title))
                 found[name] = max(place, about.position), min(title, about.title)
@@ -217,6 +228,46 @@ def _stages(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
             yield _panel_title(one.title, direction), columns
 
 
+def _lifelong(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    """Transfer, Average and Last of every task; the first one has no Transfer."""
+    titles = learned(runs, "labelled")
+    heads, group = {**titles, AVERAGE: TITLES[AVERAGE]}, runs[0].group
+    for metric, title in OVER_STEPS.items() if titles else ():
+        every = tuple(titles)[1:] if metric == "transfer" else tuple(titles)
+        columns = []
+        for name in heads:
+            place = Place(name, "", metric, None, None)
+            parts = every if name == AVERAGE else (name,)
+            columns.append(_column(spec, group, place, parts, heads))
+        yield title, columns
+
+
+def _summary(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    """The last columns of `_lifelong`."""
+    found = [columns[-1] for _, columns in _lifelong(runs, spec)]
+    if found:
+        places = ((column.place, column.parts) for column in found)
+        yield "", [_column(spec, runs[0].group, place, parts) for place, parts in places]
+
+
+def _unseen(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    sets = held_out(runs, spec.kind)
+    heads = {**{one.name: one.title for one in sets}, HELD_OUT: TITLES[HELD_OUT]}
+    parts = {one.name: one.parts for one in sets}
+    parts[HELD_OUT] = tuple(name for one in sets for name in one.parts)
+    places = [Place(name, "", "average", None, None) for name in heads]
+    if sets:
+        group = runs[0].group
+        yield "", [_column(spec, group, place, parts[place.dataset], heads) for place in places]
+
+
+def _tuning(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    titles = learned(runs, "labelled")
+    for first in list(titles)[:1]:
+        places = (Place(first, "", metric, None, 1) for metric in TUNING)
+        yield "", [_column(spec, runs[0].group, place, (first,), titles) for place in places]
+
+
 def _panel_title(title: str, direction: str) -> str:
     return f"{title}, {ARROWS[direction]}" if direction else title
 
@@ -227,6 +278,10 @@ _PANELS: Mapping[str, Callable[[Sequence[Run], TableSpec], Iterator[Panel]]] = {
     "average": _averages,
     "margin": _averages,
     "stages": _stages,
+    "lifelong": _lifelong,
+    "summary": _summary,
+    "unseen": _unseen,
+    "tuning": _tuning,
 }
 
 
@@ -244,10 +299,15 @@ def printed_panels(spec: TableSpec, cells: Sequence[Printed]) -> Iterator[Panel]
     """The columns of a table as the paper prints it, from its numbers."""
     found: dict[str, dict[tuple[Group, Place], Column]] = {}
     for cell in cells:
-        group = (PAPER_SUITE, "", cell.backbone, PAPER_PRETRAINED)
-        staged = spec.columns == "stages"
-        title = _panel_title(TITLES[cell.dataset], cell.direction) if staged else ""
+        group = (spec.suites[0], "", cell.backbone, PAPER_PRETRAINED)
+        title = ""
+        if spec.columns == "stages":
+            title = _panel_title(TITLES[cell.dataset], cell.direction)
+        elif spec.columns == "lifelong":
+            title = OVER_STEPS[cell.metric]
         columns = found.setdefault(title, {})
         columns.setdefault((group, cell.place), _column(spec, group, cell.place, ()))
-    for title, columns in found.items():
-        yield title, list(columns.values())
+    first = list(OVER_STEPS.values())
+    titles = sorted(found, key=first.index) if spec.columns == "lifelong" else list(found)
+    for title in titles:
+        yield title, list(found[title].values())

@@ -38,7 +38,7 @@ def _shown(column: Column, shown: Shown) -> str:
     value = "" if printed is None else f"{_signed(printed.value)}{mark}"
     if shown.measured is None:
         return value or escape(MISSING)
-    text = shown.measured.show("+" if column.place.metric == "delta" else "")
+    text = shown.measured.show(column.form)
     mean, plus_minus, sd = text.partition(" ± ")
     text = _signed(escape(mean)) if shown.measured.mean is not None else escape(text)
     text = f"\\textbf{{{text}}}" if shown.best else text
@@ -101,4 +101,4 @@ def _float(table: Table, section: Section, grid: Grid) -> str:
 def render_latex(table: Table) -> str:
     """One table: a float a block; printed numbers stand in brackets beside ours."""
     floats = [_float(table, section, grid) for section in table.sections for grid in section.grids]
-    return "\n\n".join([f"{_PREAMBLE}\n% Table {table.spec.number}", *floats]) + "\n"
+    return "\n\n".join([f"{_PREAMBLE}\n% {table.spec.name}", *floats]) + "\n"

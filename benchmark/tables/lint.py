@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ..errors import BenchError
 from .paper import Printed, name_tables, read_paper
-from .spec import ARROWS, AVERAGE, HELD_OUT, TITLES, ZERO_SHOT
+from .spec import ARROWS, AVERAGE, HELD_OUT, PAPERS, TITLES, ZERO_SHOT
 
 HALF = Decimal("0.5")
 
@@ -27,10 +27,11 @@ class Finding:
     def __str__(self) -> str:
         """One line, with the erratum."""
         cell = self.cell
-        stage = "Δ" if cell.metric == "delta" else f"stage {cell.step}"
+        stage = "Δ" if cell.metric == "delta" else cell.metric.capitalize()
+        stage = stage if cell.step is None else f"stage {cell.step}"
         where = (TITLES.get(cell.dataset, cell.dataset), ARROWS.get(cell.direction, ""), stage)
         return (
-            f"Table {cell.table}, {cell.row}, {' '.join(filter(None, where))}: printed "
+            f"{cell.spec.name}, {cell.row}, {' '.join(filter(None, where))}: printed "
             f"{cell.value}, {self.expected} [{cell.erratum or 'no erratum'}]"
         )
 
@@ -59,7 +60,7 @@ def _averages(cells: Sequence[Printed]) -> Iterator[Finding]:
         key = (cell.table, cell.row, cell.backbone, cell.direction, cell.metric, cell.step)
         rows.setdefault(key, {})[cell.dataset] = cell
     for row in rows.values():
-        average = row.get(AVERAGE)
+        average = row.get(AVERAGE, row.get(HELD_OUT))
         parts = [cell.value for name, cell in row.items() if name not in (AVERAGE, HELD_OUT)]
         if average is not None and parts:
             mean = sum(map(Decimal, parts), Decimal(0)) / len(parts)
@@ -84,10 +85,19 @@ def _changes(cells: Sequence[Printed]) -> Iterator[Finding]:
 
 def _same(cell: Printed) -> tuple[object, ...]:
     """What two cells share that must be equal wherever they are printed."""
-    if cell.step == 0 or cell.method == ZERO_SHOT:  # the untouched backbone
-        return cell.backbone, cell.dataset, cell.direction, cell.metric, cell.k
-    what = (cell.dataset, cell.direction, cell.metric, cell.k, cell.step)
-    return cell.label, cell.backbone, cell.order, *what
+    where = cell.spec.suites[0], cell.backbone, cell.dataset, cell.direction
+    if cell.step == 0 or cell.method == ZERO_SHOT:  # the untouched backbone, the same at all steps
+        one = cell.metric if cell.dataset == AVERAGE else cell.metric.replace("transfer", "acc")
+        return *where, one, cell.k
+    return cell.label, *where, cell.order, cell.metric, cell.k, cell.step
+
+
+def _alike(group: Sequence[Printed]) -> list[str]:
+    """Their values with as many digits as the one that has the fewest."""
+    if any(not cell.value.lstrip("+-").replace(".", "").isdigit() for cell in group):
+        return [cell.value for cell in group]
+    fewest = max(2 * _reach(cell.value) for cell in group)
+    return [str(Decimal(cell.value).quantize(fewest)) for cell in group]
 
 
 def _repeats(cells: Sequence[Printed]) -> Iterator[Finding]:
@@ -96,11 +106,13 @@ def _repeats(cells: Sequence[Printed]) -> Iterator[Finding]:
     for cell in cells:
         groups.setdefault(_same(cell), []).append(cell)
     for group in groups.values():
-        counts = Counter(cell.value for cell in group)
-        for cell in group:
-            if 2 * counts[cell.value] <= len(group):
-                others = sorted({other.value for other in group} - {cell.value})
-                tables = sorted({other.table for other in group if other.value != cell.value})
+        values = _alike(group)
+        counts = Counter(values)
+        for cell, value in zip(group, values, strict=True):
+            if 2 * counts[value] <= len(group):
+                unlike = [one for one, its in zip(group, values, strict=True) if its != value]
+                others = sorted({other.value for other in unlike})
+                tables = sorted({other.table for other in unlike})
                 yield Finding(cell, f"also {', '.join(others)} ({name_tables(tables)})")
 
 
@@ -118,12 +130,13 @@ def lint(cells: Sequence[Printed]) -> list[Finding]:
 
 
 def lint_report() -> str:
-    """What `lint` finds in the paper, a line each.
+    """What `lint` finds in the papers, a line each.
 
     Raises:
         BenchError: code 5, when one of them has no erratum.
     """
-    found = lint(read_paper())
+    cells = {paper: read_paper(paper) for paper in PAPERS}
+    found = [finding for own in cells.values() for finding in lint(own)]
     unmarked = [finding for finding in found if not finding.cell.erratum]
     if unmarked:
         raise BenchError(
@@ -133,5 +146,6 @@ def lint_report() -> str:
             "wrong with it in the column 'erratum'",
             code=5,
         )
-    lines = [*map(str, found), f"{len(found)} of {len(read_paper())} printed numbers do not fit"]
+    total = sum(map(len, cells.values()))
+    lines = [*map(str, found), f"{len(found)} of {total} printed numbers do not fit"]
     return "\n".join(lines)

@@ -33,7 +33,7 @@ def _shown(column: Column, shown: Shown) -> str:
     printed, mark = shown.printed, f"[^{shown.note}]" if shown.note else ""
     if shown.measured is None:
         return MISSING if printed is None else f"{printed.value}{mark}"
-    text = shown.measured.show("+" if column.place.metric == "delta" else "")
+    text = shown.measured.show(column.form)
     if shown.best:
         text = f"**{text}**"
     return text if printed is None else f"{text} (paper {printed.value}{mark})"
@@ -67,7 +67,7 @@ def _section(section: Section) -> Iterator[str]:
 def render_markdown(table: Table) -> str:
     """One table: a block per suite measured, then the block that the paper prints."""
     parts = [
-        f"{GENERATED}\n# Table {table.spec.number}. {table.spec.title}",
+        f"{GENERATED}\n# {table.spec.name}. {table.spec.title}",
         table.about,
         *(part for section in table.sections for part in _section(section)),
         "\n".join(f"[^{number}]: {text}" for number, text in enumerate(table.errata, start=1)),

@@ -14,43 +14,48 @@ from .latex import render_latex
 from .leaderboard import render_leaderboard
 from .markdown import GENERATED, cell, pipes, render_markdown
 from .runs import final_row, matrix, render_matrix
-from .spec import TABLES
+from .spec import ALL_TABLES, PAPERS
 from .tidy import render_csv
 
 __all__ = ["build_tables", "check_tables", "final_row", "matrix", "render_matrix"]
 
 _WRITERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
-_INDEX = """Tables 1 to 14 and Figure 1 of the DAR paper: ours, from the records under `results/`,
-and what the paper prints. Every table has a block for each suite (and backbone) with records, then
-the printed block; printed numbers that are known to be wrong have a footnote, and
-`cl-bench tables --lint` recomputes them all. The `.csv` holds one number a line, the `.tex` one
-float a block."""
+_INDEX = """The tables of two papers, of DAR and of CoDyRA, and Figure 1 of the first: ours, from
+the records under `results/`, and what the paper prints. Every table has a block for each suite (and
+backbone) with records, then the printed block; printed numbers that are known to be wrong have a
+footnote, and `cl-bench tables --lint` recomputes them all. The `.csv` holds one number a line, the
+`.tex` one float a block."""
 _COMPARISON = "[what it compares, in our words](../docs/table-15.md)"
 
 
 def _index(tables: Sequence[Table], figures: Mapping[str, str]) -> str:
-    lines = []
-    for table in tables:
-        stem = f"table-{table.spec.number}"
-        links = ", ".join(f"[{kind}]({stem}.{kind})" for kind in _WRITERS)
-        suites = ", ".join(table.suites) or "none yet"
-        lines.append([f"Table {table.spec.number}", cell(table.spec.title), cell(suites), links])
+    def listed(paper: str) -> list[list[str]]:
+        lines = []
+        for table in (one for one in tables if one.spec.paper == paper):
+            links = ", ".join(f"[{kind}]({table.spec.stem}.{kind})" for kind in _WRITERS)
+            suites = ", ".join(table.suites) or "none yet"
+            number = f"Table {table.spec.number}"
+            lines.append([number, cell(table.spec.title), cell(suites), links])
+        return lines
+
+    found = {paper: listed(paper) for paper in PAPERS}
+    lines = found["dar"]
     drawn = ", ".join(f"[svg]({name})" for name in figures)
     suites = ", ".join(name.removeprefix(f"{FIGURE}-").removesuffix(".svg") for name in figures)
     lines.append(["Figure 1", TITLE, cell(suites or "none yet"), drawn])
     lines.append(["Table 15", "Training and evaluation data of other papers", "", _COMPARISON])
     heads = ["Number", "What", "Suites with records", "Files"]
-    listed = pipes(heads, lines, heads)
-    return f"{GENERATED}\n# Tables and figure\n\n{_INDEX}\n\n{listed}\n"
+    parts = (f"## {PAPERS[paper]}\n\n{pipes(heads, found[paper], heads)}" for paper in PAPERS)
+    return f"{GENERATED}\n# Tables and figure\n\n{_INDEX}\n\n" + "\n\n".join(parts) + "\n"
 
 
 def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Path, str]:
     judged = judge(read_records(results_dir))
     runs = [read_run(one) for one in judged]
-    tables = [make_table(runs, spec) for spec in TABLES]
+    tables = [make_table(runs, spec) for spec in ALL_TABLES]
     figures = make_figures(runs)
     texts = {
-        f"table-{table.spec.number}.{kind}": render(table)
+        f"{table.spec.stem}.{kind}": render(table)
         for table in tables
         for kind, render in _WRITERS.items()
     }
@@ -70,8 +75,9 @@ def build_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Pa
 
     Args:
         results_dir: holds `<suite>/<record>.parquet`.
-        out_dir: where `table-<n>.md`, `.csv` and `.tex`, `figure-1-<suite>.svg` and their index
-            go. Figures of suites without records are removed from it.
+        out_dir: where `table-<n>.md`, `.csv` and `.tex` (of the CoDyRA paper
+            `codyra-table-<n>...`), `figure-1-<suite>.svg` and their index go. Figures of suites
+            without records are removed from it.
         leaderboard: the file of the leaderboard.
 
     Returns:

@@ -10,7 +10,6 @@ AVERAGE, HELD_OUT = "average", "ood"
 """Names of means over sets: the learned image-caption sets, and the held-out ones."""
 UPPER_BOUND = "joint"
 GAMMA = "γ"  # noqa: RUF001 - the paper's letter for the margin
-PAPER_SUITE = "retrieval"
 PAPER_PRETRAINED = "openai"
 PAPER_BACKBONES = ("ViT-B-32-quickgelu", "ViT-B-16-quickgelu", "ViT-L-14-quickgelu")
 # Backbones are columns from small to large; those that are not here follow by name.
@@ -18,9 +17,14 @@ BACKBONE_ORDER = (*PAPER_BACKBONES, "tiny-s", "tiny-b")
 # The order of the rows in the paper's tables.
 METHOD_ORDER = ("zs", "ft", "ewc", "mod-x", "c-clip", "l2p", "dkr", "ta", "dar")
 ZERO_SHOT = METHOD_ORDER[0]
+# Those of the CoDyRA paper follow, in its order.
+FEW_SHOT_ORDER = (
+    "lwf", "lwf-vr", "wise-ft", "icarl", "zscl", "moe-adapter", "rail-primal",
+    "codyra-rail-primal", "rail-dual", "codyra-rail-dual", "lora", "codyra", "codyra-plus",
+)  # fmt: skip
 # Its variants were made for Tables 3 to 6, but for those that stand for the method elsewhere.
 ABLATED, WHOLE_VARIANTS = "dar", ("", "r8")
-# Badges of ablations that are told what no method may know: they are no candidates for the best.
+# Badges of rows that are told what no method may know: they are no candidates for the best.
 TOLD = frozenset({"task id", "test pairing", "test batch"})
 TITLES = {
     "flickr30k": "Flickr",
@@ -31,12 +35,23 @@ TITLES = {
     "sketch": "Sketch",
     "rocov2": "ROCOv2",
     AVERAGE: "Avg.",
+    HELD_OUT: "Avg.",
     "imagenet": "ImageNet",
     "cifar100": "CIFAR100",
     "eurosat": "EuroSAT",
     "domainnet": "DomainNet",
     "coco": "COCO2014",
     "nocaps": "NoCaps",
+    "aircraft": "Aircraft",
+    "caltech101": "Caltech101",
+    "dtd": "DTD",
+    "flowers102": "Flowers",
+    "food101": "Food",
+    "mnist": "MNIST",
+    "oxford-pets": "OxfordPet",
+    "stanford-cars": "Cars",
+    "sun397": "SUN397",
+    "places365": "Places365",
 }
 
 
@@ -75,7 +90,14 @@ class RowSpec:
     printed: bool = False
 
 
-Columns = Literal["tasks", "backbones", "average", "margin", "stages"]
+Columns = Literal[
+    "tasks", "backbones", "average", "margin", "stages", "lifelong", "summary", "unseen", "tuning"
+]
+World = Literal["pairs", "union", "own"]
+"""What the learned sets of a run are: images with captions, or labelled sets whose test images are
+classified among the classes of all tasks, or of their own."""
+Paper = Literal["dar", "codyra"]
+PAPERS: Mapping[Paper, str] = {"dar": "DAR", "codyra": "CoDyRA"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +109,9 @@ class TableSpec:
         title: what it shows.
         columns: `tasks`: every learned set, then their average; `backbones`: the average on every
             backbone; `average`: the average alone; `margin`: the average on learned and on held-out
-            sets; `stages`: one held-out set after every task.
+            sets; `stages`: one held-out set after every task; `lifelong`: Transfer, Average and
+            Last of every learned set; `summary`: their means over sets; `unseen`: held-out sets,
+            mean over all steps; `tuning`: the first task just after it, and what is kept of it.
         k: the K of Recall@K; None for accuracy.
         order: of the tasks, as named in records.
         rows: `all` methods; the `named` ones, which are those of the paper and `more`; or these and
@@ -95,6 +119,9 @@ class TableSpec:
         more: rows that the paper does not have.
         stubs: heads of the text columns before the method's.
         held_out: for stages, the name of the paper's set; its kind follows from k.
+        paper: whose table it is.
+        suites: those of the paper's numbers.
+        world: of the runs that it shows.
     """
 
     number: int
@@ -106,6 +133,19 @@ class TableSpec:
     more: tuple[RowSpec, ...] = ()
     stubs: tuple[str, ...] = ()
     held_out: str = ""
+    paper: Paper = "dar"
+    suites: tuple[str, ...] = ("retrieval",)
+    world: World = "pairs"
+
+    @property
+    def name(self) -> str:
+        """What it is called beside the tables of other papers; the DAR paper's have no prefix."""
+        return f"{'' if self.paper == 'dar' else f'{PAPERS[self.paper]} '}Table {self.number}"
+
+    @property
+    def stem(self) -> str:
+        """Name of its files, without suffix."""
+        return f"{'' if self.paper == 'dar' else f'{self.paper}-'}table-{self.number}"
 
     @property
     def kind(self) -> str:
@@ -163,6 +203,31 @@ TABLES = (
     ),
 )  # fmt: skip
 
+_XTAIL = ("xtail", "xtail-coop")
+_FEW_SHOT = "Transfer, Average and Last, order I"
+FEW_SHOT_TABLES = (
+    TableSpec(
+        1, f"X-TAIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=_XTAIL, world="union"
+    ),
+    TableSpec(
+        2, f"MTIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=("mtil",), world="own"
+    ),
+    TableSpec(
+        4, "Held-out sets: zero-shot accuracy, mean over all steps, order I", "unseen", k=None,
+        paper="codyra", suites=_XTAIL, world="union",
+    ),
+    TableSpec(
+        5, "Regression beside the classifier: means of Transfer, Average and Last, order I",
+        "summary", k=None, rows="named", paper="codyra", suites=_XTAIL, world="union",
+    ),
+    TableSpec(
+        7, "One task alone: accuracy, and parameters that are left", "tuning", k=None,
+        rows="named", more=(RowSpec("CoDyRA (dense 0.7)", "codyra.dense70"),), paper="codyra",
+        suites=("mtil",), world="own",
+    ),
+)  # fmt: skip
+ALL_TABLES = (*TABLES, *FEW_SHOT_TABLES)
+
 
 def is_ablation(method: str, variant: str) -> bool:
     """Whether a row belongs to the ablations (Tables 3 to 6) and not among the methods."""
@@ -170,8 +235,9 @@ def is_ablation(method: str, variant: str) -> bool:
 
 
 def row_key(method: str, variant: str, settings: str) -> tuple[int, str, str, str]:
-    """Sort key of rows: the paper's methods in its order, then the others; variants follow."""
-    known = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
+    """Sort key of rows: the papers' methods in their order, then the others; variants follow."""
+    order = (*METHOD_ORDER, *FEW_SHOT_ORDER)
+    known = order.index(method) if method in order else len(order)
     return known, method, variant, settings
 
 
