@@ -231,7 +231,8 @@ def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
         return suite, version, *model
 
     paper = _Paper(spec)
-    here = (run for run in runs if run.order == spec.order and spec.world in run.worlds)
+    ordered = (run for run in runs if run.order == spec.order)
+    here = (run for run in ordered if spec.world is None or spec.world in run.worlds)
     mine = sorted(here, key=block)
     made = [_measured(list(found), spec, paper) for _, found in groupby(mine, key=block)]
     sections = [section for section in made if section is not None]

@@ -224,7 +224,8 @@ def read_run(judged: Judged) -> Run:
 def _kept(about: Mapping[str, Any]) -> int:
     """Parameters that the first task leaves: what a method reports, or all that it trained."""
     reports, trained = about.get("reports") or [{}], about.get("parameters", {}).get("trainable")
-    return int(reports[0].get("parameters_kept", trained[0] if trained else 0))
+    first = trained[0] if isinstance(trained, list) and trained else 0
+    return int(reports[0].get("parameters_kept", first))
 
 
 @dataclass(frozen=True)

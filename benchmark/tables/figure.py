@@ -5,10 +5,10 @@ from itertools import groupby
 
 from ..results import suite_folder
 from .cells import Place, Row, Run, rows_of
-from .columns import HeldOut, placed, shown
 from .groups import Group
 from .markdown import GENERATED
 from .paper import Printed, printed_in
+from .sets import HeldOut, placed, shown
 from .spec import METHOD_ORDER, TITLES, UPPER_BOUND, ZERO_SHOT, backbone_key, is_ablation
 from .svg import Axis, Block, Chart, Curve, Style, draw, make_axis
 

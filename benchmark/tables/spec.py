@@ -121,7 +121,7 @@ class TableSpec:
         held_out: for stages, the name of the paper's set; its kind follows from k.
         paper: whose table it is.
         suites: those of the paper's numbers.
-        world: of the runs that it shows.
+        world: of the runs that it shows; None for all.
     """
 
     number: int
@@ -135,7 +135,7 @@ class TableSpec:
     held_out: str = ""
     paper: Paper = "dar"
     suites: tuple[str, ...] = ("retrieval",)
-    world: World = "pairs"
+    world: World | None = None
 
     @property
     def name(self) -> str:

@@ -1,0 +1,281 @@
+"""The tables of the CoDyRA paper: its numbers, and ours by the metrics' own definitions.
+
+`PYTHONPATH=.:tests/support python tests/test_few_shot_tables.py` rewrites the golden files; read
+the diff before you keep it.
+"""
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import N, Row, build, held_out_score, make_rows, save, score, spoil
+
+from benchmark.metrics import continual
+from benchmark.registry import find_method
+from benchmark.suites.published import MTIL, XTAIL
+from benchmark.tables.lint import lint
+from benchmark.tables.paper import Printed, named_rows, printed_in, read_paper
+from benchmark.tables.spec import FEW_SHOT_TABLES, TITLES
+
+GOLDEN = Path(__file__).with_name("golden")
+GOLDENS = ("codyra-table-1.md", "codyra-table-4.md", "codyra-table-7.md", "codyra-table-7.tex")
+B16 = {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai"}
+MORE = 260  # hits that every set has more, as there are more sets than the formula is made for
+HELD_OUT = dict.fromkeys(("cifar100", "places365", "imagenet"), "labelled")
+
+
+def run(suite: str, method: str, seed: int = 0, **more: Any) -> list[Row]:
+    tasks = dict.fromkeys(XTAIL if suite == "xtail" else MTIL, "labelled")
+    space = "union" if suite == "xtail" else "own"
+    about = {**B16, "label_space": space, **more}
+    held_out = {name: kind for name, kind in HELD_OUT.items() if name not in tasks}
+    rows = make_rows(suite, tasks, method, "forward", seed, held_out, **about)
+    return [row | {"hits": row["hits"] + MORE, "value": (row["hits"] + MORE) / N} for row in rows]
+
+
+def costs(trained: int, kept: int | None = None) -> dict[str, Any]:
+    reports = [] if kept is None else [{"parameters_kept": kept}, {"parameters_kept": 1}]
+    return {"parameters": {"trainable": [trained, 9]}, "reports": reports}
+
+
+# Skills of the synthetic methods, under the names of the paper's.
+ALIAS = {
+    "ft": "lora", "ewc": "codyra", "dar": "codyra-plus", "l2p": "rail-primal", "aaa": "joint",
+    "mod-x": "rail-dual",
+}  # fmt: skip
+
+
+def few(suite: str, method: str, seed: int = 0, **more: Any) -> list[Row]:
+    rows = run(suite, method, seed, **{"uses": "", **more})
+    return [row | {"method": ALIAS[method]} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("few")
+    results = folder / "results"
+    for suite in ("xtail", "mtil"):
+        save(results, run(suite, "zs"), costs(0))
+        for seed in range(2):
+            save(results, few(suite, "ewc", seed), costs(4_423_680, 2_270_000 + 9000 * seed))
+        save(results, few(suite, "ft"), costs(4_423_680))
+        save(results, few(suite, "l2p"), costs(0))
+        save(results, few(suite, "aaa", uses="samples,upper bound"), costs(100))
+        told = few(suite, "dar", variant="route-oracle", uses="task id")
+        save(results, told, costs(4_423_680, 2_270_000))
+    save(results, few("xtail", "mod-x", uses="features"), costs(0))
+    save(results, spoil(few("xtail", "dar"), 3, "dtd", status="oom"), costs(5))
+    return build(results, folder)
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_golden(texts: dict[str, str], name: str) -> None:
+    assert texts[name] == (GOLDEN / name).read_text()
+
+
+def lines_of(text: str, **wanted: str) -> list[dict[str, str]]:
+    lines = list(csv.DictReader(io.StringIO(text)))
+    return [line for line in lines if wanted.items() <= line.items()]
+
+
+# ---- What the numbers are -----------------------------------------------------------------------
+
+
+def matrix(method: str, tasks: tuple[str, ...], seed: int) -> np.ndarray:
+    steps, places = range(len(tasks) + 1), range(len(tasks))
+    hits = [[score(method, seed, t, j + 1, j) + MORE for j in places] for t in steps]
+    return np.array(hits) / N
+
+
+@pytest.mark.parametrize(("number", "suite", "tasks"), [(1, "xtail", XTAIL), (2, "mtil", MTIL)])
+@pytest.mark.parametrize("method", ["zs", "ewc", "ft", "l2p", "aaa"])
+def test_transfer_average_and_last_are_those_of_the_metrics(
+    texts: dict[str, str], number: int, suite: str, tasks: tuple[str, ...], method: str
+) -> None:
+    found = lines_of(
+        texts[f"codyra-table-{number}.csv"],
+        source="measured", suite=suite, method=ALIAS.get(method, method),
+    )  # fmt: skip
+    got = {(line["metric"], line["dataset"]): line["mean"] for line in found}
+    scores = [matrix(method, tasks, seed) for seed in range(2 if method == "ewc" else 1)]
+    metrics = {"transfer": continual.transfer, "average": continual.average, "acc": continual.last}
+    assert set(got) == {(m, name) for m in metrics for name in (*tasks, "average")}
+    for metric, measure in metrics.items():
+        want = 100 * np.mean([measure(R) for R in scores], axis=0)
+        names = tasks[1:] if metric == "transfer" else tasks
+        for name, value in zip((*names, "average"), (*want, want.mean()), strict=True):
+            assert float(got[metric, name]) == pytest.approx(value, abs=1e-5), (metric, name)
+    assert got["transfer", tasks[0]] == ""
+
+
+def test_means_of_table_5_are_those_of_table_1(texts: dict[str, str]) -> None:
+    five = lines_of(texts["codyra-table-5.csv"], source="measured")
+    assert {line["method"] for line in five} == {"rail-primal", "rail-dual"}
+    one = lines_of(texts["codyra-table-1.csv"], source="measured", dataset="average")
+    means = {(line["method"], line["metric"]): line["mean"] for line in one}
+    assert len(five) == 6
+    assert all(means[line["method"], line["metric"]] == line["mean"] for line in five)
+
+
+def test_held_out_sets_are_means_over_steps(texts: dict[str, str]) -> None:
+    found = lines_of(texts["codyra-table-4.csv"], source="measured", method="lora")
+    got = {line["dataset"]: float(line["mean"]) for line in found}
+    want = {
+        name: 100 * np.mean([(held_out_score("ft", 0, t, n) + MORE) / N for t in range(1, 11)])
+        for n, name in enumerate(HELD_OUT)
+    }
+    assert got == pytest.approx({**want, "ood": np.mean(list(want.values()))}, abs=1e-5)
+
+
+def test_what_is_left_of_the_first_task(texts: dict[str, str]) -> None:
+    found = lines_of(texts["codyra-table-7.csv"], source="measured", metric="kept")
+    assert {line["method"]: line["mean"] for line in found} == {
+        "zs": "", "lora": "4.423680", "codyra": "2.274500",
+    }  # fmt: skip
+    found = lines_of(texts["codyra-table-7.csv"], source="measured", metric="acc")
+    assert {(line["dataset"], line["step"]) for line in found} == {("aircraft", "1")}
+    accuracy = {line["method"]: float(line["mean"]) for line in found}
+    assert accuracy["lora"] == pytest.approx(100 * (score("ft", 0, 1, 1, 0) + MORE) / N)
+
+
+def test_a_hole_is_in_no_mean(texts: dict[str, str]) -> None:
+    found = lines_of(
+        texts["codyra-table-1.csv"], method="codyra-plus", source="measured", metric="average"
+    )
+    status = {line["dataset"]: line["status"] for line in found}
+    assert (status["dtd"], status["average"], status["mnist"]) == ("oom", "oom", "ok")
+
+
+# ---- Which rows are where ------------------------------------------------------------------------
+
+
+def test_a_run_is_in_the_tables_of_its_own_world(texts: dict[str, str]) -> None:
+    suites = {
+        spec.stem: {
+            line["suite"] for line in lines_of(texts[f"{spec.stem}.csv"], source="measured")
+        }
+        for spec in FEW_SHOT_TABLES
+    }
+    one, two = {"xtail"}, {"mtil"}
+    assert list(suites.values()) == [one, two, one, one, two]
+    for number in range(1, 9):
+        assert not lines_of(texts[f"table-{number}.csv"], source="measured"), number
+
+
+def test_who_is_told_the_task_is_best_only_where_all_are(texts: dict[str, str]) -> None:
+    def row(name: str) -> str:
+        lines = texts[name].split("### Last")[1].splitlines()
+        return next(line for line in lines if "route-oracle" in line)
+
+    assert "**" not in row("codyra-table-1.md")
+    assert "**" in row("codyra-table-2.md")
+
+
+# ---- The paper -----------------------------------------------------------------------------------
+
+SIZES = {1: 90 + 88 + 99, 2: 99 + 96 + 108, 4: 16, 5: 12, 7: 15}
+
+
+def test_every_printed_number_is_there_once() -> None:
+    assert {
+        spec.number: len(printed_in(spec.number, "codyra")) for spec in FEW_SHOT_TABLES
+    } == SIZES
+    cells = read_paper("codyra")
+    assert len(cells) == sum(SIZES.values())
+    assert set(Counter((c.table, c.label, c.place) for c in cells).values()) == {1}
+    for cell in cells:
+        assert cell.dataset in TITLES
+        assert find_method(cell.label, []).cls.label
+        assert cell.value.endswith("M") == (cell.metric == "kept")
+        assert 0 < float(cell.value.removesuffix("M")) < 100
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "dataset", "metric", "value"),
+    [  # read by eye
+        (1, "Zero-shot", "aircraft", "acc", "23.5"),
+        (1, "LwF", "caltech101", "transfer", "66.6"),
+        (1, "CoDyRA+", "average", "acc", "80.9"),
+        (1, "CoDyRA", "average", "average", "71.3"),
+        (1, "MoE-Adapter", "sun397", "acc", "74.2"),
+        (2, "LwF-VR", "cifar100", "transfer", "62.5"),
+        (2, "Zero-shot", "average", "acc", "65.3"),
+        (2, "CoDyRA+", "sun397", "acc", "73.0"),
+        (2, "ZSCL", "aircraft", "average", "28.2"),
+        (4, "CoDyRA", "ood", "average", "58.00"),
+        (5, "CoDyRA + RAIL-Dual", "average", "acc", "83.6"),
+        (7, "CoDyRA", "stanford-cars", "kept", "3.75M"),
+    ],
+)
+def test_samples(table: int, row: str, dataset: str, metric: str, value: str) -> None:
+    where = (row, dataset, metric)
+    cells = printed_in(table, "codyra")
+    assert [c.value for c in cells if (c.row, c.dataset, c.metric) == where] == [value]
+
+
+def where(cell: Printed) -> tuple[int, str, str, str]:
+    return cell.table, cell.method, cell.dataset, cell.metric
+
+
+KNOWN = {
+    (2, "zs", "mnist", "acc"), (2, "zs", "mnist", "transfer"),
+    (2, "codyra", "average", "transfer"), (2, "codyra-plus", "average", "transfer"),
+}  # fmt: skip
+
+
+def test_lint_finds_what_is_known_and_no_more() -> None:
+    found = lint(read_paper("codyra"))
+    assert {where(finding.cell) for finding in found} == KNOWN
+    assert all(finding.cell.erratum for finding in found)
+    marked = {where(cell) for cell in read_paper("codyra") if cell.erratum}
+    # What no recomputation shows: a copied row, a mean within rounding, and RAIL's zero-shot.
+    lwf = {(1, "lwf", name, "acc") for name in (*XTAIL, "average")}
+    assert marked == {
+        *KNOWN, *lwf, (2, "wise-ft", "average", "acc"), (2, "rail-primal", "mnist", "transfer"),
+    }  # fmt: skip
+
+
+def test_lwfs_last_row_is_icarls() -> None:
+    rows = {
+        name: [c.value for c in printed_in(1, "codyra") if (c.method, c.metric) == (name, "acc")]
+        for name in ("lwf", "icarl")
+    }
+    assert rows["lwf"] == rows["icarl"]
+    assert len(rows["lwf"]) == 11
+
+
+def test_the_second_row_of_codyra_is_perfect_retention() -> None:
+    """Average_j = (j Transfer_j + (T - j) Last_j) / T for CoDyRA+, within what rounding allows."""
+    for table, names in ((1, XTAIL), (2, MTIL)):
+        cells = [c for c in printed_in(table, "codyra") if c.method == "codyra-plus"]
+        value = {(c.metric, c.dataset): float(c.value) for c in cells}
+        total = len(names)
+        for j, name in enumerate(names):
+            before = j * value["transfer", name] if j else 0.0
+            want = (before + (total - j) * value["acc", name]) / total
+            assert value["average", name] == pytest.approx(want, abs=0.1)
+
+
+def test_rows_of_ours() -> None:
+    labels = {spec.number: list(named_rows(spec)) for spec in FEW_SHOT_TABLES}
+    assert labels[5] == ["rail-primal", "codyra-rail-primal", "rail-dual", "codyra-rail-dual"]
+    assert labels[7] == ["zs", "lora", "codyra", "codyra.dense70"]
+    assert labels[2][-2:] == ["codyra.dense70", "codyra-plus.dense70-route-oracle"]
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+
+        class Factory:
+            def mktemp(self, _: str) -> Path:
+                return Path(name)
+
+        made = texts.__wrapped__(Factory())  # type: ignore[attr-defined]
+    for golden in GOLDENS:
+        (GOLDEN / golden).write_text(made[golden])
