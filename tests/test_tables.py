@@ -19,9 +19,9 @@ from synthetic import FEW, PAPER, SHAPES, Row, build, make_rows, save, spoil
 from benchmark.errors import BenchError
 from benchmark.results import read_record, read_records
 from benchmark.tables.assemble import make_table
-from benchmark.tables.cells import read_run
 from benchmark.tables.groups import judge
 from benchmark.tables.markdown import render_markdown
+from benchmark.tables.read import read_run
 from benchmark.tables.render import (
     build_tables,
     check_tables,
@@ -128,7 +128,7 @@ def test_no_records(tmp_path: Path) -> None:
 def test_check_names_the_stale_files(tmp_path: Path) -> None:
     results, out, board = tmp_path / "results", tmp_path / "tables", tmp_path / "leaderboard.md"
     save(results, make_rows("shapes", SHAPES, "dar", "forward", 0))
-    assert len(check_tables(results, out, board)) == 3 * (14 + 5) + len(["index", "leaderboard"])
+    assert len(check_tables(results, out, board)) == 3 * (14 + 6) + len(["index", "leaderboard"])
     assert not out.exists()
     build_tables(results, out, board)
     assert check_tables(results, out, board) == []

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from .cells import Row, Run, named, rows_of
+from .cells import Row, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
 from .grids import Grid, Line, Note, Section, Shown, Table
 from .paper import Printed, named_rows, printed_in
+from .read import Run
 from .spec import (
     FAMILIES,
     PAPER_PRETRAINED,
@@ -52,6 +53,11 @@ _COLUMNS = {
     "margin": "ID: mean over the learned sets. OOD: mean over the held-out image-caption sets.",
     "lifelong": _OVER_STEPS,
     "summary": f"{_OVER_STEPS} Means over sets.",
+    "cost": (
+        "Mean over seeds. Trained: most parameters that a task trains. Kept: what is there at the "
+        "end beside one copy of the model. Memory: the most that the process (on a GPU: its "
+        "tensors) held. Brackets beside a method: what it used beyond its own weights."
+    ),
     "tuning": (
         "Ours: the first task of a run, which starts from the pretrained model as one alone would, "
         "and of its parameters those that its update leaves."
@@ -184,6 +190,7 @@ def _measured(runs: Sequence[Run], spec: TableSpec, paper: _Paper) -> Section | 
 
 
 def _printed(spec: TableSpec, paper: _Paper) -> Section:
+    """The paper's block; of a table whose numbers the paper lacks, a word on that."""
     lines: dict[str, dict[tuple[str, object], Printed]] = {}
     for cell in paper.cells:
         lines.setdefault(cell.row, {})[cell.backbone, cell.place] = cell
@@ -199,6 +206,8 @@ def _printed(spec: TableSpec, paper: _Paper) -> Section:
             stubs = (*name.split(", "), first.label) if spec.stubs else (f"{name} ({first.label})",)
             grid.append(Line(stubs, None, cells))
         grids.append(Grid(title, (*spec.stubs, "Method"), tuple(columns), tuple(grid), ()))
+    if not paper.cells:
+        return Section("Printed in the paper", (), "The paper's text has lost this table.")
     models = {cell.backbone for cell in paper.cells}
     where = f", {models.pop()}" if len(models) == 1 else ""
     whose = "the paper" if spec.paper == "dar" else f"the {PAPERS[spec.paper]} paper"
@@ -207,6 +216,8 @@ def _printed(spec: TableSpec, paper: _Paper) -> Section:
 
 
 def _about(spec: TableSpec) -> str:
+    if spec.columns == "cost":
+        return _COLUMNS["cost"]
     family = FAMILIES.get(spec.held_out)
     best = _BEST_KNOWN if spec.world == "own" else _BEST
     best = _BEST_VARIANT if spec.rows == "named" and spec.paper == "dar" else best

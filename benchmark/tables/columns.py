@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from .cells import Place, Run
+from .cells import UNITS
 from .groups import Group
 from .paper import Printed
+from .read import Place, Run
 from .sets import held_out, learned, placed, shown
 from .spec import (
     ARROWS,
@@ -22,6 +23,10 @@ from .spec import (
 Titles = Mapping[str, str]
 OVER_STEPS = {"transfer": "Transfer", "average": "Average", "acc": "Last"}
 TUNING = {"acc": "Accuracy", "kept": "Parameters"}
+COST = {
+    "trained": "Trained", "extra": "Kept", "train": "Memory, training",
+    "evaluate": "Memory, evaluation",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ class Column:
     @property
     def form(self) -> str:
         """How its cells are written, see `Cell.show`."""
-        return {"delta": "+", "kept": "M"}.get(self.place.metric, "")
+        if self.place.metric == "delta":
+            return "+"
+        return UNITS.get(self.place.metric, (0, ""))[1]
 
 
 Panel = tuple[str, list[Column]]
@@ -66,6 +73,7 @@ _HEADS: Mapping[str, Callable[[Place, str, Titles], tuple[str, str]]] = {
     "summary": lambda place, *_: ("", OVER_STEPS[place.metric]),
     "unseen": lambda place, _, titles: ("", titles[place.dataset]),
     "tuning": lambda place, _, titles: (titles[place.dataset], TUNING[place.metric]),
+    "cost": lambda place, *_: ("", COST[place.metric]),
 }
 
 
@@ -79,7 +87,7 @@ def _column(
 ) -> Column:
     over, head = _HEADS[spec.columns](place, backbone or group[2], titles)
     # The stages on the way are a curve, not a contest.
-    contest = (spec.columns != "stages" or place.metric == "delta") and place.metric != "kept"
+    contest = (spec.columns != "stages" or place.metric == "delta") and place.metric not in UNITS
     return Column(over, head, group, place, tuple(parts), contest)
 
 
@@ -177,6 +185,11 @@ def _tuning(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
         yield "", [_column(spec, runs[0].group, place, (first,), titles) for place in places]
 
 
+def _cost(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+    places = (Place("", "", metric, None, None) for metric in COST)
+    yield "", [_column(spec, runs[0].group, place, ()) for place in places]
+
+
 def _panel_title(title: str, direction: str) -> str:
     return f"{title}, {ARROWS[direction]}" if direction else title
 
@@ -191,6 +204,7 @@ _PANELS: Mapping[str, Callable[[Sequence[Run], TableSpec], Iterator[Panel]]] = {
     "summary": _summary,
     "unseen": _unseen,
     "tuning": _tuning,
+    "cost": _cost,
 }
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from ..results import suite_folder
-from .cells import Place, Row, Run, rows_of
+from .cells import Row, rows_of
 from .groups import Group
 from .markdown import GENERATED
 from .paper import Printed, printed_in
+from .read import Place, Run
 from .sets import HeldOut, placed, shown
 from .spec import METHOD_ORDER, TITLES, UPPER_BOUND, ZERO_SHOT, backbone_key, is_ablation
 from .svg import Axis, Block, Chart, Curve, Style, draw, make_axis

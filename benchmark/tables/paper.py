@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from ..results import method_label
-from .cells import Place
+from .read import Place
 from .spec import ALL_TABLES, TABLES, Paper, RowSpec, TableSpec
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from ..files import atomic
 from ..results import read_records
 from .assemble import make_table
-from .cells import read_run
 from .figure import FIGURE, TITLE, make_figures
 from .grids import Table
 from .groups import judge
 from .latex import render_latex
 from .leaderboard import render_leaderboard
 from .markdown import GENERATED, cell, pipes, render_markdown
+from .read import read_run
 from .runs import final_row, matrix, render_matrix
 from .spec import ALL_TABLES, PAPERS
 from .tidy import render_csv

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from .cells import Run, distinct
+from .cells import distinct
+from .read import Run
 from .spec import FAMILIES, TABLES
 
 

@@ -91,7 +91,16 @@ class RowSpec:
 
 
 Columns = Literal[
-    "tasks", "backbones", "average", "margin", "stages", "lifelong", "summary", "unseen", "tuning"
+    "tasks",
+    "backbones",
+    "average",
+    "margin",
+    "stages",
+    "lifelong",
+    "summary",
+    "unseen",
+    "tuning",
+    "cost",
 ]
 World = Literal["pairs", "union", "own"]
 """What the learned sets of a run are: images with captions, or labelled sets whose test images are
@@ -111,7 +120,8 @@ class TableSpec:
             backbone; `average`: the average alone; `margin`: the average on learned and on held-out
             sets; `stages`: one held-out set after every task; `lifelong`: Transfer, Average and
             Last of every learned set; `summary`: their means over sets; `unseen`: held-out sets,
-            mean over all steps; `tuning`: the first task just after it, and what is kept of it.
+            mean over all steps; `tuning`: the first task just after it, and what is kept of it;
+            `cost`: parameters and memory.
         k: the K of Recall@K; None for accuracy.
         order: of the tasks, as named in records.
         rows: `all` methods; the `named` ones, which are those of the paper and `more`; or these and
@@ -211,6 +221,9 @@ FEW_SHOT_TABLES = (
     ),
     TableSpec(
         2, f"MTIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=("mtil",), world="own"
+    ),
+    TableSpec(
+        3, "Cost: parameters and memory, order I", "cost", k=None, paper="codyra", suites=_XTAIL,
     ),
     TableSpec(
         4, "Held-out sets: zero-shot accuracy, mean over all steps, order I", "unseen", k=None,
