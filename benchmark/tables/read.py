@@ -81,6 +81,7 @@ class Run:
         uses: badges.
         sets: name -> what was evaluated.
         numbers: place -> value and status; steps are counted, never None.
+        reports: what the method said of each task, see `Method.report`.
     """
 
     group: Group
@@ -95,6 +96,7 @@ class Run:
     uses: frozenset[str]
     sets: Mapping[str, EvalSet]
     numbers: Mapping[Place, Outcome]
+    reports: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def worlds(self) -> frozenset[str]:
@@ -173,6 +175,7 @@ def read_run(judged: Judged) -> Run:
         uses=frozenset(filter(None, str(row["uses"]).split(","))),
         sets=sets,
         numbers=numbers,
+        reports=tuple(judged.record.provenance.get("reports") or ()),
     )
 
 

@@ -12,9 +12,11 @@ from .groups import judge
 from .latex import render_latex
 from .leaderboard import render_leaderboard
 from .markdown import GENERATED, cell, pipes, render_markdown
+from .ranks import RANKS, make_rank_figures
+from .ranks import TITLE as RANKS_TITLE
 from .read import read_run
 from .runs import final_row, matrix, render_matrix
-from .spec import ALL_TABLES, PAPERS
+from .spec import ALL_TABLES, PAPERS, Paper
 from .tidy import render_csv
 
 __all__ = ["build_tables", "check_tables", "final_row", "matrix", "render_matrix"]
@@ -28,8 +30,14 @@ footnote, and `cl-bench tables --lint` recomputes them all. The `.csv` holds one
 _COMPARISON = "[what it compares, in our words](../docs/table-15.md)"
 
 
+_FIGURES: tuple[tuple[Paper, str, str, str], ...] = (
+    ("dar", "Figure 1", FIGURE, TITLE),
+    ("codyra", "Figures 5, 6, 11 to 17", RANKS, RANKS_TITLE),
+)
+
+
 def _index(tables: Sequence[Table], figures: Mapping[str, str]) -> str:
-    def listed(paper: str) -> list[list[str]]:
+    def listed(paper: Paper) -> list[list[str]]:
         lines = []
         for table in (one for one in tables if one.spec.paper == paper):
             links = ", ".join(f"[{kind}]({table.spec.stem}.{kind})" for kind in _WRITERS)
@@ -40,9 +48,11 @@ def _index(tables: Sequence[Table], figures: Mapping[str, str]) -> str:
 
     found = {paper: listed(paper) for paper in PAPERS}
     lines = found["dar"]
-    drawn = ", ".join(f"[svg]({name})" for name in figures)
-    suites = ", ".join(name.removeprefix(f"{FIGURE}-").removesuffix(".svg") for name in figures)
-    lines.append(["Figure 1", TITLE, cell(suites or "none yet"), drawn])
+    for paper, number, stem, title in _FIGURES:
+        own = [name for name in figures if name.startswith(f"{stem}-")]
+        drawn = ", ".join(f"[svg]({name})" for name in own)
+        suites = ", ".join(name.removeprefix(f"{stem}-").removesuffix(".svg") for name in own)
+        found[paper].append([number, title, cell(suites or "none yet"), drawn])
     lines.append(["Table 15", "Training and evaluation data of other papers", "", _COMPARISON])
     heads = ["Number", "What", "Suites with records", "Files"]
     parts = (f"## {PAPERS[paper]}\n\n{pipes(heads, found[paper], heads)}" for paper in PAPERS)
@@ -53,7 +63,7 @@ def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Pat
     judged = judge(read_records(results_dir))
     runs = [read_run(one) for one in judged]
     tables = [make_table(runs, spec) for spec in ALL_TABLES]
-    figures = make_figures(runs)
+    figures = make_figures(runs) | make_rank_figures(runs)
     texts = {
         f"{table.spec.stem}.{kind}": render(table)
         for table in tables
@@ -66,7 +76,8 @@ def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Pat
 
 def _left_over(out_dir: Path, texts: Mapping[Path, str]) -> list[Path]:
     """Figures that an earlier call made, of suites that have no records any more."""
-    others = sorted(path for path in out_dir.glob(f"{FIGURE}-*.svg") if path not in texts)
+    drawn = (path for stem in (FIGURE, RANKS) for path in out_dir.glob(f"{stem}-*.svg"))
+    others = sorted(path for path in drawn if path not in texts)
     return [path for path in others if GENERATED.encode() in path.read_bytes()]
 
 
@@ -76,8 +87,8 @@ def build_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Pa
     Args:
         results_dir: holds `<suite>/<record>.parquet`.
         out_dir: where `table-<n>.md`, `.csv` and `.tex` (of the CoDyRA paper
-            `codyra-table-<n>...`), `figure-1-<suite>.svg` and their index go. Figures of suites
-            without records are removed from it.
+            `codyra-table-<n>...`), `figure-1-<suite>.svg`, `codyra-ranks-<suite>.svg` and their
+            index go. Figures of suites without records are removed from it.
         leaderboard: the file of the leaderboard.
 
     Returns:

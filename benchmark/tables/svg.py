@@ -1,5 +1,7 @@
 """Line charts as SVG text: small panels of curves over stages, labelled at their ends.
 
+What is called a stage here is any whole number from 0 on; a chart says what it counts.
+
 Written by hand rather than by a plotting library: a picture is compared byte for byte with what the
 records say, which no library promises from one version to the next, and the tables would need that
 library. Coordinates are pixels, y grows downwards; they are rounded to 0.1.
@@ -65,11 +67,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """One panel: the title above it, its axis, its curves (the last one on top)."""
+    """One panel: its title, its axis, its curves (the last one on top), and what is counted."""
 
     title: str
     axis: Axis
     curves: tuple[Curve, ...]
+    below: str = "tasks learned"
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class _Plot:
         return self.top + self.height * share
 
 
-def _frame(plot: _Plot, title: str) -> Iterator[str]:
+def _frame(plot: _Plot, title: str, below: str) -> Iterator[str]:
     right, bottom = plot.left + PLOT, plot.top + plot.height
     yield _text(plot.left, plot.top - 10, title, font_weight="bold")
     for number in range(round((plot.axis.high - plot.axis.low) / plot.axis.step) + 1):
@@ -153,7 +156,7 @@ def _frame(plot: _Plot, title: str) -> Iterator[str]:
         yield _line(at, bottom, at, bottom + 4, PALE)
         yield _text(at, bottom + 16, str(stage), SMALL, fill=PALE, text_anchor="middle")
     middle = plot.left + PLOT / 2
-    yield _text(middle, bottom + 31, "tasks learned", SMALL, fill=PALE, text_anchor="middle")
+    yield _text(middle, bottom + 31, below, SMALL, fill=PALE, text_anchor="middle")
 
 
 def _pieces(curve: Curve) -> Iterator[list[tuple[int, float, float | None]]]:
@@ -211,7 +214,7 @@ def _labels(plot: _Plot, curves: Sequence[Curve]) -> Iterator[str]:
 
 
 def _chart(chart: Chart, plot: _Plot) -> Iterator[str]:
-    yield from _frame(plot, chart.title)
+    yield from _frame(plot, chart.title, chart.below)
     for curve in chart.curves:
         yield from _curve(plot, curve)
     yield from _labels(plot, chart.curves)
