@@ -3,6 +3,8 @@
     python scripts/results_mini.py            # from nothing, into scratch/again; then compares
     python scripts/results_mini.py --renew    # into results/; the code must be committed
 
+These are 234 runs, which take about 4 hours on two cores, two at a time.
+
 The first needs nothing but the package: it has a cache of its own, so that no adapter of an
 earlier run is taken. A record of the very same harness, method code and weights (in the first, of
 the same libraries and processor too) is not made again, so that a killed script goes on where it
