@@ -14,8 +14,9 @@ help:
 	@echo "make lint          ruff and mypy"
 	@echo "make tables        rebuild tables/ and leaderboard.md from results/"
 	@echo "make check         lint, test, and whether the generated files are fresh"
-	@echo "make results-mini  run everything that is committed under results/mini from nothing, compare"
-	@echo "                   (or results-mini-xtail, results-mini-mtil)"
+	@echo "make results-mini  run everything that is committed under results/mini from nothing,"
+	@echo "                   compare (234 runs, about 4 hours on 2 cores)"
+	@echo "                   (or results-mini-xtail, results-mini-mtil: few-shot suites)"
 	@echo "make benchmarks    training and encoding beside a bare open_clip loop, the cache beside Pillow,"
 	@echo "                   DAR's mixed batches beside the plain backbone, a loop over adapters and PEFT"
 

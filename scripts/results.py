@@ -3,13 +3,14 @@
     python scripts/results.py mini            # from nothing, into scratch/again; then compares
     python scripts/results.py mini --renew    # into results/; the code must be committed
 
-Suites: mini, mini-xtail, mini-mtil. The first form needs nothing but the package: it has a cache of
-its own, so that no adapter of an earlier run is taken. A record of the very same harness, method
-code and weights (in the first, of the same libraries and processor too) is not made again, so that
-a killed script goes on where it was. Scores agree bit for bit on one machine. Another processor or
-another library rounds differently, and training makes more of it: there, give `--tolerance` a few
-times the standard deviation over seeds that leaderboard.md shows (one image of a test set is 0.5
-points).
+Suites: mini (234 runs, about 4 hours on two cores, two at a time), mini-xtail and mini-mtil.
+
+The first form needs nothing but the package: it has a cache of its own, so that no adapter of an
+earlier run is taken. A record of the very same harness, method code and weights (in the first, of
+the same libraries and processor too) is not made again, so that a killed script goes on where it
+was. Scores agree bit for bit on one machine. Another processor or another library rounds
+differently, and training makes more of it: there, give `--tolerance` a few times the standard
+deviation over seeds that leaderboard.md shows (one image of a test set is 0.5 points).
 """
 
 import argparse

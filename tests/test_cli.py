@@ -211,6 +211,7 @@ def test_the_default_suite_is_named_and_said(
     sentence(done, "correct --device")
 
 
+@pytest.mark.slow
 def test_batch_size(run: Callable[..., Ended], plain: Record) -> None:
     done = run("--batch-size", 6)
     assert done.path.name.startswith("ft+batch_size=6--")

@@ -37,6 +37,7 @@ REFUSED = {(kind, name) for name in NAMES for kind in find_method(name, []).cls.
 # where those run that differ from another one in little.
 BOTH_KINDS = ("zs", "ft", "dar")
 ALIKE = ("dkr",)  # Mod-X with other targets
+SEEDED = ("zs", "ft", "dar", "l2p")  # the others draw no more than these
 CASES = [
     pytest.param(kind, name, marks=[pytest.mark.slow] * late)
     for kind in KINDS
@@ -131,7 +132,9 @@ def test_the_same_seed_gives_the_same_bits(name, kind, trained, lab):
     assert one[1].equal(two[1])
 
 
-@every_method
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in SEEDED)) for n in NAMES]
+)
 def test_another_seed_gives_another_result(name, trained, lab):
     kind = "labelled" if ("pairs", name) in REFUSED else "pairs"
     first = trained(name, kind)

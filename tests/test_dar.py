@@ -126,7 +126,13 @@ def runs(lab):
     return get
 
 
-@pytest.mark.parametrize("changes", [{}, {"margin": 2.0, "top_k": 3}], ids=["default", "merged"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, marks=pytest.mark.slow, id="default"),
+        pytest.param({"margin": 2.0, "top_k": 3}, id="merged"),
+    ],
+)
 def test_the_order_of_tasks_leaves_no_bit(changes, runs, lab, captioned):
     one, two = runs((0, 1, 2), **changes), runs((2, 1, 0), **changes)
     for data in (*lab.pairs, captioned):

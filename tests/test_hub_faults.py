@@ -17,16 +17,16 @@ FILE = "hahminlew/kream-product-blip-captions/data/train-00001"
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("stall", {"after": 500}),
+        pytest.param("stall", {"after": 500}, marks=pytest.mark.slow),  # others wait as long
         ("cut", {"after": 500}),
-        ("reset", {"after": 500}),
+        pytest.param("reset", {"after": 500}, marks=pytest.mark.slow),
         ("short", {"after": 3}),
         ("flip", {}),
-        (429, {"only": "GET"}),
+        pytest.param(429, {"only": "GET"}, marks=pytest.mark.slow),
         (500, {"only": "GET"}),
-        (503, {"only": "GET"}),
+        pytest.param(503, {"only": "GET"}, marks=pytest.mark.slow),
         (503, {"only": "HEAD"}),
-        ("cut", {"only": "HEAD"}),
+        pytest.param("cut", {"only": "HEAD"}, marks=pytest.mark.slow),
     ],
 )
 def test_passing_trouble_is_overcome(hub, place, kind, options) -> None:

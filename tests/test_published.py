@@ -148,6 +148,7 @@ def test_what_is_missing_is_named_with_the_command(there, tmp_path) -> None:
         make_plan(request(tmp_path, "retrieval", "sketch", backbone=None, pretrained="random:0"))
 
 
+@pytest.mark.slow
 def test_an_optional_set_is_left_out_and_said(there, tmp_path, monkeypatch, capsys) -> None:
     import benchmark.suites.published as published
 

@@ -33,7 +33,7 @@ torch.set_num_threads(1)  # the number is part of a run's identity: subprocesses
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("ft", "lora-ft", "dar")
-FAST = ("ft", pytest.param("lora-ft", marks=pytest.mark.slow), "dar")
+FAST = (*(pytest.param(n, marks=pytest.mark.slow) for n in ("ft", "lora-ft")), "dar")
 START = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from benchmark.cli import main; main()"
@@ -478,7 +478,8 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=[pytest.mark.slow] * (" 2" in c)) for c in DAMAGE]
+    "case",
+    [pytest.param(c, marks=[pytest.mark.slow] * (c not in ("step", "task"))) for c in DAMAGE],
 )
 def test_a_file_cut_in_half(
     ask: Ask,
@@ -527,7 +528,7 @@ def test_only_one_process_works_on_a_run(ask: Ask, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("n", "left"),
     [
-        (0, 6),
+        pytest.param(0, 6, marks=pytest.mark.slow),
         pytest.param(1, 5, marks=pytest.mark.slow),
         pytest.param(6, 4, marks=pytest.mark.slow),
         pytest.param(10, 2, marks=pytest.mark.slow),

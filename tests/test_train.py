@@ -115,7 +115,9 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("kind", ["pairs", pytest.param("labelled", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ["ft", "lora-ft", "dar"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(n, marks=pytest.mark.slow) for n in ("ft", "lora-ft")), "dar"]
+)
 def test_a_resumed_fit_repeats_the_uninterrupted_one(name, kind, lab, tmp_path):
     """Stopped inside the first epoch and again at the border of two."""
     data = lab.sets(kind)[0]
