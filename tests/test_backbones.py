@@ -60,6 +60,7 @@ def _refusal(name: str) -> str:
 
 def _on_meta(name: str) -> torch.nn.Module:
     """open_clip's model without memory for its weights."""
+    backbones._register()  # the tiny ones, whatever ran before
     with torch.device("meta"):
         return open_clip.create_model(name, device="meta")
 
