@@ -78,6 +78,8 @@ class Method(nn.Module, ABC):
             depends on the settings, see `badges`.
         refuses: kind of task ("pairs" or "labelled") -> why the method is not defined for it. A
             run that has such a task ends before anything is evaluated.
+        budgets: where the suite gives each task a number of steps, how many of these the training
+            after `before_task` has; 1, but for a method that learns several tasks at once.
     """
 
     Config: ClassVar[type[Config]] = Config
@@ -86,6 +88,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str] = ""
     uses: frozenset[Badge] = frozenset()
     refuses: ClassVar[Mapping[str, str]] = {}
+    budgets: int = 1
 
     def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
         super().__init__()

@@ -91,7 +91,7 @@ class Fit:
         self.loader = method.loader(task)
         self.peaks = [g["lr"] for g in groups]
         self.optimizer = torch.optim.AdamW(groups, fused=True) if groups else None
-        steps = recipe.steps or recipe.epochs * len(self.loader)
+        steps = recipe.steps * method.budgets or recipe.epochs * len(self.loader)
         self.progress = Progress(total=steps if groups else 0)
 
     def run(self, on_step: Callable[[Progress, float, int], None]) -> None:

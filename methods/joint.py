@@ -1,7 +1,8 @@
 """Joint training on all tasks at once: an upper bound, not a continual method.
 
 Nothing is trained until the last task; then the pretrained model is fine-tuned once on the
-examples of all tasks mixed, for the suite's number of epochs. So its rows before the last stage
+examples of all tasks mixed, for the suite's number of epochs, or for the steps of all tasks
+together where the suite gives each a number of steps. So its rows before the last stage
 are the zero-shot model's. Batches are mixed across tasks in proportion to their size (Mod-X's
 official joint script concatenates datasets in the same way). Not in the DAR paper.
 """
@@ -25,6 +26,7 @@ class Joint(Method):
     def before_task(self, task: Task) -> None:
         """Keep the task's data for the end."""
         self.tasks.append(task)
+        self.budgets = len(self.tasks)
 
     def loader(self, task: Task) -> Loader:
         """All tasks' examples, mixed."""

@@ -517,3 +517,17 @@ def test_a_budget_of_steps_is_kept_whatever_the_epoch(lab, steps):
     means = [m["match"] for m in fit.progress.losses]
     values = [loss for _, loss in seen]
     assert means == pytest.approx([np.mean(values[i : i + 3]) for i in range(0, steps, 3)])
+
+
+@pytest.mark.parametrize(("budget", "steps"), [({"epochs": 9, "steps": 3}, 6), ({"epochs": 2}, 12)])
+def test_the_upper_bound_has_the_budgets_of_all_its_tasks(lab, budget, steps):
+    """The two tasks together are 6 batches an epoch."""
+    feed = lab.feed(lab.clip())
+    method = lab.method("joint", feed)
+    tasks = [lab.task(feed, data, i, 2) for i, data in enumerate(lab.pairs[:2])]
+    totals = []
+    for task in tasks:
+        method.before_task(task)
+        recipe = replace(lab.recipe, **budget)
+        totals.append(Fit(method, task, recipe, (0, "data")).progress.total)
+    assert totals == [0, steps]
