@@ -123,6 +123,59 @@ def test_transfer_average_and_last_are_those_of_the_metrics(
     assert got["transfer", tasks[0]] == ""
 
 
+# Accuracies of ZSCL on MTIL, order I, in percent, a row a stage: mtil/results/t3_7.npy of its
+# official code (Thunderbeee/ZSCL), without CIFAR10. The paper's Table 1 has their means.
+ZSCL = GOLDEN / "zscl-mtil.csv"
+UNIT = 10**6  # test images of a set, so that percents of six digits are counts
+
+
+def report(matrix: np.ndarray, folder: Path, method: str = "zscl") -> dict[tuple[str, str], str]:
+    """Cells of Table 2 that a run gives whose accuracies on MTIL are these, stage 0 first."""
+    rows = run("mtil", "zs")
+    for row in rows:
+        hits = 0
+        if row["role"] != "ood":
+            percent = matrix[row["step"], MTIL.index(row["eval_task"])]
+            hits = round(percent * UNIT / 100)
+        row.update(method=method, hits=hits, n_queries=UNIT, value=hits / UNIT)
+    save(folder / "results", rows, costs(1))
+    found = lines_of(build(folder / "results", folder)["codyra-table-2.csv"], source="measured")
+    return {(line["metric"], line["dataset"]): line["mean"] for line in found}
+
+
+def means(found: dict[tuple[str, str], str]) -> list[str]:
+    return [f"{float(found[m, 'average']):.1f}" for m in ("transfer", "average", "acc")]
+
+
+def test_the_published_matrix_of_zscl_gives_its_published_means(tmp_path: Path) -> None:
+    matrix = np.loadtxt(ZSCL, delimiter=",", skiprows=1)
+    assert ZSCL.read_text().splitlines()[0] == ",".join(MTIL)
+    # Stage 0 is no part of the three: another one gives the same.
+    for stage_0 in (np.zeros(11), np.full(11, 100.0)):
+        found = report(np.vstack([stage_0, matrix]), tmp_path / str(stage_0[0]))
+        assert means(found) == ["68.1", "75.4", "83.6"]
+
+
+def test_constant_rows_of_zero_shot_give_the_printed_means(tmp_path: Path) -> None:
+    printed = [c for c in printed_in(2, "codyra") if (c.method, c.metric) == ("zs", "acc")]
+    value = {cell.dataset: float(cell.value) for cell in printed}
+    found = report(np.tile([value[name] for name in MTIL], (12, 1)), tmp_path, "zs")
+    assert means(found) == ["69.4", "65.3", "65.3"]
+    for name in MTIL:
+        assert float(found["average", name]) == pytest.approx(value[name])
+
+
+def test_a_true_zero_is_a_score_like_any_other(tmp_path: Path) -> None:
+    """The last set is at 0 before it is learned: a mask of what is not 0 would leave it out."""
+    matrix = np.loadtxt(ZSCL, delimiter=",", skiprows=1)
+    matrix[:10, -1] = 0.0
+    found = report(np.vstack([matrix[0], matrix]), tmp_path)
+    assert float(found["transfer", MTIL[-1]]) == 0.0
+    assert float(found["average", MTIL[-1]]) == pytest.approx(matrix[10, -1] / 11, abs=1e-4)
+    others = [matrix[:j, j].mean() for j in range(1, 10)]
+    assert float(found["transfer", "average"]) == pytest.approx(sum(others) / 10, abs=1e-4)
+
+
 def test_means_of_table_5_are_those_of_table_1(texts: dict[str, str]) -> None:
     five = lines_of(texts["codyra-table-5.csv"], source="measured")
     assert {line["method"] for line in five} == {"rail-primal", "rail-dual"}
