@@ -73,8 +73,8 @@ RETRIEVAL: Families = (
 # The two papers' methods, those of Tables 1 and 2 of the CoDyRA paper first.
 METHODS = (
     "codyra", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal", "codyra-rail-dual",
-    "rail-primal", "rail-dual", "moe-adapter", "moe-adapter.route-batch", "zscl", "lora", "lwf",
-    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "dar", "dar.r8", "ta", "lora-ft", "ewc",
+    "rail-primal", "rail-dual", "moe-adapter", "zscl", "lora", "lwf",
+    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "dar", "ta", "lora-ft", "ewc",
     "mod-x", "dkr", "c-clip", "l2p",
 )  # fmt: skip
 # Section 4.1 has another share of dense steps for MTIL, whose tests know the task.

@@ -253,7 +253,8 @@ def test_final_row(tmp_path: Path) -> None:
     assert labelled[2].split() == ["ft", "51.0", "47.0", "43.0", "47.0"]
     # Transfer: coins after 1 step 33.5; birds after 1 and 2 steps 27.5, 27.0.
     assert labelled[-1].split()[:2] == ["Transfer", f"{(33.5 + 27.25) / 2:.1f}"]
-    assert labelled[-1].split()[-2:] == ["Last", "47.0"]
+    # Forgetting: leaves lost twice two points since they were learned, coins once.
+    assert labelled[-1].split()[-4:] == ["Last", "47.0", "Forgetting", "3.0"]
 
 
 def test_final_row_of_a_run_with_a_hole(tmp_path: Path) -> None:

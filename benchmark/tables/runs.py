@@ -1,13 +1,14 @@
 """One run as matrices, and its summary for the terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
 from ..errors import BenchError
-from ..metrics.continual import Scores, average, last, transfer
+from ..metrics.continual import Scores, average, forgetting_from_learned, last, transfer
 from ..results import method_label
 from .cells import MISSING, distinct
 from .spec import DIRECTIONS
@@ -134,11 +135,19 @@ def _ending(frame: pd.DataFrame, head: str, direction: str | None) -> str:
     return _text_table(lines, [head, *heads.values(), "Avg."])
 
 
-def _three_means(frame: pd.DataFrame) -> str:
+SUMMARY: Mapping[str, Callable[[Scores], Any]] = {
+    "Transfer": transfer,
+    "Average": average,
+    "Last": last,
+    "Forgetting": forgetting_from_learned,
+}
+
+
+def _summary(frame: pd.DataFrame) -> str:
     words = []
-    for name, metric in (("Transfer", transfer), ("Average", average), ("Last", last)):
+    for name, metric in SUMMARY.items():
         try:
-            words.append(f"{name} {_percent(float(metric(score_matrix(frame, 'i2t')).mean()))}")
+            words.append(f"{name} {_percent(float(np.mean(metric(score_matrix(frame, 'i2t')))))}")
         except ValueError:
             words.append(f"{name} {MISSING}")
     return "   ".join(words)
@@ -152,7 +161,8 @@ def final_row(frame: pd.DataFrame) -> str:
 
     Returns:
         Recall@1 in percent, text to image and image to text, of the learned pairs datasets; and
-        the accuracy of the labelled ones, with Transfer / Average / Last when all are labelled.
+        the accuracy of the labelled ones, with Transfer, Average, Last and Forgetting when all
+        are labelled.
     """
     learned = frame[frame["eval_position"].notna()]
     kinds = set(learned["kind"])
@@ -162,5 +172,5 @@ def final_row(frame: pd.DataFrame) -> str:
     if "labelled" in kinds:
         parts.append(_ending(frame, "Accuracy", None))
     if kinds == {"labelled"}:
-        parts.append(_three_means(frame))
+        parts.append(_summary(frame))
     return "\n\n".join(parts)
