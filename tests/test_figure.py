@@ -9,13 +9,24 @@ from statistics import fmean, stdev
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import PAPER, PAPER_HELD_OUT, SHAPES, build, held_out_score, make_rows, save, spoil
+from synthetic import (
+    PAPER,
+    PAPER_HELD_OUT,
+    SHAPES,
+    Row,
+    build,
+    held_out_score,
+    make_rows,
+    save,
+    spoil,
+)  # fmt: skip
 
 from benchmark.tables.paper import printed_in
 from benchmark.tables.svg import EM, PITCH, STEPS, make_axis, spread
 
 PICTURES = {"street": "pairs", "stars": "labelled", "pantry": "pairs"}
 NS = "{http://www.w3.org/2000/svg}"
+UNIT = re.compile(r"\(R@1, %\)|^(image|text) tower$")  # what a chart's title has
 Box = tuple[float, float, float, float]
 
 
@@ -55,7 +66,7 @@ def scale(root: ET.Element, chart: int) -> tuple[float, float]:
     """Value at y = 0 and its change per pixel, from the tick labels of the n-th chart."""
     ticks: list[list[tuple[float, float]]] = []
     for text in texts(root):
-        if text.get("font-weight") == "bold" and "(R@1, %)" in (text.text or ""):
+        if text.get("font-weight") == "bold" and UNIT.search(text.text or ""):
             ticks.append([])
         elif text.get("text-anchor") == "end":
             ticks[-1].append((float(text.get("y", "")) - 4, float(text.text or "")))
@@ -206,6 +217,72 @@ def test_many_methods_and_long_names_fit(tmp_path: Path) -> None:
     assert len(looks) == 7 * 3  # colours and patterns; after that the labels tell them apart
     assert any((text.text or "").startswith('ft+a="<&>"') for text in texts(root))
     assert any((text.text or "").partition(" ")[0].endswith("…") for text in texts(root))
+
+
+LEAVES = {"leaves": "labelled", "coins": "labelled"}
+MODULES = ("attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+BLOCKS = {"image": 3, "text": 2}
+
+
+def kept(tower: str, block: int, module: str, task: int, seed: int) -> int:
+    return 2 + block + MODULES.index(module) + 2 * task + 3 * seed - 2 * (tower == "text")
+
+
+def rank_reports(seed: int) -> dict[str, object]:
+    sites = [(w, b, m) for w, blocks in BLOCKS.items() for b in range(blocks) for m in MODULES]
+    return {
+        "reports": [
+            {
+                "rank": 16,
+                "ranks": {f"{w}.{b}.{m}": kept(w, b, m, task, seed) for w, b, m in sites},
+                "null": {"mean": 8.25 + task, "std": 2.0},
+            }
+            for task in (0, 1)
+        ]
+    }
+
+
+def leafy(suite: str, method: str, order: str, seed: int) -> list[Row]:
+    rows = make_rows(suite, LEAVES, "ft", order, seed, {})
+    return [row | {"method": method} for row in rows]
+
+
+def test_kept_ranks_are_drawn_beside_the_null(tmp_path: Path) -> None:
+    r = tmp_path / "r"
+    for seed in (0, 1):
+        save(r, leafy("leafy", "codyra", "forward", seed), rank_reports(seed))
+    # Neither the other order, nor another method, nor a record without a report.
+    save(r, leafy("leafy", "codyra", "reverse", 0), rank_reports(9))
+    save(r, leafy("leafy", "codyra-plus", "forward", 0), rank_reports(9))
+    save(r, leafy("trees", "codyra", "forward", 0), {"reports": []})
+    made = build(r, tmp_path)
+    assert [name for name in made if name.startswith("codyra-ranks")] == ["codyra-ranks-leafy.svg"]
+    root = ET.fromstring(made["codyra-ranks-leafy.svg"])
+    check_layout(root)
+    bold = [text.text for text in texts(root) if text.get("font-weight") == "bold"]
+    assert bold[1:] == [
+        "leafy 1.0, tiny (seed-0), order I, codyra: of 16 ranks", "image tower", "text tower",
+    ]  # fmt: skip
+    drawn = curves(root)
+    assert len(drawn) == 2 * (1 + len(MODULES))
+    for chart, (tower, blocks) in enumerate(BLOCKS.items()):
+        zero, slope = scale(root, chart)
+        own = drawn[7 * chart : 7 * chart + 7]
+        found = [[zero + slope * y for _, y in points] for _, points in own]
+        assert pytest.approx([8.75] * blocks, abs=0.05) in found
+        for module in MODULES:
+            want = [
+                fmean(kept(tower, b, module, task, seed) for task in (0, 1) for seed in (0, 1))
+                for b in range(blocks)
+            ]
+            assert pytest.approx(want, abs=0.05) in found, (tower, module)
+    bands = list(root.iter(f"{NS}polygon"))
+    assert len(bands) == 2
+    zero, slope = scale(root, 0)
+    heights = [float(p.split(",")[1]) for p in bands[0].get("points", "").split()]
+    sd = 2.0 / 4**0.5  # of a mean over two tasks and two seeds
+    ends = [zero + slope * y for y in (min(heights), max(heights))]
+    assert ends == pytest.approx([8.75 + sd, 8.75 - sd], abs=0.05)
 
 
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=14))
