@@ -176,6 +176,22 @@ def test_a_true_zero_is_a_score_like_any_other(tmp_path: Path) -> None:
     assert float(found["transfer", "average"]) == pytest.approx(sum(others) / 10, abs=1e-4)
 
 
+def test_a_rank_needs_both_orders_of_the_protocol(tmp_path: Path) -> None:
+    """Order II where the suite has one; there, reverse counts for nothing."""
+    for order, method in (("ii", "ewc"), ("reverse", "ft")):
+        for seed in range(3):
+            rows = few("xtail", method, seed)
+            save(tmp_path / "r", rows, costs(1))
+            save(tmp_path / "r", [row | {"order": order} for row in rows], costs(1))
+    ranked, _, others = build(tmp_path / "r", tmp_path)["leaderboard.md"].partition("Not ranked:")
+    line = next(line for line in ranked.splitlines() if "codyra" in line)
+    assert line.split("|")[1].strip() == "1"
+    assert "forward x3, ii x3" in line
+    line = next(line for line in others.splitlines() if "lora" in line)
+    assert line.split("|")[-2].strip() == "no ii order"
+    assert "forward x3, reverse x3" in line
+
+
 def test_means_of_table_5_are_those_of_table_1(texts: dict[str, str]) -> None:
     five = lines_of(texts["codyra-table-5.csv"], source="measured")
     assert {line["method"] for line in five} == {"rail-primal", "rail-dual"}

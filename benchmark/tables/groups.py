@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import BenchError
 from ..naming import overrides
 from ..results import Record, method_label
+from ..suites import find_suite, suite_names
 
 _GROUP = ("suite", "suite_version", "backbone", "pretrained")
 Group = tuple[str, ...]
@@ -30,6 +31,15 @@ class Judged:
     label: str
     tasks: tuple[str, ...]
     why: str
+
+
+def ranking_orders(suite: str) -> tuple[str, str]:
+    """The two orders in which a method is ranked on a suite: those of its protocol, if it has two.
+
+    A protocol of one order, and a suite of the user's own, are learned forward and in reverse.
+    """
+    known = suite in suite_names() and find_suite(suite).order_ii
+    return ("forward", "ii") if known else ("forward", "reverse")
 
 
 def _tasks(record: Record) -> tuple[str, ...]:

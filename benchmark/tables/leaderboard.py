@@ -11,13 +11,12 @@ from ..metrics import continual
 from ..metrics.continual import Scores
 from ..results import Record
 from .cells import MISSING, named
-from .groups import Group, Judged
+from .groups import Group, Judged, ranking_orders
 from .markdown import cell, pipes
 from .paper import name_tables, tables_naming
 from .runs import score_matrix
 from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key
 
-BOTH_ORDERS = ("forward", "reverse")
 SEEDS_TO_RANK = 3
 _SCORES: Mapping[str, Callable[[Scores], float]] = {
     "final": continual.final_average,
@@ -36,9 +35,10 @@ _NEEDED = (
 _TEXTS = {"Method", "Runs", "Why not", "Remark"}
 LEGEND = f"""## Legend
 
-Percent. Means over the forward and the reverse order, each the mean of its seeds; where neither
-was run, over the orders that were. ± is the standard deviation over seeds (ddof = 1), pooled over
-these orders. Nothing is averaged over a hole: a number that needs a failed cell is a dash.
+Percent. Means over two orders, each the mean of its seeds: forward and reverse, or, where a suite's
+protocol has an order II, that (`ii`) and order I (forward); where neither was run, over the orders
+that were. ± is the standard deviation over seeds (ddof = 1), pooled over these orders. Nothing is
+averaged over a hole: a number that needs a failed cell is a dash.
 
 - **T→I R@1, I→T R@1**: Recall@1 at the end, mean over the learned tasks (a labelled task counts
   with its accuracy).
@@ -50,10 +50,9 @@ these orders. Nothing is averaged over a hole: a number that needs a failed cell
 - **OOD**: last step minus step 0 on the held-out sets, mean over sets (a set's score is the mean
   Recall@1 of both directions, or its accuracy).
 - **Trained**, **Kept**: trainable parameters, and bytes kept between tasks; the largest run's.
-- **Ranked** (by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in both the
-  forward and the reverse order over all tasks of the suite, made by committed code with the
-  suite's settings, and no failed cell at any step. `{UPPER_BOUND}` is an upper bound and has no
-  rank.
+- **Ranked** (by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in both
+  orders over all tasks of the suite, made by committed code with the suite's settings, and no
+  failed cell at any step. `{UPPER_BOUND}` is an upper bound and has no rank.
 - **Badges** in brackets: what the method used beyond its own weights. Some are told what no method
   may know of a test item: its task (`task id`), what it is paired with (`test pairing`), which
   items of its set it comes together with (`test batch`)."""
@@ -71,6 +70,7 @@ class Line:
         why: why its runs are compared with no others, '' if they are.
         failed: whether a cell of any of its runs is not ok.
         uses: badges.
+        both: the orders that count.
         orders: order -> its runs' scores by seed; a score is a fraction, or None over a hole.
         trained: trainable parameters.
         kept: bytes kept between tasks.
@@ -83,12 +83,13 @@ class Line:
     why: str
     failed: bool
     uses: str
+    both: tuple[str, str]
     orders: Mapping[str, Mapping[int, Mapping[str, float | None]]]
     trained: int | None
     kept: int | None
 
     def _counted(self) -> list[str]:
-        return [order for order in BOTH_ORDERS if order in self.orders] or sorted(self.orders)
+        return [order for order in self.both if order in self.orders] or sorted(self.orders)
 
     def value(self, name: str) -> tuple[float, float | None] | None:
         """Mean and pooled sd (None below two seeds) in percent; None over a hole."""
@@ -115,10 +116,10 @@ class Line:
             return self.why
         if self.settings:
             return "settings overridden"
-        absent = [order for order in BOTH_ORDERS if order not in self.orders]
+        absent = [order for order in self.both if order not in self.orders]
         if absent:
             return f"no {' and no '.join(absent)} order"
-        if min(len(self.orders[order]) for order in BOTH_ORDERS) < SEEDS_TO_RANK:
+        if min(len(self.orders[order]) for order in self.both) < SEEDS_TO_RANK:
             return f"fewer than {SEEDS_TO_RANK} seeds"
         return "a failed cell" if self.failed or self.total() is None else ""
 
@@ -199,6 +200,7 @@ def _line(judged: Sequence[Judged]) -> Line:
         why=judged[0].why,
         failed=any(bool((record.frame["status"] != "ok").any()) for record in records),
         uses=", ".join(sorted(badges)),
+        both=ranking_orders(str(one["suite"])),
         orders=orders,
         trained=_largest(records, "parameters", "trainable"),
         kept=_largest(records, "state_bytes"),
