@@ -36,7 +36,14 @@ REFUSED = {(kind, name) for name in NAMES for kind in find_method(name, []).cls.
 # Both kinds for these; the other methods meet labelled tasks in `make test-all`, which is also
 # where those run that differ from another one in little.
 BOTH_KINDS = ("zs", "ft", "dar")
-ALIKE = ("dkr",)  # Mod-X with other targets
+ALIKE = (
+    "dkr",  # Mod-X with other targets
+    "lora",  # LoRA-FT on other maps, with another loss
+    "lwf", "lwf-vr", "icarl",  # ZSCL with other teachers, images or texts
+    "wise-ft",  # FT, with an average of weights
+    "codyra-plus", "codyra-rail-primal", "codyra-rail-dual",  # CoDyRA, evaluated otherwise
+    "rail-dual",  # RAIL-Primal with a kernel
+)  # fmt: skip
 SEEDED = ("zs", "ft", "dar", "l2p")  # the others draw no more than these
 CASES = [
     pytest.param(kind, name, marks=[pytest.mark.slow] * late)

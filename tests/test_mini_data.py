@@ -237,7 +237,7 @@ def test_a_space_that_is_too_small_is_an_error():
 def test_unknown_domain_is_an_error():
     with pytest.raises(BenchError, match="photos"):
         mini.render_pairs("photo", "test", 4, 0)
-    with pytest.raises(BenchError, match="land"):
+    with pytest.raises(BenchError, match="a labelled domain of the mini suite, got 'photos'"):
         mini.render_labelled("photos", "test", 4, 0)
 
 
