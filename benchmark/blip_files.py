@@ -126,8 +126,9 @@ def files_of(name: str, pretrained: str) -> Files:
         return Files(path, config if config.exists() else None, _vocabulary(name, pretrained))
     if pretrained.startswith("random:"):
         return Files(None, None, _vocabulary(name, pretrained))
-    found = [_fetched(name, pretrained, place) for place in hub_files(name, pretrained)]
-    return Files(*(at for at, _ in found), origin=found[0][1])
+    places = hub_files(name, pretrained)
+    (weights, origin), (beside, _), (words, _) = (_fetched(name, pretrained, p) for p in places)
+    return Files(weights, beside, words, origin)
 
 
 def hub_files(name: str, tag: str) -> list[tuple[str, str]]:
