@@ -14,7 +14,7 @@ from torch import Tensor
 from .clip import Clip
 from .errors import BenchError, nearest
 from .files import weights_file
-from .models import blips, check_layout
+from .models import blips, check_backbone, check_layout
 from .tokenizer import CompactTokenizer
 from .weights_files import config_beside, fingerprint, read_file, seed_random
 from .weights_files import fit as _fit
@@ -55,6 +55,14 @@ def _tokenizer_id(name: str, context: int) -> str:
     config = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
     own = sorted((k, repr(v)) for k, v in config.items() if "tokenizer" in k)
     return f"open_clip {version('open_clip_torch')} {own} {context}"
+
+
+def _is_blip(name: str) -> bool:
+    """Whether it is one, after a word on a missing library: the import would only fail."""
+    if name in blips():
+        check_backbone(name)
+        return True
+    return False
 
 
 @cache
@@ -108,7 +116,7 @@ def load(name: str, pretrained: str) -> Clip:
         BenchError: unknown model or tag, weights that do not fit or that were trained with the
             other activation (QuickGELU against GELU).
     """
-    if name in blips():
+    if _is_blip(name):
         from .blip_files import load_blip
 
         return load_blip(name, pretrained)
@@ -179,7 +187,7 @@ def weights_of(name: str, tag: str) -> tuple[Path, str]:
     Raises:
         BenchError: no such model or tag, weights that this model cannot use, or no way to them.
     """
-    if name in blips():
+    if _is_blip(name):
         from .blip_files import files_of
 
         found = files_of(name, tag)
@@ -196,7 +204,7 @@ def tokenizer_of(name: str, pretrained: str = "") -> tuple[Callable[[list[str]],
         name: of the model.
         pretrained: its weights, where their files bring the vocabulary (BLIP).
     """
-    if name in blips():
+    if _is_blip(name):
         from .blip_files import tokenizer
 
         return tokenizer(name, pretrained)
@@ -242,7 +250,7 @@ def hub_places(name: str, tag: str) -> list[tuple[str, str]]:
     Raises:
         BenchError: as `weights_of`.
     """
-    if name in blips():
+    if _is_blip(name):
         from .blip_files import hub_files
 
         return hub_files(name, tag)

@@ -184,7 +184,7 @@ def _agreed(name: str, own: dict[str, Any], path: Path) -> dict[str, Any]:
         raise BenchError(
             f"the config of {name} (benchmark/weights/{name}.json)",
             f"'{path}' with {odd[0]}" + (f" and {len(odd) - 1} more" if odd[1:] else ""),
-            "give the weights of this architecture, with the config that they were trained with",
+            "give a file of such weights, with vocab.txt and their own config.json beside it",
             code=4,
         )
     return found

@@ -6,6 +6,7 @@ The model is a tiny one with random weights, saved by transformers as one is pub
 import copy
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +29,13 @@ from benchmark.data.hub import lock
 from benchmark.data.loaded import load_split
 from benchmark.data_commands import Options, prepare_all
 from benchmark.data_lock import lock_all
+from benchmark.display import Display
 from benchmark.errors import BenchError
 from benchmark.models import blip_about, check_backbone, image_side
 from benchmark.registry import find_method, method_names
 from benchmark.request import Request, make_plan
+from benchmark.results import read_record
+from benchmark.runner import execute
 from methods.lwf_vr import virtual_texts
 
 NAME, REPO = "blip-tiny", "someone/blip-tiny"
@@ -395,6 +399,25 @@ def test_prompts_in_a_text_do_not_depend_on_its_batch(room: str, blip_lab: Any) 
     assert not torch.allclose(whole, feed.clip.text(data.tokens_ML), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "method", ["zs", *(pytest.param(m, marks=pytest.mark.slow) for m in ("rail-primal", "codyra"))]
+)
+def test_a_whole_run(method: str, file: str, own_cache: Path, tmp_path: Path) -> None:
+    """Two tasks of few-shot learning, from the request to the record."""
+    asked = Request(
+        method, suite="mini-xtail", order="planes,curios", backbone=NAME, pretrained=file, limit=9,
+        epochs=1, evals="id", device="cpu", output_dir=tmp_path, cache_dir=own_cache,
+    )  # fmt: skip
+    plan = make_plan(asked)
+    assert plan.pretrained.startswith("model.safetensors@")
+    execute(plan, Display(quiet=True))
+    frame, about = read_record(plan.target)
+    assert set(frame["backbone"]) == {NAME}
+    assert set(frame["status"]) == {"ok"}
+    assert about["weights"]["sha256"] == load(NAME, file).fingerprint
+    assert about["versions"]["transformers"].startswith("5.")
+
+
 # -- files
 
 
@@ -499,6 +522,9 @@ def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch, file: str) -> Non
     def missing(_: str) -> str:
         raise models.PackageNotFoundError
 
+    for name in ("benchmark.blip", "benchmark.blip_files"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "transformers", None)  # an import of it fails
     for found, got in ((missing, "none"), (lambda _: "4.57.1", "4.57.1")):
         monkeypatch.setattr(models, "version", found)
         for ask in (
@@ -507,6 +533,7 @@ def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch, file: str) -> Non
             lambda: load(NAME, file),
             lambda: tokenizer_of(NAME, file),
             lambda: hub_places(NAME, "local"),
+            lambda: weights_of(NAME, "local"),
             lambda: make_plan(Request("zs", backbone="blip-base", pretrained="itm-coco")),
         ):
             with pytest.raises(BenchError) as caught:
