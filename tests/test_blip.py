@@ -204,7 +204,41 @@ def test_number_of_parameters_of_the_base_model() -> None:
     assert (blip.size, blip.context, blip.dim, blip.widths) == (384, 35, 256, (768, 768))
 
 
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_base_model_is_transformers_s() -> None:
+    about, words = blip_about("blip-base"), WordPieces("\n".join(WORDS), 35, 30524)
+    torch.manual_seed(0)
+    ours = build("blip-base", about, words).eval()
+    theirs = BlipForImageTextRetrieval(BlipConfig(**about["config"])).eval()
+    missing, extra = theirs.load_state_dict(ours.state_dict(), strict=False)
+    assert extra == ["logit_scale"]
+    assert all("crossattention" in name or "itm_head" in name for name in missing)
+    pixels, tokens = torch.randn(2, 3, 384, 384), words(["a red circle", "circle " * 60])
+    known = theirs(tokens, pixels, use_itm_head=False, attention_mask=(tokens != 0).long())
+    assert_close(ours.image(pixels) @ ours.text(tokens).T, known.itm_score, rtol=0, atol=1e-5)
+
+
 # -- adapters
+
+
+@torch.no_grad()
+def test_a_site_is_the_map_of_its_name(blip: Blip) -> None:
+    state, sites = blip.state_dict(), blip.sites(MAPS)
+    for i in range(2):
+        own = f"vision_model.encoder.layers.{i}."
+        thirds = state[f"{own}self_attn.qkv.weight"].split(16)
+        image = [*thirds, *(state[f"{own}{n}.weight"] for n in
+                            ("self_attn.projection", "mlp.fc1", "mlp.fc2"))]  # fmt: skip
+        own = f"text_encoder.encoder.layer.{i}."
+        text = [state[f"{own}{n}.weight"] for n in (
+            "attention.self.query", "attention.self.key", "attention.self.value",
+            "attention.output.dense", "intermediate.dense", "output.dense",
+        )]  # fmt: skip
+        for tower, maps in (("image", image), ("text", text)):
+            for target, weight in zip(MAPS, maps, strict=True):
+                found = sites[f"{tower}.{i}.{target}"].weight
+                assert (found.data_ptr(), found.shape) == (weight.data_ptr(), weight.shape)
 
 
 def _deltas(blip: Blip, targets: tuple[str, ...]) -> dict[str, Tensor]:
