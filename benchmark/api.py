@@ -1,6 +1,6 @@
 """The one module that a method file imports, beside torch."""
 
-from .clip import PARALLEL, Clip, Delta, end_of_text, unit
+from .clip import PARALLEL, Clip, Delta, unit
 from .errors import BenchError
 from .method import Config, Method, class_rows, prompt_classifier
 from .toolkit.bank import Bank, tower
@@ -70,7 +70,6 @@ __all__ = [
     "distillation",
     "divergence",
     "dropout",
-    "end_of_text",
     "fuse",
     "is_right",
     "matching",

@@ -3,21 +3,21 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from .clip import Clip
 from .errors import BenchError, nearest
 from .files import weights_file
-from .models import check_layout
+from .models import blips, check_backbone, check_layout
 from .tokenizer import CompactTokenizer
-from .weights_files import config_beside, read_file
+from .weights_files import config_beside, fingerprint, read_file, seed_random
+from .weights_files import fit as _fit
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -55,6 +55,14 @@ def _tokenizer_id(name: str, context: int) -> str:
     config = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
     own = sorted((k, repr(v)) for k, v in config.items() if "tokenizer" in k)
     return f"open_clip {version('open_clip_torch')} {own} {context}"
+
+
+def _is_blip(name: str) -> bool:
+    """Whether it is one, after a word on a missing library: the import would only fail."""
+    if name in blips():
+        check_backbone(name)
+        return True
+    return False
 
 
 @cache
@@ -100,30 +108,28 @@ def load(name: str, pretrained: str) -> Clip:
     """A backbone with its weights, in float32 on the CPU, in eval mode.
 
     Args:
-        name: open_clip model name, for example ViT-B-16-quickgelu or tiny-s.
-        pretrained: "bundled" (the tiny models), "random:<seed>", a weights file, or an open_clip
-            tag such as openai.
+        name: open_clip model name, for example ViT-B-16-quickgelu or tiny-s, or blip-base.
+        pretrained: "bundled" (the tiny models), "random:<seed>", a weights file, or a tag such as
+            openai.
 
     Raises:
         BenchError: unknown model or tag, weights that do not fit or that were trained with the
             other activation (QuickGELU against GELU).
     """
+    if _is_blip(name):
+        from .blip_files import load_blip
+
+        return load_blip(name, pretrained)
     _check_name(name)
-    if not pretrained.startswith("random:"):
+    if seed_random(pretrained):
+        clip = build(name)
+    else:
         weights, preprocess = _weights(name, pretrained)
         clip = build(name)
         _fit(clip, weights, name, pretrained)
         clip.origin = str(preprocess.get("origin", ""))
         clip.mean = tuple(preprocess.get("mean", clip.mean))
         clip.std = tuple(preprocess.get("std", clip.std))
-    else:
-        seed = pretrained.removeprefix("random:")
-        if not (seed.isascii() and seed.isdigit() and len(seed) <= 18):
-            raise BenchError(
-                "random:<whole number of up to 18 digits>", f"'{pretrained}'", "give such a seed"
-            )
-        torch.manual_seed(int(seed))
-        clip = build(name)
     clip.fingerprint = fingerprint(clip.state_dict())
     return clip.eval()
 
@@ -181,12 +187,27 @@ def weights_of(name: str, tag: str) -> tuple[Path, str]:
     Raises:
         BenchError: no such model or tag, weights that this model cannot use, or no way to them.
     """
+    if _is_blip(name):
+        from .blip_files import files_of
+
+        found = files_of(name, tag)
+        assert found.weights is not None, "of a tag"
+        return found.weights, found.origin
     _check_name(name)
     return _hub_file(name, tag, _tag_config(name, tag))
 
 
-def tokenizer_of(name: str) -> tuple[Callable[[list[str]], Tensor], str]:
-    """A model's tokenizer, and what names its tokens; no weights are built."""
+def tokenizer_of(name: str, pretrained: str = "") -> tuple[Callable[[list[str]], Tensor], str]:
+    """A model's tokenizer, and what names its tokens; no weights are built.
+
+    Args:
+        name: of the model.
+        pretrained: its weights, where their files bring the vocabulary (BLIP).
+    """
+    if _is_blip(name):
+        from .blip_files import tokenizer
+
+        return tokenizer(name, pretrained)
     import open_clip
 
     _check_name(name)
@@ -223,20 +244,24 @@ def _tag_config(name: str, tag: str) -> dict[str, Any]:
     return cast(dict[str, Any], config)
 
 
-def hub_place(name: str, tag: str) -> tuple[str, str] | None:
-    """Repository and file ("" for open_clip's usual name) of published weights, if on the hub.
+def hub_places(name: str, tag: str) -> list[tuple[str, str]]:
+    """Repository and file ("" for open_clip's usual name) of all that a tag has on the hub.
 
     Raises:
         BenchError: as `weights_of`.
     """
+    if _is_blip(name):
+        from .blip_files import hub_files
+
+        return hub_files(name, tag)
     _check_name(name)
     repo, slash, file = str(_tag_config(name, tag).get("hf_hub", "")).rpartition("/")
-    return (repo, file) if slash else None
+    return [(repo, file)] if slash else []
 
 
 def _hub_file(name: str, tag: str, config: dict[str, Any]) -> tuple[Path, str]:
     """The weights file of a tag, and where it is from: pinned on the hub, else from its URL."""
-    if place := hub_place(name, tag):
+    for place in hub_places(name, tag):
         from .data.hub.weights import hub_weights
 
         return hub_weights(*place, f"cl-bench data prepare {name}/{tag}")
@@ -267,27 +292,3 @@ def _check_activation(name: str, source: str, quick: bool) -> None:
         f"'{name}', whose config has {'GELU' if quick else 'QuickGELU'}",
         f"use --backbone {swapped}" if known else "use weights that fit the model",
     )
-
-
-def _fit(clip: Clip, weights: Mapping[str, Tensor], name: str, source: str) -> None:
-    own = clip.state_dict()
-    given = {k: v for k, v in weights.items() if k != "attn_mask"}
-    wrong = sorted(k for k in own.keys() & given.keys() if own[k].shape != given[k].shape)
-    odd = sorted(own.keys() ^ given.keys()) + wrong
-    if odd:
-        raise BenchError(
-            f"the {len(own)} tensors of {name}",
-            f"'{source}' with {len(odd)} that do not fit ({odd[0]} ...)",
-            "give the weights of this architecture",
-        )
-    clip.load_state_dict({k: v.float() for k, v in given.items()})
-
-
-def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """sha256 over names, shapes and bytes of the tensors, sorted by name."""
-    h = hashlib.sha256()
-    for name in sorted(state):
-        t = state[name].detach().cpu().contiguous()
-        h.update(f"{name}:{t.dtype}:{tuple(t.shape)};".encode())
-        h.update(t.view(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b"")
-    return h.hexdigest()

@@ -170,7 +170,7 @@ def _backbone(plan: Plan, device: torch.device) -> Clip:
 def _features(plan: Plan, clip: Clip, device: torch.device, root: Path) -> FrozenFeatures:
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
-        plan.request.precision, str(torch.get_num_threads()), version("open_clip_torch"),
+        plan.request.precision, str(torch.get_num_threads()), version(clip.library),
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.found.sha

@@ -47,7 +47,9 @@ def run(
         str | None,
         typer.Option("--suite", "-s", help="a suite's name or a .toml file [retrieval or mini]"),
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="open_clip model [the suite's]")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
+    ] = None,
     pretrained: Annotated[
         str | None, typer.Option(help="weights tag, file, bundled or random:SEED [the suite's]")
     ] = None,
@@ -138,7 +140,9 @@ def order(
     suite: Annotated[
         str | None, typer.Option("--suite", "-s", help="a suite's name or a .toml file")
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="open_clip model [the suite's]")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
+    ] = None,
     pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
     limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",

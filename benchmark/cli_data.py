@@ -26,7 +26,9 @@ def prepare(
     names: Names,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
     side: Annotated[int | None, typer.Option(help="image side in pixels [the backbone's]")] = None,
-    backbone: Annotated[str | None, typer.Option(help="open_clip model [the suite's]")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
+    ] = None,
     pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
     source: Annotated[
         str | None, typer.Option(help="a fall-back repository of one dataset; never ranked beside")

@@ -1,5 +1,8 @@
 """The backbone: an open_clip model with adaptable linear maps. The only file that knows its layout.
 
+Another library's model is a subclass that overrides what reads the layout (benchmark/blip.py); the
+rest of the harness and the methods know `Clip` alone.
+
 Every linear map of a block is a site where a method can add to the output, and so is the place
 beside the MLP (see `sites`). That changes no number and no state-dict key.
 
@@ -30,7 +33,7 @@ class Clip(nn.Module):
     """A CLIP model: two towers into one space of unit vectors.
 
     Attributes:
-        name: open_clip model name. size: image side in pixels. mean, std: pixel normalisation.
+        name: of the model. size: image side in pixels. mean, std: pixel normalisation.
         context: number of token positions. tokenizer: names what tokens derive from.
         fingerprint: sha256 of the pretrained weights; origin: repository, commit and file, where
             they are from the hub.
@@ -39,12 +42,26 @@ class Clip(nn.Module):
             negatives, are those of the whole batch, at the price of a second forward pass.
     """
 
+    library = "open_clip_torch"  # whose version numbers may depend on
+
     def __init__(
         self, name: str, model: nn.Module, tokenize: Callable[[list[str]], Tensor]
     ) -> None:
         super().__init__()
         self.name = name
-        self._check_layout(name, model)
+        self.size: int
+        self.mean: tuple[float, ...]
+        self.std: tuple[float, ...]
+        self.context: int
+        self._take(model)
+        self.tokenize = tokenize
+        self.fingerprint, self.origin, self.tokenizer = "", "", ""
+        self.precision: Precision = "fp32"
+        self.chunks = 1
+
+    def _take(self, model: nn.Module) -> None:
+        """Take the model's parts, by its own names, and give its blocks their sites."""
+        self._check_layout(self.name, model)
         self.visual = cast(Any, model.visual)
         self.transformer = cast(Any, model.transformer)
         self.token_embedding = cast(nn.Embedding, model.token_embedding)
@@ -52,7 +69,6 @@ class Clip(nn.Module):
         self.ln_final = cast(nn.Module, model.ln_final)
         self.text_projection = cast(nn.Parameter, model.text_projection)
         self.logit_scale = cast(nn.Parameter, model.logit_scale)
-        self.tokenize = tokenize
         config = self.visual.preprocess_cfg
         self.size = int(config["size"][0])
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
@@ -61,9 +77,6 @@ class Clip(nn.Module):
             block.attn = Attention(block.attn)
             block.mlp.c_fc, block.mlp.c_proj = Linear(block.mlp.c_fc), Linear(block.mlp.c_proj)
             block.parallel = Place()
-        self.fingerprint, self.origin, self.tokenizer = "", "", ""
-        self.precision: Precision = "fp32"
-        self.chunks = 1
 
     @staticmethod
     def _check_layout(name: str, model: Any) -> None:
@@ -111,12 +124,12 @@ class Clip(nn.Module):
 
     def embed_text(self, tokens_ML: Tensor) -> Tensor:
         """Tokens, cut at the longest text -> (M, L, W): token and position embeddings."""
-        tokens_ML = tokens_ML[:, : int(end_of_text(tokens_ML).max()) + 1]
+        tokens_ML = tokens_ML[:, : int(self.end_of_text(tokens_ML).max()) + 1]
         x_MLW = self.token_embedding(tokens_ML)
         return cast(Tensor, x_MLW + self.positional_embedding[: x_MLW.shape[1]])
 
     def text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
-        """Token embeddings -> (M, D) text features read at position end_M, not normalised."""
+        """Token embeddings -> (M, D) text features, not normalised; end_M is the last position."""
         return self._chunked(self._text_tower, x_MLW, end_M)
 
     def _text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
@@ -145,7 +158,34 @@ class Clip(nn.Module):
 
     def text(self, tokens_ML: Tensor) -> Tensor:
         """Tokens -> unit rows (M, D), float32."""
-        return unit(self.text_tower(self.embed_text(tokens_ML), end_of_text(tokens_ML)))
+        return unit(self.text_tower(self.embed_text(tokens_ML), self.end_of_text(tokens_ML)))
+
+    # -- tokens
+
+    def end_of_text(self, tokens_ML: Tensor) -> Tensor:
+        """Position (M,) of the end-of-text token: it has the highest id of the vocabulary."""
+        return tokens_ML.argmax(dim=-1)
+
+    @property
+    def words(self) -> Tensor:
+        """Ids (V,) of all tokens that stand for a piece of a text, so neither start nor end."""
+        return torch.arange(self.token_embedding.num_embeddings - 2)
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Ids of the start and of the end token: the two highest."""
+        count = self.token_embedding.num_embeddings
+        return count - 2, count - 1
+
+    def framed(self, words_ML: Tensor) -> Tensor:
+        """Ids of words, L each -> texts (M, context): start, the words, end, zeros."""
+        count, length = words_ML.shape
+        tokens_ML = words_ML.new_zeros(count, self.context)
+        tokens_ML[:, 0], tokens_ML[:, length + 1] = self.frame
+        tokens_ML[:, 1 : length + 1] = words_ML
+        return tokens_ML
+
+    # -- sizes and weights
 
     @property
     def dim(self) -> int:
@@ -170,6 +210,16 @@ class Clip(nn.Module):
         """
         return [p for n, p in self.named_parameters() if n != "logit_scale"]
 
+    def around(self) -> list[nn.Parameter]:
+        """Those of `weights` that lie outside the blocks, without the patch convolution."""
+        inside = [p for _, _, block in self._blocks() for p in block.parameters()]
+        inside += self._patches().parameters()
+        known = {id(p) for p in inside}
+        return [p for p in self.weights() if id(p) not in known]
+
+    def _patches(self) -> nn.Module:
+        return cast(nn.Module, self.visual.conv1)
+
     # -- adapters
 
     def sites(self, targets: tuple[str, ...]) -> dict[str, Site]:
@@ -183,10 +233,7 @@ class Clip(nn.Module):
         """
         found: dict[str, Site] = {}
         for tower, i, block in self._blocks():
-            attn, mlp = block.attn, block.mlp
-            here = {"attn.q": attn.q, "attn.k": attn.k, "attn.v": attn.v}
-            here |= {"attn.out_proj": attn.out_proj.site}
-            here |= {"mlp.c_fc": mlp.c_fc.site, "mlp.c_proj": mlp.c_proj.site}
+            here = self._maps(block)
             if unknown := [t for t in targets if t not in here]:
                 raise BenchError(
                     f"adapter targets of {', '.join(here)}",
@@ -195,6 +242,13 @@ class Clip(nn.Module):
                 )
             found |= {f"{tower}.{i}.{t}": here[t] for t in targets}
         return found
+
+    def _maps(self, block: Any) -> dict[str, Site]:
+        """All sites of a block, by target, in model order."""
+        attn, mlp = block.attn, block.mlp
+        here = {"attn.q": attn.q, "attn.k": attn.k, "attn.v": attn.v}
+        here |= {"attn.out_proj": attn.out_proj.site}
+        return here | {"mlp.c_fc": mlp.c_fc.site, "mlp.c_proj": mlp.c_proj.site}
 
     def places(self, targets: tuple[str, ...]) -> dict[str, Place]:
         """Sites of both towers as in `sites`, and for "mlp.parallel" the place beside each MLP.
@@ -225,11 +279,6 @@ def _block(block: Any, x_BLW: Tensor, causal: bool) -> Tensor:
     x_BLW = x_BLW + block.ls_1(block.attn(block.ln_1(x_BLW), causal))
     y_BLW = x_BLW + block.ls_2(block.mlp(block.ln_2(x_BLW)))
     return cast(Tensor, block.parallel(x_BLW, y_BLW))
-
-
-def end_of_text(tokens_ML: Tensor) -> Tensor:
-    """Position (M,) of the end-of-text token: it has the highest id of the vocabulary."""
-    return tokens_ML.argmax(dim=-1)
 
 
 def unit(x: Tensor) -> Tensor:

@@ -222,16 +222,16 @@ def _weight_sizes(tags: Sequence[str], troubles: list[BenchError]) -> dict[str, 
     """Bytes to download of each; 0 for those that are there, or that have no size to ask for."""
     if not tags:
         return {}
-    from .backbones import hub_place
+    from .backbones import hub_places
     from .data.hub.weights import left_to_fetch
 
     found = {}
     for tag in tags:
         name, _, pretrained = tag.partition("/")
         try:
-            place = hub_place(name, pretrained)
             command = f"cl-bench data prepare {tag}"
-            found[tag] = 0 if place is None else left_to_fetch(*place, command)
+            places = hub_places(name, pretrained)
+            found[tag] = sum(left_to_fetch(*place, command) for place in places)
         except BenchError as error:
             troubles.append(error)
     return found
@@ -267,6 +267,8 @@ def _tokens(asked: Wanted, options: Options, display: Display) -> None:
             if len(texts) < FEW:
                 continue
             if tokenize is None:
-                tokenize, name = tokenizer_of(options.backbone or suite.backbone)
+                tokenize, name = tokenizer_of(
+                    options.backbone or suite.backbone, options.pretrained or ""
+                )
             display.line(f"{dataset.title}: tokens of {len(texts)} captions ({part})")
             tokens_of(texts, tokenize, name, root)

@@ -81,18 +81,23 @@ def _unresolved(path: Path, job: Job) -> Entry:
 
 def _weights(path: Path, tag: str, relock: bool) -> str:
     """Commit and file of published weights, without fetching them where that can be."""
-    from .backbones import hub_place
-    from .data.hub.weights import pin, weights_key
+    from .backbones import hub_places
+    from .data.hub.weights import pin
 
     name, _, pretrained = tag.partition("/")
-    place = hub_place(name, pretrained)
-    if place is None:
-        return "weights that are not on the hub"
-    repo, file = place
+    said = "weights that are not on the hub"
+    for repo, file in hub_places(name, pretrained):
+        if offline():
+            entry = _noted(path, repo, file)
+        else:
+            entry = pin(repo, file, f"cl-bench data lock {tag}", relock)
+        said = f"{repo}@{entry.revision or 'not resolved'}"
+    return said
+
+
+def _noted(path: Path, repo: str, file: str) -> Entry:
+    """What is known of a file of the hub without the hub."""
+    from .data.hub.weights import weights_key
+
     key = weights_key(repo, file)
-    if offline():
-        found = Entry(repo, "main")
-        entry = lock.update(path, key, lambda now: lock.merged(key, now, found))
-    else:
-        entry = pin(repo, file, f"cl-bench data lock {tag}", relock)
-    return f"{repo}@{entry.revision or 'not resolved'}"
+    return lock.update(path, key, lambda now: lock.merged(key, now, Entry(repo, "main")))

@@ -9,7 +9,7 @@ from .data.catalog import CATALOG
 from .data.hub.declare import Declaration, Folder, Source
 from .data.hub.store import source_name
 from .errors import BenchError, nearest
-from .models import configs
+from .models import blips, configs
 from .suites import find_suite
 from .suites.suite import PUBLISHED
 
@@ -64,11 +64,11 @@ def wanted(names: Sequence[str]) -> Wanted:
             datasets[name] = True
         elif name == "all":
             datasets |= {n: datasets.get(n, False) for n in CATALOG}
-        elif name.partition("/")[0] in configs() and "/" in name:
+        elif name.partition("/")[0] in {*configs(), *blips()} and "/" in name:
             weights.append(name)
         else:
             known = [*PUBLISHED, *CATALOG, "all"]
-            expected = "a suite, a dataset, a model/tag of open_clip, or 'all'"
+            expected = "a suite, a dataset, a model/tag of weights, or 'all'"
             raise BenchError(expected, f"'{name}'", nearest(name, known, 40))
     optional = frozenset(n for n, must in datasets.items() if not must)
     return Wanted(tuple(datasets), optional, tuple(weights), tuple(suites))

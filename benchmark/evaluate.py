@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .clip import end_of_text
 from .data.feed import Feed
 from .data.loaded import Loaded, LoadedLabelled, LoadedPairs
 from .errors import BenchError
@@ -173,7 +172,7 @@ def _pairs(
         )
 
     image_ND = _encode(len(data), images)
-    text_MD = _encode_by_length(end_of_text(tokens), texts)
+    text_MD = _encode_by_length(feed.clip.end_of_text(tokens), texts)
     device = image_ND.device
     owner_M1 = data.owner_M[:, None].to(device)
     offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .errors import BenchError, nearest
 
 WEIGHTS = Path(__file__).parent / "weights"
+BLIPS = WEIGHTS  # folder of blip-*.json
 # Settings of open_clip's towers that change what a block computes.
 BLOCKS = (
     "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc",
@@ -25,16 +27,46 @@ def configs() -> dict[str, Path]:
     return found | {p.stem: p for p in WEIGHTS.glob("tiny-?.json")}
 
 
+def blips() -> dict[str, Path]:
+    """The BLIPs: name -> file of what is known of them."""
+    return {p.stem: p for p in BLIPS.glob("blip-*.json")}
+
+
+def blip_about(name: str) -> dict[str, Any]:
+    """What is known of a BLIP.
+
+    Returns:
+        config: as transformers has it; tags: repository on the hub of each; context; mean, std.
+    """
+    return cast(dict[str, Any], json.loads(blips()[name].read_text()))
+
+
+def _check_blip(name: str) -> None:
+    try:
+        found = version("transformers")
+    except PackageNotFoundError:
+        found = "none"
+    if found.split(".")[0] != "5":
+        raise BenchError(
+            f"transformers 5, which {name} needs",
+            found,
+            "install the extra: pip install 'cl-bench[blip]' (in a checkout, -e '.[blip]')",
+        )
+
+
 def check_backbone(name: str) -> None:
     """Refuse a model that cannot run, by its config alone, before anything is built or fetched.
 
     Raises:
-        BenchError: open_clip knows no model of that name, its towers are not those of OpenAI's
-            CLIP, or its images are not square.
+        BenchError: no model has that name, its towers are not those of OpenAI's CLIP, its images
+            are not square, or its library is not installed.
     """
-    known = configs()
+    if name in blips():
+        return _check_blip(name)
+    known = {**configs(), **blips()}
     if name not in known:
-        raise BenchError("an open_clip model name", f"'{name}'", nearest(name, known))
+        expected = f"an open_clip model name, or {', '.join(sorted(blips()))}"
+        raise BenchError(expected, f"'{name}'", nearest(name, known))
     check_layout(name, _read(name))
     if len(sides := _sides(name)) > 1:
         got = f"'{name}' with {' x '.join(map(str, sides))} pixels"
@@ -48,6 +80,8 @@ def image_side(name: str) -> int:
         BenchError: as `check_backbone`.
     """
     check_backbone(name)
+    if name in blips():
+        return int(blip_about(name)["config"]["vision_config"]["image_size"])
     return _sides(name)[0]
 
 

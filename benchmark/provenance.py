@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
 LIBRARIES = (
     "torch", "torchvision", "open_clip_torch", "numpy", "pillow", "pyarrow", "pandas",
-    "safetensors", "datasets", "huggingface_hub",
+    "safetensors", "datasets", "huggingface_hub", "transformers", "tokenizers",
 )  # fmt: skip
 NO_NUMBERS = (
     "__main__.py", "cli.py", "cli_data.py", "commands.py", "data_commands.py", "data_lock.py",

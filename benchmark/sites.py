@@ -8,7 +8,7 @@ Attention is ours here, with torch's state-dict keys: `nn.MultiheadAttention` re
 `out_proj.weight` without calling the module, so that an adapter there would act on nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
@@ -39,7 +39,7 @@ class Site(Place):
     """A place where a linear map W x + b can be changed by an additive delta(x).
 
     It owns no parameter: `weight` and `bias` are looked up in the module that does, so that the
-    state-dict keys stay those of open_clip. `rows` picks a slice of a packed weight (q, k, v).
+    state-dict keys stay those of the library. `rows` picks a slice of a packed weight (q, k, v).
     """
 
     def __init__(self, owner: nn.Module, names: tuple[str, str], rows: slice) -> None:
@@ -82,13 +82,28 @@ class Attention(nn.Module):
     def forward(self, x_BLW: Tensor, causal: bool) -> Tensor:
         """Self-attention over L tokens; causal: a token sees itself and those before it."""
         packed = F.linear(x_BLW, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        shape = (*x_BLW.shape[:2], self.heads, -1)
-        q, k, v = (
-            site(x_BLW, y).view(shape).transpose(1, 2)
-            for site, y in zip((self.q, self.k, self.v), packed, strict=True)
-        )
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return cast(Tensor, self.out_proj(out.transpose(1, 2).flatten(2)))
+        sites = zip((self.q, self.k, self.v), packed, strict=True)
+        out_BLW = attend((site(x_BLW, y) for site, y in sites), self.heads, causal=causal)
+        return cast(Tensor, self.out_proj(out_BLW))
+
+
+def attend(
+    qkv: Iterable[Tensor], heads: int, causal: bool = False, seen: Tensor | None = None
+) -> Tensor:
+    """Attention by several heads.
+
+    Args:
+        qkv: queries, keys and values, (B, L, W) each.
+        heads: W is divided among them.
+        causal: a token sees itself and those before it.
+        seen: (B, 1, 1, L) bool, the tokens that can be seen; None for all.
+
+    Returns:
+        (B, L, W).
+    """
+    q, k, v = (y.view(*y.shape[:2], heads, -1).transpose(1, 2) for y in qkv)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=causal)
+    return out.transpose(1, 2).flatten(2)
 
 
 @contextmanager

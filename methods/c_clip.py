@@ -53,14 +53,12 @@ from benchmark.api import (
     Task,
     Tools,
     check_adapter,
-    end_of_text,
     matching,
     snapshot,
     unit,
 )
 
 CONCATS = ("batch", "feature")
-IN_ADAPTERS_OR_FROZEN = ("visual.transformer.", "transformer.", "visual.conv1.", "logit_scale")
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class CCLIP(Method):
         assert self.adapter is not None
         assert self.projector is not None
         added = [*self.adapter.parameters(), *self.projector.parameters()]
-        return [ParamGroup(_outside(self.clip) + added)]
+        return [ParamGroup(self.clip.around() + added)]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and consolidation."""
@@ -144,7 +142,7 @@ class CCLIP(Method):
         assert self.teacher is not None
         self.adapter.merge(self.clip, c.integration_alpha)
         share = c.integration_alpha if c.integrate_non_lora else 1.0
-        for new, old in zip(_outside(self.clip), _outside(self.teacher), strict=True):
+        for new, old in zip(self.clip.around(), self.teacher.around(), strict=True):
             new.copy_(old.lerp(new, share))
         self.teacher = self.adapter = self.projector = None
 
@@ -183,13 +181,8 @@ def _raw(clip: Clip, batch: Batch) -> tuple[Tensor, Tensor]:
     """Features of images (B, D) and texts (M, D) before their length is set to 1, float32."""
     tokens_ML = batch.texts.tokens_ML
     image_BD = clip.image_tower(clip.embed_image(batch.images.pixels_B3HW))
-    text_MD = clip.text_tower(clip.embed_text(tokens_ML), end_of_text(tokens_ML))
+    text_MD = clip.text_tower(clip.embed_text(tokens_ML), clip.end_of_text(tokens_ML))
     return image_BD.float(), text_MD.float()
-
-
-def _outside(clip: Clip) -> list[nn.Parameter]:
-    """The weights that are trained as a whole."""
-    return [p for n, p in clip.named_parameters() if not n.startswith(IN_ADAPTERS_OR_FROZEN)]
 
 
 def _projector(dim: int, width: int, generator: torch.Generator) -> nn.Module:

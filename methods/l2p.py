@@ -12,10 +12,10 @@ of a query and a key that it chose,
 The paper prompts a supervised image transformer; here differs:
 - One pool per tower. The query is the projected embedding, which the cache has; the feature of
   the class token before the projection is not there, and is not offered.
-- Prompts stand after the class token and, in texts, after the start token under the causal mask.
-  They have no positional embedding, as in the authors' code. In the image tower they come after
-  the norm that CLIP has before its blocks, and the embedding is read at the class token as ever;
-  the official code classifies the mean of the prompts' outputs.
+- Prompts stand after the class token and, in texts, after the start token (in CLIP under the causal
+  mask). They have no positional embedding, as in the authors' code. They come after the norm that
+  a tower has before its blocks (CLIP's for images, BLIP's for texts), and the embedding is read
+  where it ever is; the official code classifies the mean of the prompts' outputs.
 - `text_room=extend`: every token keeps the position of its place in the caption, as every patch
   keeps its own, and nothing is cut: a caption of 77 tokens and 25 prompt vectors are 102 places.
   `truncate` is the other convention (CoOp's): tokens take the position of the place where they
@@ -49,7 +49,6 @@ from benchmark.api import (
     Task,
     Texts,
     Tools,
-    end_of_text,
     matching,
     unit,
 )
@@ -198,11 +197,13 @@ class L2P(Method):
             return texts.frozen()
         prompt_MLW = self._prompts("text", texts)
         added, tokens_ML = prompt_MLW.shape[1], texts.tokens_ML
+        end_M = self.clip.end_of_text(tokens_ML)
         if self.config.text_room == "truncate":
-            tokens_ML = make_room(tokens_ML, added)
-            x_MLW, end_M, rest = self.clip.embed_text(tokens_ML), end_of_text(tokens_ML), added + 1
+            tokens_ML = make_room(tokens_ML, end_M, added)
+            end_M, rest = self.clip.end_of_text(tokens_ML), added + 1
         else:
-            x_MLW, end_M, rest = self.clip.embed_text(tokens_ML), end_of_text(tokens_ML) + added, 1
+            end_M, rest = end_M + added, 1
+        x_MLW = self.clip.embed_text(tokens_ML)
         x_MLW = torch.cat([x_MLW[:, :1], prompt_MLW, x_MLW[:, rest:]], dim=1)
         return unit(self.clip.text_tower(x_MLW, end_M))
 
@@ -212,7 +213,7 @@ class L2P(Method):
         return rows
 
 
-def make_room(tokens_ML: Tensor, added: int) -> Tensor:
+def make_room(tokens_ML: Tensor, end_M: Tensor, added: int) -> Tensor:
     """Tokens with `added` empty places after the start token, as long as before.
 
     What no longer fits is cut, and the end token takes the last place. Every token's position is
@@ -220,11 +221,12 @@ def make_room(tokens_ML: Tensor, added: int) -> Tensor:
 
     Args:
         tokens_ML: texts with start and end token, 0-padded; L is the tower's context.
+        end_M: position of each end token.
         added: at most L - 2.
     """
     length = tokens_ML.shape[1]
     kept = tokens_ML[:, : length - added].clone()
-    cut_M = end_of_text(tokens_ML) >= kept.shape[1]
-    kept[:, -1] = torch.where(cut_M, tokens_ML.amax(dim=1), kept[:, -1])
+    end_token_M = tokens_ML.gather(1, end_M[:, None])[:, 0]
+    kept[:, -1] = torch.where(end_M >= kept.shape[1], end_token_M, kept[:, -1])
     empty = kept.new_zeros(len(kept), added)
     return torch.cat([kept[:, :1], empty, kept[:, 1:]], dim=1)

@@ -106,12 +106,6 @@ class LwFVR(Method):
 
 
 def virtual_texts(clip: Clip, count: int, length: int, generator: torch.Generator) -> Tensor:
-    """Tokens (count, context) of random texts: start, `length` ordinary tokens, end, zeros.
-
-    The end of text has the highest id of the vocabulary, and the start the one below it.
-    """
-    end = clip.token_embedding.num_embeddings - 1
-    tokens_ML = torch.zeros(count, clip.context, dtype=torch.int64)
-    tokens_ML[:, 0], tokens_ML[:, length + 1] = end - 1, end
-    tokens_ML[:, 1 : length + 1] = torch.randint(end - 1, (count, length), generator=generator)
-    return tokens_ML
+    """Tokens (count, context) of random texts: start, `length` random words, end, zeros."""
+    words = clip.words
+    return clip.framed(words[torch.randint(len(words), (count, length), generator=generator)])

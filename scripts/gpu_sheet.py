@@ -11,7 +11,7 @@ from benchmark_routing import make_items
 from torch import Tensor
 
 from benchmark.backbones import load
-from benchmark.clip import Clip, end_of_text, unit
+from benchmark.clip import Clip, unit
 from benchmark.types import Images, Texts
 
 Run = Callable[[], object]
@@ -192,7 +192,7 @@ def inference(run: Run) -> Run:
 def text_of(clip: Clip, fast: bool) -> Callable[[Tensor], Tensor]:
     """The text tower; only what comes after the cut at the longest text can be compiled whole."""
     tower = torch.compile(clip.text_tower, dynamic=False) if fast else clip.text_tower
-    return lambda tokens: unit(tower(clip.embed_text(tokens), end_of_text(tokens)))
+    return lambda tokens: unit(tower(clip.embed_text(tokens), clip.end_of_text(tokens)))
 
 
 def compiled(run: Callable[..., Tensor], *inputs: Tensor) -> Run:

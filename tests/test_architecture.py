@@ -110,6 +110,15 @@ def test_one_file_knows_open_clip() -> None:
     assert importers("open_clip", names(HARNESS + METHODS)) == ["benchmark/backbones.py"]
 
 
+def test_one_file_knows_transformers_and_is_imported_for_a_blip_alone() -> None:
+    """It is an extra: whoever has no BLIP runs without it."""
+    every = names(HARNESS + METHODS)
+    assert importers("transformers", every) == ["benchmark/blip.py"]
+    assert importers("benchmark.blip", every) == ["benchmark/blip_files.py"]
+    assert importers("benchmark.blip_files", every) == ["benchmark/backbones.py"]
+    assert "benchmark.blip_files" not in imports("benchmark/backbones.py", only_at_import=True)
+
+
 def test_data_and_metrics_know_no_protocol() -> None:
     """Data, metrics, suites and tables are below the runner, training and evaluation."""
     top = ("runner", "stages", "train", "evaluate", "bench", "method", "record")
@@ -134,7 +143,8 @@ def test_light_modules_import_no_torch() -> None:
         "out = {}\n"
         f"for name in {TORCH_FREE!r}:\n"
         "    importlib.import_module('benchmark.' + name)\n"
-        "    out[name] = sorted({'torch', 'open_clip', 'torchvision'} & set(sys.modules))\n"
+        "    heavy = {'torch', 'open_clip', 'torchvision', 'transformers'}\n"
+        "    out[name] = sorted(heavy & set(sys.modules))\n"
         "print(json.dumps(out))"
     )
     done = subprocess.run(

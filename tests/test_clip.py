@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from benchmark import backbones
 from benchmark.backbones import build, load, tiny_tokenizer
-from benchmark.clip import end_of_text, unit
+from benchmark.clip import unit
 from benchmark.errors import BenchError
 
 TARGETS = ("attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
@@ -107,7 +107,7 @@ def test_both_towers_equal_open_clip(variant, own_model):
     )
     for lengths in ([3, 7, 5], [context, 4, 2], [2, 2, 2]):
         tokens = _tokens(lengths, context, end)
-        feature = ours.text_tower(ours.embed_text(tokens), end_of_text(tokens))
+        feature = ours.text_tower(ours.embed_text(tokens), ours.end_of_text(tokens))
         assert_close(feature, theirs.encode_text(tokens), rtol=0, atol=1e-9)
         assert_close(ours.text(tokens), unit(theirs.encode_text(tokens)), rtol=0, atol=1e-6)
 
@@ -140,7 +140,7 @@ def test_a_text_does_not_depend_on_the_longest_of_its_batch(clip):
     assert clip.embed_text(tokens).shape[1] == 77
     for i in range(3):
         assert_close(clip.text(tokens[i : i + 1]), whole[i : i + 1], rtol=0, atol=1e-6)
-    assert end_of_text(tokens).tolist() == [3, 76, 29]
+    assert clip.end_of_text(tokens).tolist() == [3, 76, 29]
 
 
 # -- adapters
@@ -465,7 +465,7 @@ def test_compact_tokenizer(context, clip):
     assert end == start + 1 < vocabulary
     assert end == len(tokenize.rows) + tokenize.buckets + 1
     assert int(tokens.min()) >= 0
-    places = end_of_text(tokens)
+    places = clip.end_of_text(tokens)
     assert places[2] == 1
     assert places[3] == context - 1, "a cut text has lost its end token"
     for row, place in zip(tokens, places, strict=True):

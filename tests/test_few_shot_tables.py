@@ -201,6 +201,27 @@ def test_means_of_table_5_are_those_of_table_1(texts: dict[str, str]) -> None:
     assert all(means[line["method"], line["metric"]] == line["mean"] for line in five)
 
 
+@pytest.mark.parametrize(("pretrained", "beside"), [("itm-coco", True), ("random:0", False)])
+def test_table_6_is_of_one_backbone(tmp_path: Path, pretrained: str, beside: bool) -> None:
+    """Runs on BLIP alone, and the paper's numbers beside those of published weights."""
+    results = tmp_path / "results"
+    for about in (B16, {"backbone": "blip-base", "pretrained": pretrained}):
+        for method in ("zs", "l2p", "ewc"):
+            rows = run("xtail", method, uses="", **about)
+            save(results, [row | {"method": ALIAS.get(method, method)} for row in rows], costs(0))
+    texts = build(results, tmp_path)
+    found = lines_of(texts["codyra-table-6.csv"], source="measured")
+    assert len(found) == 3 * 3
+    assert {(line["backbone"], line["pretrained"]) for line in found} == {("blip-base", pretrained)}
+    measured, printed = texts["codyra-table-6.md"].split("\n## ")[1:]
+    assert measured.startswith(f"xtail 1.0, blip-base ({pretrained}), forward order")
+    for number in ("51.03", "46.45", "62.21", "76.36"):
+        assert (f"(paper {number}" in measured) == beside
+    assert printed.startswith("Printed in the CoDyRA paper: xtail, blip-base, forward order")
+    assert "names neither the weights" in printed
+    assert printed.index("Transfer |") < printed.index("Average |") < printed.index("Last |")
+
+
 def test_held_out_sets_are_means_over_steps(texts: dict[str, str]) -> None:
     found = lines_of(texts["codyra-table-4.csv"], source="measured", method="lora")
     got = {line["dataset"]: float(line["mean"]) for line in found}
@@ -249,7 +270,7 @@ def test_a_run_is_in_the_tables_of_its_own_world(texts: dict[str, str]) -> None:
         for spec in FEW_SHOT_TABLES
     }
     one, two = {"xtail"}, {"mtil"}
-    assert list(suites.values()) == [one, two, one | two, one, one, two]
+    assert list(suites.values()) == [one, two, one | two, one, one, set(), two]
     for number in range(1, 9):
         assert not lines_of(texts[f"table-{number}.csv"], source="measured"), number
 
@@ -265,7 +286,7 @@ def test_who_is_told_the_task_is_best_only_where_all_are(texts: dict[str, str]) 
 
 # ---- The paper -----------------------------------------------------------------------------------
 
-SIZES = {1: 90 + 88 + 99, 2: 99 + 96 + 108, 3: 0, 4: 16, 5: 12, 7: 15}
+SIZES = {1: 90 + 88 + 99, 2: 99 + 96 + 108, 3: 0, 4: 16, 5: 12, 6: 8, 7: 15}
 
 
 def test_every_printed_number_is_there_once() -> None:
@@ -296,6 +317,8 @@ def test_every_printed_number_is_there_once() -> None:
         (2, "ZSCL", "aircraft", "average", "28.2"),
         (4, "CoDyRA", "ood", "average", "58.00"),
         (5, "CoDyRA + RAIL-Dual", "average", "acc", "83.6"),
+        (6, "Zero-shot", "average", "acc", "46.45"),
+        (6, "CoDyRA", "average", "average", "63.60"),
         (7, "CoDyRA", "stanford-cars", "kept", "3.75M"),
     ],
 )
@@ -324,6 +347,7 @@ def test_lint_finds_what_is_known_and_no_more() -> None:
     lwf = {(1, "lwf", name, "acc") for name in (*XTAIL, "average")}
     assert marked == {
         *KNOWN, *lwf, (2, "wise-ft", "average", "acc"), (2, "rail-primal", "mnist", "transfer"),
+        (6, "zs", "average", "acc"), (6, "zs", "average", "transfer"),
     }  # fmt: skip
 
 
@@ -351,6 +375,7 @@ def test_the_second_row_of_codyra_is_perfect_retention() -> None:
 def test_rows_of_ours() -> None:
     labels = {spec.number: list(named_rows(spec)) for spec in FEW_SHOT_TABLES}
     assert labels[5] == ["rail-primal", "codyra-rail-primal", "rail-dual", "codyra-rail-dual"]
+    assert labels[6] == ["zs", "rail-primal", "codyra"]
     assert labels[7] == ["zs", "lora", "codyra", "codyra.dense70"]
     assert labels[2][-2:] == ["codyra.dense70", "codyra-plus.dense70-route-oracle"]
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from benchmark import checkpoint
-from benchmark.api import Texts, Tools, end_of_text
+from benchmark.api import Texts, Tools
 from benchmark.checkpoint import Pristine
 from benchmark.data.shuffle import generator
 from benchmark.errors import BenchError
@@ -156,7 +156,7 @@ def test_a_text_longer_than_the_context(room, wild, lab):
     method, query = wild(text_room=room), _unit((1, 128), 5)
     words = " ".join(["a red circle above a blue square"] * 30)
     tokens = method.clip.tokenize([words, words + " and a star"])
-    assert end_of_text(tokens).tolist() == [76, 76]
+    assert method.clip.end_of_text(tokens).tolist() == [76, 76]
     got = method.encode_text(Texts(tokens, lambda: query.expand(2, -1)))
     assert got[0].equal(got[1])
     assert_close(got[0].double(), _text_by_hand(method, tokens[0].tolist(), query[0]),
@@ -206,7 +206,7 @@ def test_making_room_by_token_lists():
          [8, 1, 2, 3, 4, 5, 9], [8, 9, 0, 0, 0, 0, 0]]
     )  # fmt: skip
     before = tokens.clone()
-    assert make_room(tokens, 3).tolist() == [
+    assert make_room(tokens, tokens.argmax(1), 3).tolist() == [
         [8, 0, 0, 0, 1, 9, 0], [8, 0, 0, 0, 1, 2, 9], [8, 0, 0, 0, 1, 2, 9],
         [8, 0, 0, 0, 1, 2, 9], [8, 0, 0, 0, 9, 0, 0],
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from benchmark import checkpoint
 from benchmark.checkpoint import Pristine
-from benchmark.clip import PARALLEL, end_of_text
+from benchmark.clip import PARALLEL
 from benchmark.errors import BenchError
 from benchmark.evaluate import EvalSet, evaluate
 from benchmark.method import Frozen, no_grad_after_task
@@ -60,7 +60,8 @@ def test_a_block_adds_the_delta_of_the_residual_stream(chunks, placed):
     """With gradients, cut in pieces too, and without, where the sum is made in place."""
     clip, deltas, weights, pixels, tokens = placed
     clip.chunks = chunks
-    x_BLW, y_MLW, end_M = clip.embed_image(pixels), clip.embed_text(tokens), end_of_text(tokens)
+    x_BLW, y_MLW = clip.embed_image(pixels), clip.embed_text(tokens)
+    end_M = clip.end_of_text(tokens)
     image = clip.visual.ln_post(_by_hand(clip, x_BLW, "image", deltas)[:, 0]) @ clip.visual.proj
     text_MLW = _by_hand(clip, y_MLW, "text", deltas)
     text = clip.ln_final(text_MLW[torch.arange(5), end_M]) @ clip.text_projection

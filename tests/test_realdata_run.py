@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from benchmark.backbones import load
-from benchmark.clip import end_of_text
 from benchmark.commands import run_all
 from benchmark.data.loaded import LoadedPairs, load_split
 from benchmark.errors import BenchError
@@ -156,7 +155,7 @@ def test_real_images_and_texts_do_not_depend_on_their_batch(real_lab: Any, metho
             assert_close(rows, torch.cat(alone), rtol=0, atol=1e-5)
             assert_close(rows[mixed], other, rtol=0, atol=1e-5)
             assert float((rows @ rows.T).fill_diagonal_(0).min()) < 0.99
-    ends = end_of_text(held_out.tokens_ML)
+    ends = lab.start.end_of_text(held_out.tokens_ML)
     assert (int(ends.min()), int(ends.max())) < (40, 76)
     assert int(ends.max()) == 76, "no text is longer than the context: this proves less"
 

@@ -128,7 +128,7 @@ def test_no_records(tmp_path: Path) -> None:
 def test_check_names_the_stale_files(tmp_path: Path) -> None:
     results, out, board = tmp_path / "results", tmp_path / "tables", tmp_path / "leaderboard.md"
     save(results, make_rows("shapes", SHAPES, "dar", "forward", 0))
-    assert len(check_tables(results, out, board)) == 3 * (14 + 6) + len(["index", "leaderboard"])
+    assert len(check_tables(results, out, board)) == 3 * (14 + 7) + len(["index", "leaderboard"])
     assert not out.exists()
     build_tables(results, out, board)
     assert check_tables(results, out, board) == []

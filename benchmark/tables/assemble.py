@@ -10,7 +10,6 @@ from .paper import Printed, named_rows, printed_in
 from .read import Run
 from .spec import (
     FAMILIES,
-    PAPER_PRETRAINED,
     PAPERS,
     TITLES,
     TOLD,
@@ -72,7 +71,7 @@ class _Paper:
 
     def __init__(self, spec: TableSpec) -> None:
         self.cells = printed_in(spec.number, spec.paper)
-        self.suites = spec.suites
+        self.suites, self.pretrained = spec.suites, spec.pretrained
         self.by_place = {(c.label, c.backbone, c.place): c for c in self.cells}
         self.errata = tuple(dict.fromkeys(c.erratum for c in self.cells if c.erratum))
 
@@ -83,7 +82,7 @@ class _Paper:
     def beside(self, row: Row, column: Column) -> Printed | None:
         """The printed number that a measured cell may be compared with, if there is one."""
         suite, _, backbone, pretrained = column.group
-        if row.why or suite not in self.suites or pretrained != PAPER_PRETRAINED:
+        if row.why or suite not in self.suites or pretrained not in self.pretrained:
             return None
         return self.by_place.get((row.label, backbone, column.place))
 
@@ -244,7 +243,8 @@ def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
     paper = _Paper(spec)
     ordered = (run for run in runs if run.order == spec.order)
     here = (run for run in ordered if spec.world is None or spec.world in run.worlds)
-    mine = sorted(here, key=block)
+    these = (run for run in here if not spec.backbones or run.group[2] in spec.backbones)
+    mine = sorted(these, key=block)
     made = [_measured(list(found), spec, paper) for _, found in groupby(mine, key=block)]
     sections = [section for section in made if section is not None]
     suites = dict.fromkeys(section.heading.split(",")[0] for section in sections if section.grids)

@@ -233,4 +233,7 @@ def printed_panels(spec: TableSpec, cells: Sequence[Printed]) -> Iterator[Panel]
     first = list(OVER_STEPS.values())
     titles = sorted(found, key=first.index) if spec.columns == "lifelong" else list(found)
     for title in titles:
-        yield title, list(found[title].values())
+        every = list(found[title].values())
+        if spec.columns == "summary":  # the first row need not have all of them
+            every.sort(key=lambda column: list(OVER_STEPS).index(column.place.metric))
+        yield title, every

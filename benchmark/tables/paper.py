@@ -21,7 +21,7 @@ class Printed:
         row: the row's label in the paper.
         method: our name of that method.
         variant: our variant that the row belongs to, '' for the method itself.
-        backbone: open_clip model name.
+        backbone: name of the model.
         order: order of tasks.
         dataset: dataset name, 'average' over the table's sets, or 'ood', over COCO and NoCaps.
         direction: t2i or i2t; '' for accuracy.

@@ -132,6 +132,8 @@ class TableSpec:
         paper: whose table it is.
         suites: those of the paper's numbers.
         world: of the runs that it shows; None for all.
+        backbones: of the runs that it shows; none for all.
+        pretrained: weights that the paper's numbers may be those of.
     """
 
     number: int
@@ -146,6 +148,8 @@ class TableSpec:
     paper: Paper = "dar"
     suites: tuple[str, ...] = ("retrieval",)
     world: World | None = None
+    backbones: tuple[str, ...] = ()
+    pretrained: tuple[str, ...] = (PAPER_PRETRAINED,)
 
     @property
     def name(self) -> str:
@@ -232,6 +236,11 @@ FEW_SHOT_TABLES = (
     TableSpec(
         5, "Regression beside the classifier: means of Transfer, Average and Last, order I",
         "summary", k=None, rows="named", paper="codyra", suites=_XTAIL, world="union",
+    ),
+    TableSpec(
+        6, "BLIP as the backbone: means of Transfer, Average and Last, order I", "summary", k=None,
+        rows="named", paper="codyra", suites=_XTAIL, world="union", backbones=("blip-base",),
+        pretrained=("itm-coco", "itm-flickr"),
     ),
     TableSpec(
         7, "One task alone: accuracy, and parameters that are left", "tuning", k=None,

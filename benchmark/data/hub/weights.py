@@ -1,9 +1,10 @@
-"""Pretrained weights from the hub: the same resolving, pinning and verifying as data."""
+"""Pretrained weights and what lies beside them: the same resolving, pinning, verifying as data."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from ...errors import BenchError
+from ...files import weights_file
 from . import lock
 from .client import RemoteFile, fetch, in_cache, listing, resolve
 from .lock import Entry
@@ -11,6 +12,8 @@ from .trouble import Repo, offline
 
 # The names under which open_clip's models are published, the preferred one first.
 DEFAULT = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TRANSFORMERS = "model.safetensors"  # of transformers' models, or else the second
+KNOWN = {"": DEFAULT, TRANSFORMERS: (TRANSFORMERS, "pytorch_model.bin")}
 
 
 def weights_key(repo: str, file: str) -> str:
@@ -25,7 +28,7 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
 
     Args:
         repo_id: "owner/name".
-        file: its name, "" for open_clip's default names.
+        file: its name, "" for open_clip's default names, `TRANSFORMERS` for transformers'.
         command: what a user repeats after trouble.
 
     Returns:
@@ -101,10 +104,10 @@ def pin(repo_id: str, file: str, command: str, relock: bool = False) -> Entry:
 
 
 def _candidates(file: str) -> tuple[str, ...]:
-    if not file:
-        return DEFAULT
+    if file in KNOWN:
+        return KNOWN[file]
     safe = str(Path(file).with_suffix(".safetensors"))
-    return (file,) if safe == file else (safe, file)
+    return (safe, file) if weights_file(file) and safe != file else (file,)
 
 
 def _cached_head(repo: Repo, wanted: tuple[str, ...]) -> tuple[str, RemoteFile] | None:
