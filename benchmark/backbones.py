@@ -3,7 +3,9 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,26 @@ from .tokenizer import CompactTokenizer
 from .weights_files import config_beside, fingerprint, read_file, seed_random
 from .weights_files import fit as _fit
 
+
+@contextmanager
+def _absent(library: str) -> Iterator[None]:
+    """Inside, a library that was not imported before cannot be."""
+    modules = cast(dict[str, Any], sys.modules)
+    if library in modules:
+        yield
+        return
+    modules[library] = None
+    try:
+        yield
+    finally:
+        del modules[library]
+
+
+with _absent("transformers"):  # seconds, for towers of other libraries, which are refused here
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+    from open_clip.tokenizer import SimpleTokenizer
+
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -29,8 +51,6 @@ def bundled() -> tuple[str, ...]:
 
 def tiny_tokenizer(context: int) -> CompactTokenizer:
     """The tokenizer of the bundled models; its table is weights/tiny-vocabulary.json."""
-    from open_clip.tokenizer import SimpleTokenizer
-
     table = json.loads((WEIGHTS / "tiny-vocabulary.json").read_text())
     rows = {int(t): i for i, t in enumerate(table["tokens"])}
     return CompactTokenizer(rows, int(table["buckets"]), context, SimpleTokenizer().encode)
@@ -39,16 +59,12 @@ def tiny_tokenizer(context: int) -> CompactTokenizer:
 def _tokenizer(name: str, context: int) -> Callable[[list[str]], Tensor]:
     if name in bundled():
         return tiny_tokenizer(context)
-    import open_clip
-
     plain = open_clip.get_tokenizer(name)
     return lambda texts: cast(Tensor, plain(texts))
 
 
 def _tokenizer_id(name: str, context: int) -> str:
     """Names what the tokens of a text derive from; models that share a tokenizer share it."""
-    import open_clip
-
     if name in bundled():
         table = hashlib.sha256((WEIGHTS / "tiny-vocabulary.json").read_bytes()).hexdigest()
         return f"tiny {table} {context}"
@@ -67,16 +83,12 @@ def _is_blip(name: str) -> bool:
 
 @cache
 def _register() -> None:
-    import open_clip
-
     for tiny in bundled():
         open_clip.add_model_config(WEIGHTS / f"{tiny}.json")
 
 
 def _check_name(name: str) -> None:
     """Makes the tiny models known to open_clip; refuses unknown names and other layouts."""
-    import open_clip
-
     _register()
     known = open_clip.list_models()
     if name not in known:
@@ -90,8 +102,6 @@ def build(name: str) -> Clip:
     Raises:
         BenchError: open_clip knows no model of that name, or its towers are not plain.
     """
-    import open_clip
-
     _check_name(name)
     logging.disable(logging.WARNING)  # "no pretrained weights": they are loaded by the caller
     try:
@@ -166,8 +176,6 @@ def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, A
 
 
 def _both_activations(name: str) -> bool:
-    import open_clip
-
     base = name.removesuffix("-quickgelu")
     return {base, f"{base}-quickgelu"} <= set(open_clip.list_models())
 
@@ -208,8 +216,6 @@ def tokenizer_of(name: str, pretrained: str = "") -> tuple[Callable[[list[str]],
         from .blip_files import tokenizer
 
         return tokenizer(name, pretrained)
-    import open_clip
-
     _check_name(name)
     config = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
     context = int(config.get("context_length", 77))
@@ -222,8 +228,6 @@ def _tag_config(name: str, tag: str) -> dict[str, Any]:
     Raises:
         BenchError: no such tag, or weights of another activation or another way to resize.
     """
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-
     base = name.removesuffix("-quickgelu")
     tags = sorted({*list_pretrained_tags_by_model(name), *list_pretrained_tags_by_model(base)})
     config = get_pretrained_cfg(name, tag) or get_pretrained_cfg(base, tag)
@@ -265,8 +269,6 @@ def _hub_file(name: str, tag: str, config: dict[str, Any]) -> tuple[Path, str]:
         from .data.hub.weights import hub_weights
 
         return hub_weights(*place, f"cl-bench data prepare {name}/{tag}")
-    import open_clip
-
     try:
         return Path(open_clip.download_pretrained(config)), ""
     except Exception as e:
@@ -280,8 +282,6 @@ def _hub_file(name: str, tag: str, config: dict[str, Any]) -> tuple[Path, str]:
 
 def _check_activation(name: str, source: str, quick: bool) -> None:
     """A model that computes with the other GELU gives wrong numbers without any other sign."""
-    import open_clip
-
     config = open_clip.get_model_config(name) or {}
     if bool(config.get("quick_gelu", False)) == quick:
         return
