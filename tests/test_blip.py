@@ -433,7 +433,9 @@ def test_prompts_in_a_text_do_not_depend_on_its_batch(room: str, blip_lab: Any) 
     assert not torch.allclose(whole, feed.clip.text(data.tokens_ML), atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["zs", "rail-primal", "codyra"])
+@pytest.mark.parametrize(
+    "method", [*(pytest.param(m, marks=pytest.mark.slow) for m in ("zs", "rail-primal")), "codyra"]
+)
 def test_a_whole_run(method: str, file: str, own_cache: Path, tmp_path: Path) -> None:
     """Two tasks of few-shot learning, from the request to the record."""
     asked = Request(

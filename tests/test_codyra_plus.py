@@ -1,5 +1,7 @@
 """What stands on CoDyRA's training: a model per task with a router, and regressions beside it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,6 +11,7 @@ from benchmark.errors import BenchError
 from benchmark.method import class_rows
 from benchmark.naming import UNSEEN
 from benchmark.registry import find_method
+from benchmark.results import read_record
 
 # A good half of the gates go, in three steps, and what is left moves the model.
 PRUNED = {"kappa_max": 0.5, "dense": 0.0, "rank": 4, "lr": 0.02}
@@ -225,3 +228,38 @@ def test_before_a_class_is_learned_scores_are_codyras(trained, lab):
 def test_settings_that_mean_nothing_are_refused(name, hp, words):
     with pytest.raises(BenchError, match=words):
         find_method(name, [hp])
+
+
+# -- what is committed
+
+RESULTS = Path(__file__).parent.parent / "results"
+SUITES = {
+    "mini-xtail": ("codyra", "codyra-plus.route-oracle"),
+    "mini-mtil": ("codyra.dense70", "codyra-plus.dense70-route-oracle"),
+}
+
+
+def _matrix(record):
+    """Accuracies, stage by set: the tasks in the order learned, then what is held out."""
+    frame = record.frame[record.frame["metric"] == "acc"]
+    order = frame["task_order"].iloc[0].split(",")
+    scores = frame.pivot(index="step", columns="eval_task", values="value")
+    held_out = sorted(set(scores.columns) - set(order))
+    return scores[order].to_numpy(), scores[held_out].to_numpy()
+
+
+@pytest.mark.parametrize("order", ["forward", "ii"])
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_oracle_of_the_committed_records_follows_from_codyras(suite, order):
+    """A+[i, j] = A[j, j] once j is learned, A[i, j] before, as by hand from CoDyRA's own record."""
+    plain, told = SUITES[suite]
+    for seed in (42, 43, 44):
+        name = f"{{}}--tiny-s--{order}--s{seed}.parquet"
+        R, held_out = _matrix(read_record(RESULTS / suite / name.format(plain)))
+        plus, plus_held_out = _matrix(read_record(RESULTS / suite / name.format(told)))
+        want = R.copy()
+        for j in range(R.shape[1]):
+            want[j + 1 :, j] = R[j + 1, j]
+        assert (want == plus).all()
+        assert (held_out == plus_held_out).all()
+        assert (want != R).any()  # CoDyRA forgets: the two records are not one

@@ -176,7 +176,7 @@ def _one_by_one(clip, bank, index_BK, weight_BK, pixels):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("width", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_batch_is_its_items_however_it_is_sorted(width, clip, three):
     """By route, in runs of neighbours; as it comes, through the stacked factors of all."""
     g = torch.Generator().manual_seed(width)

@@ -22,6 +22,10 @@ GOLDEN = Path(__file__).with_name("golden") / "mini-few-shots.json"
 SHOTS = {"mini-xtail": 16, "mini-mtil": 5}
 SUITES = {name: find_suite(name) for name in SHOTS}
 TASKS = tuple(d.name for d in SUITES["mini-xtail"].tasks)
+FIRST = ("planes", "digits")  # one by shape, one by writing; the others in `make test-all`
+every_task = pytest.mark.parametrize(
+    "name", [pytest.param(t, marks=[pytest.mark.slow] * (t not in FIRST)) for t in TASKS]
+)
 
 
 @cache
@@ -84,7 +88,7 @@ def test_shots_are_exact_and_tests_balanced(suite: str, name: str) -> None:
         assert sorted(train.labels[k * classes : (k + 1) * classes]) == list(range(classes))
 
 
-@pytest.mark.parametrize("name", TASKS)
+@every_task
 def test_no_picture_twice_and_none_shared_with_the_test(name: str) -> None:
     """All of the test and of the 5 shots against a third of the 16, as rendering takes long."""
     test = pictures(split("mini-xtail", name, "test"))
@@ -95,7 +99,7 @@ def test_no_picture_twice_and_none_shared_with_the_test(name: str) -> None:
     assert len(set(train)) == len(train)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@every_task
 def test_no_test_scene_looks_like_a_training_scene(name: str) -> None:
     """Under the same noise, so that only what the scene says can tell two pictures apart."""
     domain = _ALL[name]
@@ -112,7 +116,7 @@ def test_no_test_scene_looks_like_a_training_scene(name: str) -> None:
         assert off.min() >= 30, np.unravel_index(off.argmin(), off.shape)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@every_task
 def test_what_cannot_be_seen_makes_no_other_scene(name: str) -> None:
     """Two scenes that differ in one attribute either are the same or look different."""
     spec, checked = _ALL[name], 0

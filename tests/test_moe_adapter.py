@@ -268,7 +268,7 @@ def test_the_loss_is_smoothed_cross_entropy(lab):
         assert_close(method.loss(batch)["match"], want, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("chunks", [1, 2])
+@pytest.mark.parametrize("chunks", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_two_most_used_experts_are_frozen_bit_for_bit(chunks, lab, monkeypatch):
     """Counted here, at the gates and before `backward`; decay would move what is only not used."""
     feed = lab.feed(lab.clip())
@@ -324,6 +324,7 @@ def test_the_two_most_used_experts_are_frozen_bit_for_bit(chunks, lab, monkeypat
     assert not any("routers.0" in n or "noises.0" in n or "coders" in n for n in moved)
 
 
+@pytest.mark.slow
 def test_with_nothing_to_freeze_all_go_on(runs):
     run = runs(freeze=0)
     assert not any(m.frozen_E.any() for m in run.method.mixtures.values())

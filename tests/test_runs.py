@@ -403,6 +403,7 @@ def test_going_on_repeats_no_saved_step(
     same(record, whole("dar"))
 
 
+@pytest.mark.slow
 def test_reports_of_finished_tasks_outlive_a_stop(
     ask: Ask, whole: Callable[..., Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_the_order_of_tasks_leaves_no_bit(runs, lab, captioned):
         assert_close(first, second, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_seven_tasks_in_any_order_give_the_same_bits(lab):
     """Weights of sizes from 1e-6 to 10, where a sum in float32 would depend on the order."""
     g = torch.Generator().manual_seed(0)

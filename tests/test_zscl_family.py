@@ -122,7 +122,7 @@ def test_smoothed_matching_is_its_formula(paired):
 # -- limits
 
 
-@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+@pytest.mark.parametrize("kind", [pytest.param("pairs", marks=pytest.mark.slow), "labelled"])
 def test_a_weight_of_zero_is_fine_tuning_bit_for_bit(kind, lab):
     plain = lab.train("ft", lab.sets(kind)[:2]).method.clip.state_dict()
     for name, changes in OFF.items():
@@ -175,8 +175,12 @@ def _begin(lab, name, kind, **changes):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("lwf", "pairs"), ("lwf", "labelled"), ("lwf-vr", "pairs"), ("icarl", "labelled"),
-     ("zscl", "pairs"), ("zscl", "labelled")],
+    [
+        pytest.param("lwf", "pairs", marks=pytest.mark.slow), ("lwf", "labelled"),
+        pytest.param("lwf-vr", "pairs", marks=pytest.mark.slow), ("lwf-vr", "labelled"),
+        ("icarl", "labelled"),
+        pytest.param("zscl", "pairs", marks=pytest.mark.slow), ("zscl", "labelled"),
+    ],
 )  # fmt: skip
 def test_each_method_has_its_own_teacher_images_and_texts(name, kind, lab):
     method, before, tasks = _begin(lab, name, kind)
@@ -240,6 +244,7 @@ def test_the_teacher_is_never_the_student(name, lab):
     assert method.teacher is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lwf", "lwf-vr", "wise-ft", "zscl"])
 def test_nothing_but_the_model_is_kept_between_tasks(name, lab):
     run = lab.train(name, lab.pairs[:2], **FEW.get(name, {}))
@@ -252,6 +257,7 @@ def test_nothing_but_the_model_is_kept_between_tasks(name, lab):
     [("lwf", (1, 0), (1, 1)), ("lwf-vr", (1, 0), (1, 1)), ("wise-ft", (1, 0), (1, 0)),
      ("icarl", (1, 0), (2, 1)), ("zscl", (2, 0), (2, 0))],
 )  # fmt: skip
+@pytest.mark.slow
 def test_passes_of_the_image_tower_per_step(name, first, second, lab, monkeypatch):
     """With gradient, and without: what is frozen comes from the cache."""
     calls, found = [], []
