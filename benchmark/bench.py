@@ -18,9 +18,10 @@ from .data.loaders import draw_pairs, spread_texts
 from .display import Display
 from .errors import BenchError
 from .evaluate import EvalSet, Row, evaluate
-from .method import Frozen, Method
+from .method import Frozen
 from .order import resolve_order
 from .provenance import hardware
+from .registry import Found
 from .request import Plan
 from .suites import Dataset, Suite
 from .types import Batch, Texts
@@ -118,7 +119,7 @@ def open_bench(plan: Plan, display: Display) -> Bench:
         display.line(f"held-out set {name} is not prepared and left out")
     display.line(f"data: {len(order)} tasks, decoded images in {root}")
     train = {name: read(tasks[name], "train") for name in order}
-    _check_kinds(plan.found.cls, train)
+    _check_kinds(plan.found, train)
     tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
     ordered = [d for d in plan.suite.tasks if d.name in order]
     evals = _eval_sets(ordered, tests, order, plan.suite) if plan.request.evals != "ood" else []
@@ -149,14 +150,15 @@ def open_bench(plan: Plan, display: Display) -> Bench:
     )  # fmt: skip
 
 
-def _check_kinds(method: type[Method], train: dict[str, Loaded]) -> None:
+def _check_kinds(found: Found, train: dict[str, Loaded]) -> None:
     """Raises BenchError for a task of a kind that the method refuses."""
+    refused = found.cls.refused(found.config)
     for name, data in train.items():
         kind = "labelled" if isinstance(data, LoadedLabelled) else "pairs"
-        if kind in method.refuses:
+        if kind in refused:
             raise BenchError(
-                f"tasks that {method.label} is defined for",
-                f"'{name}', of the kind '{kind}': {method.refuses[kind]}",
+                f"tasks that {found.cls.label} is defined for",
+                f"'{name}', of the kind '{kind}': {refused[kind]}",
                 "choose another suite, --order or --method",
             )
 

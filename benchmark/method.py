@@ -77,7 +77,8 @@ class Method(nn.Module, ABC):
         uses: what the method needs beyond the current task's data; shown as badges. Where that
             depends on the settings, see `badges`.
         refuses: kind of task ("pairs" or "labelled") -> why the method is not defined for it. A
-            run that has such a task ends before anything is evaluated.
+            run that has such a task ends before anything is evaluated. Where that depends on the
+            settings, see `refused`.
         budgets: where the suite gives each task a number of steps, how many of these the training
             after `before_task` has; 1, but for a method that learns several tasks at once.
     """
@@ -99,6 +100,11 @@ class Method(nn.Module, ABC):
     def badges(cls, config: Any) -> frozenset[Badge]:
         """`uses` of the method with these settings."""
         return cls.uses
+
+    @classmethod
+    def refused(cls, config: Any) -> Mapping[str, str]:
+        """`refuses` of the method with these settings."""
+        return cls.refuses
 
     # -- training, called in this order for every task
 

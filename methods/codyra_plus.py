@@ -56,7 +56,7 @@ class CoDyRAPlusConfig(GatedConfig):
 
     routing: str = "sample"  # at test; ours, see above
     router_steps: int = 300  # that an auto-encoder is trained for
-    router_quantile: float = 0.99  # of its training errors, the limit of a task; ours
+    router_quantile: float = 0.99  # of errors on held-out training items, a task's limit; ours
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

@@ -24,8 +24,9 @@ mean of the paper. Its released form differs from here, by what look like slips:
 - The newest dataset keeps K - K // t images, so that the memory is over its budget; the first task
   keeps its first K.
 - The memory is walked through in its order; here batches are drawn.
-Learning rate and weight decay are the suite's. Theirs is 1e-5, and 5e-5 for two datasets (Aircraft
-and MNIST), which a method here cannot know; weight decay is 0.
+Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
+datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which 100
+are warm-up.
 
 Kept between tasks: the numbers of the kept images, and those images, which the harness lends and
 counts. During a task, a copy of the model (0.6 GB for ViT-B/16). Per step one more forward and

@@ -13,8 +13,9 @@ terms at weight 1, T = 2 and label smoothing 0.2 in the matching loss. Differs f
 - The reference images are the batch's own. There, a second loader of the same training images,
   without augmentation, feeds the teacher; here nothing is augmented, so that it would be one more
   forward and backward pass over the same images.
-- Learning rate and weight decay are the suite's. Theirs is 1e-5, and 5e-5 for two datasets
-  (Aircraft and MNIST), which a method here cannot know; weight decay is 0.
+- Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
+  datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which
+  100 are warm-up.
 
 Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and one more
 forward pass per step, both from the second task on; before it, the features are in the cache.

@@ -13,8 +13,9 @@ from it:
   end token in its middle is read off there.
 - The sequences are drawn once per task from the run's seed and the task's data, not from a seed
   that is the same for all tasks.
-- As in LwF: no second loader of the same images, learning rate and weight decay of the suite (1e-5,
-  5e-5 for two datasets that a method here cannot know, and 0).
+- As in LwF: no second loader of the same images; learning rate (1e-5, and 5e-5 for two datasets
+  that a method here cannot know), weight decay (0), steps (1,000) and warm-up (100 of them) are the
+  suite's.
 
 Kept between tasks: nothing. During a task, the texts' rows and, from the second task on, a copy of
 the model (0.6 GB for ViT-B/16). One pass of the text tower over the sequences per task, and from

@@ -8,8 +8,9 @@ Follows the baseline of ZSCL's official code (Thunderbeee/ZSCL, mtil/scripts/WiS
 alpha 0.8, theta_start the model at the start of this task, label smoothing 0.2. In the paper there
 is one task, and theta_start is the pretrained model: `wise-ft.pretrained` mixes with that one after
 every task, while fine-tuning still starts where the last task ended. Differs from the code:
-- Learning rate and weight decay are the suite's. Theirs is 1e-5, and 5e-5 for two datasets
-  (Aircraft and MNIST), which a method here cannot know; weight decay is 0.
+- Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
+  datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which
+  100 are warm-up.
 - The similarity scale is not trained, here and there.
 
 Kept between tasks: nothing. During a task, a copy of the weights (0.6 GB for ViT-B/16), and with

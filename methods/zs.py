@@ -3,14 +3,27 @@
 Every stage repeats step 0; its features come from the shared cache, so it costs nothing.
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from benchmark.api import Images, Method, ParamGroup, Texts
+from benchmark.api import Config, Images, Method, ParamGroup, Texts, check_steps
+
+
+@dataclass(frozen=True)
+class ZeroShotConfig(Config):
+    """Nothing can be set."""
+
+    def __post_init__(self) -> None:
+        """There is no optimiser."""
+        super().__post_init__()
+        check_steps(self.lr, self.weight_decay)
 
 
 class ZeroShot(Method):
     """CLIP as it was pretrained (Radford et al., 2021)."""
 
+    Config = ZeroShotConfig
     label = "ZS"
     paper = "Radford et al., Learning transferable visual models, ICML 2021"
 

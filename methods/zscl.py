@@ -22,8 +22,9 @@ Differs from it:
   A suite without reference data is refused. Of a larger set of texts, `texts` are taken, evenly
   spaced.
 - The teacher's rows come from the shared cache. There, it encodes 15,840 captions at every step.
-- Learning rate and weight decay are the suite's. Theirs is 1e-5, and 5e-5 for two datasets
-  (Aircraft and MNIST), which a method here cannot know; weight decay is 0.
+- Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
+  datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which
+  100 are warm-up.
 `zscl.no-l2` is the ZSCL* of the code; its ZSCL- has neither l2 nor ensemble.
 
 Kept between tasks: nothing. During a task, two copies of the weights (1.2 GB for ViT-B/16), and one

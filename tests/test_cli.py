@@ -381,6 +381,9 @@ def test_a_method_that_is_not_defined_for_a_kind_of_task(run: Callable[..., Ende
     done = run(method="rail-primal")
     sentence(done, "'first', of the kind 'pairs'", "needs class labels", "another suite, --order")
     assert "stage 0" not in done.out
+    done = run(method="codyra.released")
+    sentence(done, "'first', of the kind 'pairs'", "counts classes")
+    assert "stage 0" not in done.out
     assert run("--order", "third", "--evals", "id", method="rail-primal").code == 0
 
 

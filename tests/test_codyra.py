@@ -444,9 +444,12 @@ def test_all_classes_so_far_share_in_the_mean_as_released(lab):
     assert released_two["t2i"] == pytest.approx(two["t2i"] * new / (old + new), rel=1e-6)
 
 
-def test_captions_have_no_classes_to_count(lab):
-    with pytest.raises(BenchError, match="labelled tasks with text_rows=seen"):
-        _begin(lab, "codyra", lab.pairs[0], text_rows="seen")
+def test_captions_have_no_classes_to_count():
+    for name in ("codyra", "codyra.released", "codyra-rail-dual"):
+        found = find_method(name, [])
+        assert ("pairs" in found.cls.refused(found.config)) == (name != "codyra")
+    found = find_method("codyra.released", [])
+    assert "counts classes" in found.cls.refused(found.config)["pairs"]
 
 
 @pytest.mark.parametrize(

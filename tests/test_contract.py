@@ -102,7 +102,9 @@ def test_the_methods_of_the_retrieval_paper_are_found():
 
 @every_method
 def test_a_refusal_names_a_kind_and_a_reason_and_leaves_one(name):
-    refuses = find_method(name, []).cls.refuses
+    found = find_method(name, [])
+    refuses = found.cls.refuses
+    assert found.cls.refused(found.config) == refuses
     assert set(refuses) < set(KINDS)
     assert all(refuses.values())
 

@@ -308,10 +308,11 @@ def test_columns_of_candidates(three, names, task_C, columns):
     assert three.columns(_classes(names.split(), task_C)).tolist() == columns
 
 
-def test_two_tasks_of_the_same_names_are_not_told_apart(three):
+def test_tasks_of_the_same_names_are_told_apart_or_refused(three):
     tasks = [(x, y % 2, ("ant", "bat")) for x, y, _ in _tasks(2)]
     head = _learn(RidgeHead(_primal(20), 0.8), tasks)
-    assert head.columns(_classes(("ant", "bat"))).tolist() == [-1, -1]
+    with pytest.raises(BenchError, match="2 learned tasks with the same 2 names"):
+        head.columns(_classes(("ant", "bat")))
     told = _classes(("ant", "bat", "ant", "bat"), [0, 0, 1, 1])
     assert head.columns(told).tolist() == [0, 1, 2, 3]
 

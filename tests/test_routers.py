@@ -61,20 +61,49 @@ def test_errors_and_limits_by_hand(three):
     assert error_BT.dtype == torch.float32
     for t, coder in enumerate(routers):
         assert_close(error_BT[:, t].numpy(), _error(coder.state_dict(), every).astype("f4"))
-        own = _error(coder.state_dict(), data[t])
-        assert float(routers.limit_T[t]) == pytest.approx(np.percentile(own, 99), rel=1e-5)
-        assert (own > float(routers.limit_T[t])).sum() == 1  # of 90
 
 
-@pytest.mark.parametrize("quantile", [0.5, 1.0])
-def test_the_quantile_is_the_setting(quantile):
-    rows = _cluster(0, 41)
+@pytest.mark.parametrize(("quantile", "count"), [(0.5, 41), (1.0, 41), (0.75, 3), (1.0, 1)])
+def test_a_limit_is_a_quantile_of_errors_of_items_that_were_held_out(quantile, count, monkeypatch):
+    """Each item's by a coder of all items but its fold; a single item's by its own."""
+    rows, trained = _cluster(0, count), []
+    real = AutoEncoders._trained
+
+    def noted(self, feature_ND, generator):
+        coder = real(self, feature_ND, generator)
+        trained.append((feature_ND, coder))
+        return coder
+
+    monkeypatch.setattr(AutoEncoders, "_trained", noted)
     routers = AutoEncoders(30, quantile)
     routers.add(rows, _seed())
-    own = np.sort(_error(routers[0].state_dict(), rows))
-    assert float(routers.limit_T[0]) == pytest.approx(own[20 if quantile == 0.5 else 40], rel=1e-6)
-    unseen = int((routers.route(rows) < 0).sum())
-    assert unseen == (20 if quantile == 0.5 else 0)
+    assert trained[0][0].equal(rows)
+    assert trained[0][1] is routers[0]
+    errors = []
+    for fitted, coder in trained[1:]:
+        known = {tuple(row) for row in fitted.tolist()}
+        out = torch.stack([r for r in rows if tuple(r.tolist()) not in known or count == 1])
+        assert len(out) + len(fitted) == count or count == 1
+        errors.append(_error(coder.state_dict(), out))
+    assert [len(e) for e in errors] == ([9, 9, 9, 9, 5] if count == 41 else [1] * count)
+    want = np.quantile(np.concatenate(errors), quantile)
+    assert float(routers.limit_T[0]) == pytest.approx(want, rel=1e-5)
+
+
+def test_new_items_of_a_small_task_are_its_own():
+    """Five shots of ten classes in CLIP's dimension: their training errors say too little."""
+    g = _seed(4)
+    center_CD = torch.randn(10, 512, generator=g)
+    drawn = center_CD.repeat(25, 1) + 0.8 * torch.randn(250, 512, generator=g)
+    rows = F.normalize(drawn, dim=1)
+    routers = AutoEncoders()
+    routers.add(rows[:50], _seed())
+    own = routers.errors(rows[:50])[:, 0].quantile(0.99)
+    fresh = routers.errors(rows[50:])[:, 0]
+    assert (fresh > own).float().mean() > 0.5, "by its training errors, most were strangers"
+    assert (routers.route(rows[50:]) == 0).float().mean() >= 0.9
+    stranger = F.normalize(torch.randn(50, 512, generator=g), dim=1)
+    assert (routers.route(stranger) == -1).float().mean() >= 0.9
 
 
 def test_training_is_adam_with_an_l2_penalty():
@@ -113,7 +142,8 @@ def test_every_feature_is_seen_in_every_epoch(monkeypatch):
 
     monkeypatch.setattr(AutoEncoder, "forward", forward)
     AutoEncoders(5).add(_cluster(0, 150), _seed())
-    assert [len(x) for x in seen] == [64, 64, 22, 64, 64, 150]  # the last are the limit's
+    assert [len(x) for x in seen[:5]] == [64, 64, 22, 64, 64]
+    assert [len(x) for x in seen[5:11]] == [64, 56, 64, 56, 64, 30]  # of a fold, and its errors
     assert len(torch.cat(seen[:3]).unique(dim=0)) == 150
     assert not torch.cat(seen[:2]).equal(torch.cat(seen[3:5]))
 
@@ -147,9 +177,10 @@ def test_each_goes_to_its_own_and_strangers_nowhere(three):
     fresh = torch.cat([_cluster(t, 300)[200:] for t in range(3)])
     taken = routers.route(fresh)
     own = torch.arange(3).repeat_interleave(100)
-    assert set(taken[taken != own].tolist()) == {-1}
+    assert int((taken[taken != own] >= 0).sum()) <= 3  # of 300 taken for another task's
+    assert (taken == own).float().mean() >= 0.9
     for stranger in (7, 8, 9):
-        assert (routers.route(_cluster(stranger, 50)) == -1).all()
+        assert (routers.route(_cluster(stranger, 50)) == -1).float().mean() >= 0.9
 
 
 def test_an_item_goes_to_the_smallest_error_or_nowhere(three):
@@ -190,7 +221,9 @@ def test_together_is_one_decision_by_the_mean(three):
     want = best if mean_T[best] <= float(routers.limit_T[best]) else -1
     assert routers.route(mixed, together=True).tolist() == [want] * 40
     assert routers.route(data[1], together=True).tolist() == [1] * 90
-    assert (routers.route(data[1]) == -1).any(), "alone, the worst item of the task is refused"
+    among = torch.cat([data[1], _cluster(8, 1)])
+    assert routers.route(among).tolist() == [1] * 90 + [-1], "alone, a stranger is refused"
+    assert routers.route(among, together=True).tolist() == [1] * 91
     assert routers.route(_cluster(8, 5), together=True).tolist() == [-1] * 5
 
 

@@ -34,9 +34,10 @@ TEST_PER_CLASS, TEST_SEED = 20, 0
 TRAIN_SEEDS = {"xtail": 16, "mtil": 5}
 # As CoDyRA's, in small: a budget of steps, and what is added learns faster. The tiny model needs
 # higher rates than a large one: in 80 steps, 1e-4 leaves the unknown classes near chance; 1e-3, or
-# 5e-4 without a warm-up, loses more of what it knew than it learns of some tasks.
+# 5e-4 without a warm-up, loses more of what it knew than it learns of some tasks. Of what is added,
+# 2e-3 learns a task better than 1e-3, and forgets more than that.
 RECIPE = Recipe(
-    epochs=1, steps=80, batch_size=32, lr=3e-4, lr_added=2e-3, weight_decay=0.0, warmup=0.1
+    epochs=1, steps=80, batch_size=32, lr=3e-4, lr_added=1e-3, weight_decay=0.0, warmup=0.1
 )
 
 

@@ -66,19 +66,16 @@ class GatedMethod(Method):
         self.earlier = self.current = 0  # classes of earlier tasks and of this one
         self.outcome: Mapping[str, Any] = {}
 
-    def before_task(self, task: Task) -> None:
-        """A new update.
+    @classmethod
+    def refused(cls, config: Any) -> Mapping[str, str]:
+        """Where classes are counted, image-caption tasks, which have none."""
+        if config.text_rows != "seen":
+            return cls.refuses
+        return {"pairs": "text_rows=seen counts classes", **cls.refuses}
 
-        Raises:
-            BenchError: text_rows=seen, which counts classes, and a task that has none.
-        """
+    def before_task(self, task: Task) -> None:
+        """A new update."""
         c = self.config
-        if task.classes is None and c.text_rows == "seen":
-            raise BenchError(
-                "labelled tasks with text_rows=seen, which counts classes",
-                "an image-caption task",
-                "leave text_rows as it is",
-            )
         self.earlier += self.current
         self.current = 0 if task.classes is None else len(task.classes)
         self.update = Gated(self.clip, c.targets, c.rank, task.generator("adapter"))

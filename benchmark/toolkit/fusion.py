@@ -59,7 +59,8 @@ class RidgeHead(nn.Module):
         names, the columns are its own.
 
         Raises:
-            BenchError: `task_C` names a task whose classes had other names.
+            BenchError: `task_C` names a task whose classes had other names, or no task is named and
+                several have exactly these names.
         """
         name_C, task_C = _hashes(classes.names).to(self.name_S.device), classes.task_C
         column_C = torch.full_like(name_C, -1)
@@ -81,7 +82,13 @@ class RidgeHead(nn.Module):
                 here_C = torch.full_like(name_C, -1)
                 if _place(here_C, every, name_C, own, self.name_S[own]):
                     found.append(here_C)
-            column_C = found[0] if len(found) == 1 else column_C
+            if len(found) > 1:
+                raise BenchError(
+                    "tasks whose class names tell them apart, where each is scored by itself",
+                    f"{len(found)} learned tasks with the same {len(name_C)} names",
+                    "choose a method without a regression, or let the classes of all tasks compete",
+                )
+            column_C = found[0] if found else column_C
         return column_C
 
     def classifier(

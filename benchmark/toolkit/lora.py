@@ -26,11 +26,13 @@ def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str
     """Refuse settings of an adapter that would run and mean nothing; for a Config's check.
 
     Raises:
-        BenchError: rank below 1, alpha not above 0, dropout outside [0, 0.99], or no target.
+        BenchError: rank below 1, alpha not above 0, dropout outside [0, 0.99], no target, or one
+            twice.
     """
-    if not (rank >= 1 and alpha > 0 and 0 <= dropout <= 0.99 and targets):
+    once = len(set(targets)) == len(targets) > 0
+    if not (rank >= 1 and alpha > 0 and 0 <= dropout <= 0.99 and once):
         raise BenchError(
-            "rank >= 1, alpha > 0, 0 <= dropout <= 0.99 and at least one target",
+            "rank >= 1, alpha > 0, 0 <= dropout <= 0.99 and at least one target, each once",
             f"{rank}, {alpha}, {dropout} and {', '.join(targets) or 'none'}",
             "correct --hp",
         )

@@ -185,7 +185,7 @@ def check_steps(lr: float | None, weight_decay: float | None) -> None:
     """
     if lr is not None or weight_decay is not None:
         raise BenchError(
-            "no lr and no weight_decay, as this method is solved and not trained by steps",
+            "no lr and no weight_decay, as this method makes no training step",
             f"lr={lr} and weight_decay={weight_decay}",
             "leave them out",
         )

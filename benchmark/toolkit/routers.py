@@ -9,9 +9,12 @@ JiazuoYu/MoE-Adapters4CL. Here differs:
   the last convolutional features of an AlexNet (43,264 numbers); that is not built. As there, what
   is encoded and reconstructed is a sigmoid of the features, here x = sigmoid(sqrt(D) z): a unit row
   times sqrt(D) has entries of size 1, which a sigmoid can tell apart.
-- The error below which an item is a task's own is a quantile of the task's training errors. The
-  official code has one constant for all tasks, set by hand for AlexNet's features, and an
-  auto-encoder of a reference data set (TinyImageNet) that competes for what no task has shown.
+- The error below which an item is a task's own is a quantile of the errors of the task's training
+  items, each by an auto-encoder that was trained without it (cross-fitting): one that has seen an
+  item errs too little on it, and with few shots would take most new images of its own domain for
+  strangers. The official code has one constant for all tasks, set by hand for AlexNet's features,
+  and an auto-encoder of a reference data set (TinyImageNet) that competes for what no task has
+  shown.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,6 +34,7 @@ RATE, DECAY = 3e-3, 1e-4  # Adam's rate and L2 penalty; official code
 ROUTERS: Mapping[str, frozenset[Badge]] = {
     "sample": frozenset(), "batch": frozenset({"test batch"}), "oracle": frozenset({"task id"}),
 }  # fmt: skip
+FOLDS = 5  # parts of a task's items; the errors of each are those of a coder of the others
 MANY = 4096  # features in float64 at a time
 Items = TypeVar("Items", Images, Texts)
 Encode = Callable[[Images | Texts, int], Tensor]
@@ -74,7 +78,7 @@ class AutoEncoders(nn.ModuleList):
 
     Args:
         steps: of Adam, at least 1; official: 300 for few shots.
-        quantile: of a task's training errors, in (0, 1]; 0.99 is our choice.
+        quantile: of a task's errors on held-out training items, in (0, 1]; 0.99 is our choice.
     """
 
     def __init__(self, steps: int = 300, quantile: float = 0.99) -> None:
@@ -84,12 +88,25 @@ class AutoEncoders(nn.ModuleList):
         self.register_buffer("limit_T", torch.zeros(0))
 
     def add(self, feature_ND: Tensor, generator: torch.Generator) -> None:
-        """Train the next task's auto-encoder and set its limit.
+        """Train the next task's auto-encoder on all items, and set its limit by cross-fitting.
 
         Args:
-            feature_ND: unit rows of all training items of the task, frozen.
-            generator: seeds weights and batches; on the CPU.
+            feature_ND: unit rows of all training items of the task, frozen. A single one is its
+                own limit.
+            generator: seeds weights, batches and folds; on the CPU.
         """
+        n = len(feature_ND)
+        self.append(self._trained(feature_ND, generator))
+        parts = torch.randperm(n, generator=generator).to(feature_ND.device).chunk(min(FOLDS, n))
+        own = []
+        for i, part in enumerate(parts):
+            rest = torch.cat([*parts[:i], *parts[i + 1 :]]) if n > 1 else part
+            coder = self._trained(feature_ND[rest], generator)
+            own += [self._errors(coder, feature_ND[rows]) for rows in part.split(MANY)]
+        limit_1 = torch.cat(own).double().quantile(self.quantile, keepdim=True).float()
+        self.limit_T = torch.cat([self.limit_T.to(feature_ND.device), limit_1])
+
+    def _trained(self, feature_ND: Tensor, generator: torch.Generator) -> AutoEncoder:
         device, n = feature_ND.device, len(feature_ND)
         coder = AutoEncoder(feature_ND.shape[1], generator).to(device)
         adam = torch.optim.Adam(coder.parameters(), RATE, weight_decay=DECAY, fused=True)
@@ -102,12 +119,9 @@ class AutoEncoders(nn.ModuleList):
                 adam.zero_grad()
                 coder(_squashed(feature_ND[rows.to(device)])).mean().backward()
                 adam.step()
-        self.append(coder.requires_grad_(False))
         for p in coder.parameters():
             p.grad = None
-        own_N = torch.cat([self._errors(coder, some) for some in feature_ND.split(MANY)])
-        limit_1 = own_N.double().quantile(self.quantile, keepdim=True).float()
-        self.limit_T = torch.cat([self.limit_T.to(device), limit_1])
+        return coder.requires_grad_(False)
 
     def errors(self, feature_BD: Tensor) -> Tensor:
         """Unit rows -> error (B, T) of every task's auto-encoder, at least 0, float32."""
