@@ -7,6 +7,7 @@ the diff before you keep it.
 import csv
 import io
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 from synthetic import N, Row, build, held_out_score, make_rows, save, score, spoil
 
+from benchmark.errors import BenchError
 from benchmark.metrics import continual
 from benchmark.registry import find_method
 from benchmark.suites.published import MTIL, XTAIL
+from benchmark.tables.cells import MISSING
 from benchmark.tables.lint import lint
 from benchmark.tables.paper import Printed, named_rows, printed_in, read_paper
 from benchmark.tables.spec import FEW_SHOT_TABLES, TITLES
@@ -190,6 +193,52 @@ def test_a_rank_needs_both_orders_of_the_protocol(tmp_path: Path) -> None:
     line = next(line for line in others.splitlines() if "lora" in line)
     assert line.split("|")[-2].strip() == "no ii order"
     assert "forward x3, reverse x3" in line
+
+
+def standing(folder: Path, method: str) -> list[str]:
+    """The cells of a method's line, and whether it has a rank."""
+    board = build(folder / "r", folder)["leaderboard.md"]
+    ranked, _, _ = board.partition("Not ranked:")
+    line = next(line for line in board.splitlines() if line.startswith("|") and method in line)
+    return [cell.strip() for cell in line.split("|")[1:-1]] + ["ranked" * (line in ranked)]
+
+
+@pytest.mark.parametrize(("suite", "why"), [("xtail", "told the task id"), ("mtil", "")])
+def test_what_is_told_the_task_has_no_rank_where_others_are_not(
+    tmp_path: Path, suite: str, why: str
+) -> None:
+    for order, seed in product(("forward", "ii"), range(3)):
+        rows = few(suite, "dar", seed, variant="route-oracle", uses="task id")
+        save(tmp_path / "r", [row | {"order": order} for row in rows], costs(1))
+    cells = standing(tmp_path, "codyra-plus.route-oracle")
+    assert cells[-2:] == ([why, ""] if why else [cells[-2], "ranked"])
+
+
+def test_a_change_on_held_out_sets_is_of_the_same_sets(tmp_path: Path) -> None:
+    """Places365 is optional: a run without it has no mean that another's could stand beside."""
+    save(tmp_path / "r", few("xtail", "ewc", 0), costs(1))
+    one, two = (few("xtail", "ft", seed) for seed in (0, 1))
+    save(tmp_path / "r", [row for row in one if row["eval_task"] != "places365"], costs(1))
+    save(tmp_path / "r", two, costs(1))
+    assert standing(tmp_path, "| codyra ")[6] not in (MISSING, "")
+    assert standing(tmp_path, "| lora ")[6] == MISSING
+
+
+def test_records_of_other_prompts_stand_beside_the_default_ones(tmp_path: Path) -> None:
+    """Prompts are part of a set's fingerprint: one that differs without a word is an error."""
+    rows = few("xtail", "ft")
+    for settings in ("", "templates=generic"):
+        made = costs(1) | {
+            "data": {"train": {"dtd": "a" + settings}, "test": {"dtd": "b" + settings}}
+        }
+        save(tmp_path / "r", [row | {"settings": settings} for row in rows], made)
+    text = build(tmp_path / "r", tmp_path)["codyra-table-1.csv"]
+    found = lines_of(text, source="measured", dataset="average", metric="acc")
+    assert {line["method"] for line in found} == {"lora", "lora+templates=generic"}
+    other = costs(1) | {"data": {"train": {"dtd": "c"}, "test": {}}}
+    save(tmp_path / "r", [row | {"seed": 1} for row in rows], other)
+    with pytest.raises(BenchError, match="the same training data of 'dtd'"):
+        build(tmp_path / "r", tmp_path)
 
 
 def test_means_of_table_5_are_those_of_table_1(texts: dict[str, str]) -> None:

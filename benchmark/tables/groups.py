@@ -67,9 +67,12 @@ def _facts(judged: Judged) -> Iterator[tuple[str, Any]]:
             yield f"recipe ({key})", value
     for key, value in asked.get("config", {}).items():
         yield f"setting '{key}' of {judged.label}", value
+    # Other prompts and copies are part of a set's fingerprint, and of the row's name.
+    apart = [s for s in overrides(row["settings"]) if s.startswith(("templates=", "source."))]
+    with_these = f" with {', '.join(apart)}" if apart else ""
     for split, name in (("train", "training"), ("test", "test")):
         for task, fingerprint in data.get(split, {}).items():
-            yield f"{name} data of '{task}'", fingerprint
+            yield f"{name} data of '{task}'{with_these}", fingerprint
     if "sha256" in about.get("weights", {}):
         yield "weights", about["weights"]["sha256"]
     yield f"{row['order']} order of {', '.join(judged.tasks)}", row["task_order"]

@@ -1,37 +1,24 @@
 """The leaderboard: one line per method, suite version and backbone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
 import numpy as np
-import pandas as pd
 
-from ..metrics import continual
-from ..metrics.continual import Scores
 from ..results import Record
 from .cells import MISSING, named
 from .groups import Group, Judged, ranking_orders
 from .markdown import cell, pipes
 from .paper import name_tables, tables_naming
-from .runs import score_matrix
-from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key
+from .scores import held_out, scores_of
+from .spec import ABLATED, TOLD, UPPER_BOUND, is_ablation, row_key
 
 SEEDS_TO_RANK = 3
-_SCORES: Mapping[str, Callable[[Scores], float]] = {
-    "final": continual.final_average,
-    "delta": continual.delta_to_zero_shot,
-    "forgetting": continual.forgetting_from_learned,
-    "transfer": lambda R: float(continual.transfer(R).mean()),
-    "average": lambda R: float(continual.average(R).mean()),
-}
 _COLUMNS = {
     True: (("T→I R@1", "t2i"), ("I→T R@1", "i2t")),
     False: (("Transfer", "transfer"), ("Average", "average"), ("Last", "i2t")),
 }
-_NEEDED = (
-    "metric", "direction", "k", "step", "n_steps", "eval_task", "eval_position", "value",
-)  # fmt: skip
 _TEXTS = {"Method", "Runs", "Why not", "Remark"}
 LEGEND = f"""## Legend
 
@@ -48,11 +35,12 @@ averaged over a hole: a number that needs a failed cell is a dash.
 - **Forgetting**: just after learning minus the end, mean over all tasks but the last and both
   directions; negative when later tasks help.
 - **OOD**: last step minus step 0 on the held-out sets, mean over sets (a set's score is the mean
-  Recall@1 of both directions, or its accuracy).
+  Recall@1 of both directions, or its accuracy); a dash where a run lacks one that others have.
 - **Trained**, **Kept**: trainable parameters, and bytes kept between tasks; the largest run's.
 - **Ranked** (by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in both
   orders over all tasks of the suite, made by committed code with the suite's settings, and no
-  failed cell at any step. `{UPPER_BOUND}` is an upper bound and has no rank.
+  failed cell at any step. `{UPPER_BOUND}` is an upper bound and has no rank, nor has what is told
+  more than a method may know.
 - **Badges** in brackets: what the method used beyond its own weights. Some are told what no method
   may know of a test item: its task (`task id`), what it is paired with (`test pairing`), which
   items of its set it comes together with (`test batch`)."""
@@ -68,6 +56,7 @@ class Line:
         key: position among equals.
         settings: overrides or ''.
         why: why its runs are compared with no others, '' if they are.
+        told: what it was told that no method may know, '' for nothing.
         failed: whether a cell of any of its runs is not ok.
         uses: badges.
         both: the orders that count.
@@ -81,6 +70,7 @@ class Line:
     key: tuple[int, str, str, str]
     settings: str
     why: str
+    told: str
     failed: bool
     uses: str
     both: tuple[str, str]
@@ -116,57 +106,14 @@ class Line:
             return self.why
         if self.settings:
             return "settings overridden"
+        if self.told:
+            return f"told the {self.told}"
         absent = [order for order in self.both if order not in self.orders]
         if absent:
             return f"no {' and no '.join(absent)} order"
         if min(len(self.orders[order]) for order in self.both) < SEEDS_TO_RANK:
             return f"fewer than {SEEDS_TO_RANK} seeds"
         return "a failed cell" if self.failed or self.total() is None else ""
-
-
-def _or_none(metric: Callable[[Scores], float], R: Scores) -> float | None:
-    try:
-        return metric(R)
-    except ValueError:
-        return None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if values and len(known) == len(values) else None
-
-
-def _ood(frame: pd.DataFrame) -> float | None:
-    """Change on the held-out sets, last step minus step 0; None without sets or over a hole."""
-    top = (frame["metric"] == "acc") | ((frame["metric"] == "hit") & (frame["k"] == 1))
-    top &= frame["eval_position"].isna()
-    frame = frame[top.fillna(False).astype(bool)]
-    ends: dict[str, dict[int, list[float]]] = {}
-    for task, step, value in zip(
-        frame["eval_task"].tolist(), frame["step"].tolist(), frame["value"].tolist(), strict=True
-    ):
-        ends.setdefault(task, {}).setdefault(step, []).append(value)
-    n_steps = int(frame["n_steps"].max()) if len(frame) else 0
-    changes = []
-    for _, by_step in sorted(ends.items()):
-        before, after = by_step.get(0, []), by_step.get(n_steps, [])
-        whole = len(before) == len(after) > 0 and not np.isnan(before + after).any()
-        changes.append(fmean(after) - fmean(before) if whole else None)
-    return _mean(changes)
-
-
-def _scores(record: Record) -> dict[str, float | None]:
-    # Selecting rows costs in proportion to the columns, and a board selects many times.
-    top = (record.frame["metric"] == "acc") | (record.frame["k"] == 1).fillna(False)
-    frame = record.frame.loc[top.astype(bool), list(_NEEDED)]
-    matrices = {direction: score_matrix(frame, direction) for direction in ("t2i", "i2t")}
-    scores: dict[str, float | None] = {
-        name: _mean([_or_none(metric, R) for R in matrices.values()])
-        for name, metric in _SCORES.items()
-    }
-    for direction, R in matrices.items():
-        scores[direction] = _or_none(_SCORES["final"], R)
-    return scores | {"ood": _ood(frame)}
 
 
 def _largest(records: Sequence[Record], *keys: str) -> int | None:
@@ -181,8 +128,13 @@ def _largest(records: Sequence[Record], *keys: str) -> int | None:
     return max(found, default=None)
 
 
-def _line(judged: Sequence[Judged]) -> Line:
-    """One line from runs of one row, over the same tasks and of the same standing."""
+def _line(judged: Sequence[Judged], sets: frozenset[str]) -> Line:
+    """One line from runs of one row, over the same tasks and of the same standing.
+
+    Args:
+        judged: the runs.
+        sets: the held-out sets of all that they are compared with.
+    """
     records = [one.record for one in judged]
     one = records[0].frame.iloc[0]
     identity = (str(one["method"]), str(one["variant"]), str(one["settings"]))
@@ -190,14 +142,18 @@ def _line(judged: Sequence[Judged]) -> Line:
     badges: set[str] = set()
     for record in records:
         row = record.frame.iloc[0]
-        orders.setdefault(str(row["order"]), {})[int(row["seed"])] = _scores(record)
+        orders.setdefault(str(row["order"]), {})[int(row["seed"])] = scores_of(record, sets)
         badges |= set(filter(None, str(row["uses"]).split(",")))
+    # Where each set is scored among its own classes, the task is known to all methods.
+    spaces = {str(space) for r in records for space in r.frame["label_space"].dropna()}
+    told = badges & (TOLD - {"task id"} if spaces == {"own"} else TOLD)
     return Line(
         label=judged[0].label,
         method=identity[0],
         key=row_key(*identity),
         settings=identity[2],
         why=judged[0].why,
+        told=", ".join(sorted(told)),
         failed=any(bool((record.frame["status"] != "ok").any()) for record in records),
         uses=", ".join(sorted(badges)),
         both=ranking_orders(str(one["suite"])),
@@ -290,7 +246,10 @@ def render_leaderboard(judged: Sequence[Judged]) -> str:
         lines = groups[group]
         learned = next(iter(lines.values()))[0].record.frame
         pairs = bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
-        section = _section([_line(runs) for runs in lines.values()], _COLUMNS[pairs])
+        every = [one for runs in lines.values() for one in runs]
+        compared = [one for one in every if not one.why] or every
+        sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
+        section = _section([_line(runs, sets) for runs in lines.values()], _COLUMNS[pairs])
         parts.append("## {} {}, {} ({})".format(*group) + f"\n\n{section}")
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")
