@@ -394,8 +394,18 @@ def test_lint_finds_what_is_known_and_no_more() -> None:
     marked = {where(cell) for cell in read_paper("codyra") if cell.erratum}
     # What no recomputation shows: a copied row, a mean within rounding, and RAIL's zero-shot.
     lwf = {(1, "lwf", name, "acc") for name in (*XTAIL, "average")}
+    prompts = {
+        (1, row, "average", m)
+        for row in ("zs", "rail-primal")
+        for m in ("transfer", "average", "acc")
+    } - {(1, "zs", "average", "average")}
+    alone = product(
+        (7,), ("lora", "codyra"), ("caltech101", "stanford-cars", "oxford-pets"), ("acc",)
+    )
+    kept = {(7, "codyra", name, "kept") for name in ("caltech101", "stanford-cars", "oxford-pets")}
     assert marked == {
-        *KNOWN, *lwf, (2, "wise-ft", "average", "acc"), (2, "rail-primal", "mnist", "transfer"),
+        *KNOWN, *lwf, *prompts, *alone, *kept,
+        (2, "wise-ft", "average", "acc"), (2, "rail-primal", "mnist", "transfer"),
         (6, "zs", "average", "acc"), (6, "zs", "average", "transfer"),
     }  # fmt: skip
 
