@@ -46,7 +46,8 @@ def _scores(run, data, scope, task=None):
 
 @pytest.mark.parametrize("name", NEW)
 def test_the_model_is_trained_as_codyras_bit_for_bit(name, trained):
-    changes = {"hidden": 40} if name.endswith("primal") else {}
+    quick = {"codyra-plus": {"router_steps": 5}, "codyra-rail-primal": {"hidden": 40}}
+    changes = quick.get(name, {})
     want, got = trained("codyra"), trained(name, **changes)
     assert got.losses == want.losses
     assert got.method.report() == want.method.report()
@@ -105,7 +106,7 @@ def test_a_task_of_which_no_rank_is_left_keeps_nothing(lab):
 
 def test_each_image_meets_model_and_texts_of_its_own_route(trained, lab):
     """By the errors of the auto-encoders, image by image, against the two models' own scores."""
-    run, models = trained("codyra-plus"), [trained("codyra", tasks) for tasks in (1, 2)]
+    run, models = trained("codyra-plus", router_steps=40), [trained("codyra", tasks) for tasks in (1, 2)]
     coders, scope = run.method.router.coders["image"], lab.labelled
     for data in (*scope, lab.pairs[0]):
         images = _images(run, data)

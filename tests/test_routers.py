@@ -20,6 +20,7 @@ from benchmark.toolkit.routers import (
 from benchmark.types import Classes, Images, Texts
 
 DIM = 16
+STEPS = 100  # enough for three clusters
 
 
 def _seed(n=0):
@@ -36,7 +37,7 @@ def _cluster(center, n, spread=0.15):
 @pytest.fixture(scope="module")
 def three():
     """Routers of three clusters, and what they were trained on."""
-    routers, data = AutoEncoders(), [_cluster(i, 90) for i in range(3)]
+    routers, data = AutoEncoders(STEPS), [_cluster(i, 90) for i in range(3)]
     for i, rows in enumerate(data):
         routers.add(rows, _seed(i))
     return routers, data
@@ -96,7 +97,7 @@ def test_new_items_of_a_small_task_are_its_own():
     center_CD = torch.randn(10, 512, generator=g)
     drawn = center_CD.repeat(25, 1) + 0.8 * torch.randn(250, 512, generator=g)
     rows = F.normalize(drawn, dim=1)
-    routers = AutoEncoders()
+    routers = AutoEncoders(STEPS)
     routers.add(rows[:50], _seed())
     own = routers.errors(rows[:50])[:, 0].quantile(0.99)
     fresh = routers.errors(rows[50:])[:, 0]
@@ -153,7 +154,7 @@ def test_training_has_one_seed_and_leaves_no_trace(three):
     """Also where gradients are off."""
     routers, data = three
     before = torch.get_rng_state()
-    again = AutoEncoders()
+    again = AutoEncoders(STEPS)
     for i, rows in enumerate(data):
         again.add(rows, _seed(i))
     assert before.equal(torch.get_rng_state())
@@ -163,7 +164,7 @@ def test_training_has_one_seed_and_leaves_no_trace(three):
     assert len(state) == 3 * 4 + 1
     assert not any(p.requires_grad for p in again.parameters())
     assert all(p.grad is None for p in again.parameters())
-    other = AutoEncoders()
+    other = AutoEncoders(STEPS)
     other.add(data[0], _seed(1))
     assert not other[0].down_HD.equal(again[0].down_HD)
 
