@@ -106,7 +106,8 @@ def test_a_task_of_which_no_rank_is_left_keeps_nothing(lab):
 
 def test_each_image_meets_model_and_texts_of_its_own_route(trained, lab):
     """By the errors of the auto-encoders, image by image, against the two models' own scores."""
-    run, models = trained("codyra-plus", router_steps=40), [trained("codyra", tasks) for tasks in (1, 2)]
+    run = trained("codyra-plus", router_steps=40)
+    models = [trained("codyra", tasks) for tasks in (1, 2)]
     coders, scope = run.method.router.coders["image"], lab.labelled
     for data in (*scope, lab.pairs[0]):
         images = _images(run, data)
