@@ -2,7 +2,7 @@
 
 from .clip import PARALLEL, Clip, Delta, unit
 from .errors import BenchError
-from .method import Config, Method, class_rows, prompt_classifier
+from .method import Config, Method, check_steps, class_rows, prompt_classifier
 from .toolkit.bank import Bank, tower
 from .toolkit.codyra import GatedConfig, GatedMethod
 from .toolkit.distillation import (
@@ -15,12 +15,12 @@ from .toolkit.distillation import (
     old_images,
     snapshot,
 )
-from .toolkit.fusion import RidgeHead, fuse
+from .toolkit.fusion import RidgeHead
 from .toolkit.gated import Factors, Gated, Pruning, merge_factors
 from .toolkit.lora import MAPS, PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
 from .toolkit.losses import both_ways, check_smoothing, matching
 from .toolkit.merging import MERGES, check_merge
-from .toolkit.ridge import Dual, Primal, check_ridge, check_steps
+from .toolkit.ridge import Dual, Primal, check_ridge
 from .toolkit.routers import ROUTERS, Router, by_own_route, check_router, routed_classifier
 from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
@@ -70,7 +70,6 @@ __all__ = [
     "distillation",
     "divergence",
     "dropout",
-    "fuse",
     "is_right",
     "matching",
     "merge_factors",

@@ -14,7 +14,8 @@ Differs from the paper, or is not in it:
 - One pass over the images as they are evaluated; the official code draws a random crop of each.
 - The scale of the zero-shot softmax is the backbone's own (100 for OpenAI's weights, as there).
 - Where one dataset's classes compete alone (MTIL; no code is released), they have columns if
-  exactly their names, and no others, are those of one learned task.
+  exactly their names, and no others, are those of one learned task. If they are those of several
+  learned tasks, the run ends with an error.
 - `kernel=linear`, K(x, x') = x . x', is the regression of `rail-primal` with `hidden=0`.
 
 No step is trained. Kept: features, labels and alpha, N (D + 1 + S) numbers for N images and S

@@ -18,7 +18,8 @@ Differs from the paper, or is not in it:
 - One pass over the images as they are evaluated; the official code draws a random crop of each.
 - The scale of p is the backbone's own (100 for OpenAI's weights, as there).
 - Where one dataset's classes compete alone (MTIL; no code is released), they have columns if
-  exactly their names, and no others, are those of one learned task; else p stays as it is.
+  exactly their names, and no others, are those of one learned task; else p stays as it is. If
+  they are those of several learned tasks, the run ends with an error.
 - W_h is drawn from the run's seed.
 
 No step is trained. Kept: W_h, W, and R or a factor of it, at most F^2 numbers (1.8 GB for 15,000

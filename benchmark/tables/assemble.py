@@ -12,13 +12,13 @@ from .spec import (
     FAMILIES,
     PAPERS,
     TITLES,
-    TOLD,
     UPPER_BOUND,
     ZERO_SHOT,
     RowSpec,
     TableSpec,
     backbone_key,
     is_ablation,
+    told,
 )
 
 APART = "†"
@@ -91,8 +91,7 @@ def _contends(row: Row, column: Column, spec: TableSpec) -> bool:
     """Whether a row may be the best of a column."""
     if row.why or row.method == UPPER_BOUND or not column.contest:
         return False
-    told = TOLD - {"task id"} if spec.world == "own" else TOLD
-    if any(run.uses & told for run in row.runs):
+    if any(told(run.uses, spec.world == "own") for run in row.runs):
         return False
     return row.method != ZERO_SHOT or column.place.metric != "delta"
 

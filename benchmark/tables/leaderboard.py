@@ -12,7 +12,7 @@ from .groups import Group, Judged, ranking_orders
 from .markdown import cell, pipes
 from .paper import name_tables, tables_naming
 from .scores import held_out, scores_of
-from .spec import ABLATED, TOLD, UPPER_BOUND, is_ablation, row_key
+from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key, told
 
 SEEDS_TO_RANK = 3
 _COLUMNS = {
@@ -144,16 +144,14 @@ def _line(judged: Sequence[Judged], sets: frozenset[str]) -> Line:
         row = record.frame.iloc[0]
         orders.setdefault(str(row["order"]), {})[int(row["seed"])] = scores_of(record, sets)
         badges |= set(filter(None, str(row["uses"]).split(",")))
-    # Where each set is scored among its own classes, the task is known to all methods.
     spaces = {str(space) for r in records for space in r.frame["label_space"].dropna()}
-    told = badges & (TOLD - {"task id"} if spaces == {"own"} else TOLD)
     return Line(
         label=judged[0].label,
         method=identity[0],
         key=row_key(*identity),
         settings=identity[2],
         why=judged[0].why,
-        told=", ".join(sorted(told)),
+        told=", ".join(sorted(told(badges, spaces == {"own"}))),
         failed=any(bool((record.frame["status"] != "ok").any()) for record in records),
         uses=", ".join(sorted(badges)),
         both=ranking_orders(str(one["suite"])),

@@ -1,6 +1,6 @@
 """Which tables there are and what is in them, as data; and how rows are ordered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +24,7 @@ FEW_SHOT_ORDER = (
 )  # fmt: skip
 # Its variants were made for Tables 3 to 6, but for those that stand for the method elsewhere.
 ABLATED, WHOLE_VARIANTS = "dar", ("", "r8")
-# Badges of rows that are told what no method may know: they are no candidates for the best.
-TOLD = frozenset({"task id", "test pairing", "test batch"})
+_TOLD = frozenset({"task id", "test pairing", "test batch"})
 TITLES = {
     "flickr30k": "Flickr",
     "lexica-sd": "Lexica",
@@ -249,6 +248,18 @@ FEW_SHOT_TABLES = (
     ),
 )  # fmt: skip
 ALL_TABLES = (*TABLES, *FEW_SHOT_TABLES)
+
+
+def told(uses: Set[str], known: bool) -> frozenset[str]:
+    """Those of a row's badges that say that it was told what no method may know.
+
+    Such a row is no candidate for the best, and has no rank.
+
+    Args:
+        uses: its badges.
+        known: whether the task is known to all rows: each set is scored among its own classes.
+    """
+    return frozenset(uses & (_TOLD - {"task id"} if known else _TOLD))
 
 
 def is_ablation(method: str, variant: str) -> bool:

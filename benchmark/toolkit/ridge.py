@@ -177,20 +177,6 @@ def check_ridge(ridge: float, beta: float) -> None:
         )
 
 
-def check_steps(lr: float | None, weight_decay: float | None) -> None:
-    """Refuse an optimiser's settings in a method that makes no step.
-
-    Raises:
-        BenchError: one of them is set.
-    """
-    if lr is not None or weight_decay is not None:
-        raise BenchError(
-            "no lr and no weight_decay, as this method makes no training step",
-            f"lr={lr} and weight_decay={weight_decay}",
-            "leave them out",
-        )
-
-
 def _grown(table: Tensor, rows: int, columns: int) -> Tensor:
     """The table with zeros below and to the right."""
     grown = table.new_zeros(rows, columns)
