@@ -97,6 +97,22 @@ def extra_bytes(tensors: Mapping[str, Tensor]) -> int:
     )
 
 
+def inference_state(method: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What predictions read beyond one copy of the backbone.
+
+    Args:
+        method: whose parts say in `training_only` what they need for the next task alone.
+        tensors: its state, see `method_state`.
+    """
+    idle = tuple(
+        ".".join(filter(None, (owner, name)))
+        for owner, module in method.named_modules()
+        for name in getattr(module, "training_only", ())
+    )
+    inside = tuple(f"{name}." for name in ("clip", *idle))
+    return {k: v for k, v in tensors.items() if k not in idle and not k.startswith(inside)}
+
+
 @torch.no_grad()
 def restore(
     method: nn.Module, tensors: Mapping[str, Tensor], same: list[str], pristine: Pristine

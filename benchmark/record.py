@@ -30,7 +30,10 @@ class Costs:
     """What the tasks cost, one entry for each.
 
     Attributes:
-        trainable: parameters trained. state_bytes: kept after it. losses: of every epoch.
+        trainable: parameters trained. state_bytes: kept after it, beyond the model.
+        inference: numbers (parameters and stored values) that predictions read after it, beyond
+            the model. inference_bytes: their size.
+        losses: of every epoch.
         chunks: pieces that its batches were cut into, see `Clip`.
         shared: seconds that training took in another run, whose result was taken; None where the
             task was trained by this one.
@@ -40,6 +43,8 @@ class Costs:
 
     trainable: list[int] = field(default_factory=list)
     state_bytes: list[int] = field(default_factory=list)
+    inference: list[int] = field(default_factory=list)
+    inference_bytes: list[int] = field(default_factory=list)
     losses: list[list[dict[str, float]]] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
     shared: list[float | None] = field(default_factory=list)
@@ -48,7 +53,7 @@ class Costs:
 
     def resume(self, before: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        for name in ("trainable", "state_bytes", "losses", "chunks", "shared", "reports"):
+        for name in before.keys() - {"resumed"}:
             setattr(self, name, before[name] + getattr(self, name))
         self.resumed = before["resumed"] + 1
 
@@ -206,8 +211,10 @@ def provenance_of(plan: Plan, bench: Bench, costs: Costs, usage: Usage) -> dict[
         "parameters": {
             "total": sum(p.numel() for p in bench.clip.parameters()),
             "trainable": costs.trainable,
+            "inference": costs.inference,
         },
         "state_bytes": costs.state_bytes,
+        "inference_bytes": costs.inference_bytes,
         "seconds": {k: round(v, 2) for k, v in usage.seconds.items()},
         "peak_memory": usage.memory,
         "losses": costs.losses,

@@ -159,6 +159,9 @@ class Run:
         state, same = checkpoint.method_state(self.method, self.pristine)
         lent = sum(kept_bytes(loader) for loader in self.loaders)
         self.costs.state_bytes.append(checkpoint.extra_bytes(state) + lent)
+        read = checkpoint.inference_state(self.method, state)
+        self.costs.inference.append(sum(v.numel() for v in read.values()))
+        self.costs.inference_bytes.append(checkpoint.extra_bytes(read))
         about = {"tasks": task.index + 1, "same": same, "costs": asdict(self.costs)}
         self.space.keep_task(task.index + 1, state, about)
         self.space.keep_usage(self.usage.spent())

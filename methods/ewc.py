@@ -80,6 +80,7 @@ class EWC(Method):
     Config = EWCConfig
     label = "EWC"
     paper = "Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS 2017"
+    training_only = ("anchor_N", "fisher_N", "offset")
 
     def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)

@@ -90,6 +90,7 @@ class ICaRL(Method):
     Config = ICaRLConfig
     label = "iCaRL"
     paper = "Rebuffi et al., iCaRL, CVPR 2017"
+    training_only = ("row_K", "count_T", "text_MD")
     uses = frozenset({"samples"})
     refuses = {"pairs": "its memory is kept class by class"}
 

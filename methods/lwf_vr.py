@@ -72,6 +72,7 @@ class LwFVR(Method):
     Config = LwFVRConfig
     label = "LwF-VR"
     paper = "Ding et al., Don't stop learning: towards continual learning for CLIP, 2022"
+    training_only = ("text_MD",)
 
     def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)

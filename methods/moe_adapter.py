@@ -132,6 +132,8 @@ class Mixture(nn.Module):
     chosen: counts of each training pass since it was emptied.
     """
 
+    training_only = ("noises", "count_E", "frozen_E")
+
     def __init__(self, width: int, config: MoEAdapterConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.top_k, self.shape_WE = config.top_k, (width, config.experts)

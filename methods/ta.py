@@ -62,6 +62,7 @@ class TaskArithmetic(Method):
     Config = TAConfig
     label = "TA"
     paper = "Ilharco et al., Editing models with task arithmetic, ICLR 2023"
+    training_only = ("sum_N", "last_N")
     variants = {
         "mean": {"scaling": None},  # a plain average of the fine-tuned models
         "sequential": {"init": "sequential"},

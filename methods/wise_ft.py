@@ -66,6 +66,7 @@ class WiSEFT(Method):
     Config = WiSEFTConfig
     label = "WiSE-FT"
     paper = "Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022"
+    training_only = ("start_N",)
     variants = {"pretrained": {"start": "pretrained"}}
 
     def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:

@@ -94,6 +94,7 @@ class ZSCL(Method):
     Config = ZSCLConfig
     label = "ZSCL"
     paper = "Zheng et al., Preventing zero-shot transfer degradation, ICCV 2023"
+    training_only = ("start_N", "mean_N")
     uses = frozenset({"reference data"})
     variants = {"no-l2": {"l2": 0.0}, "no-we": {"we_every": 0}}
 

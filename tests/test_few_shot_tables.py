@@ -46,8 +46,12 @@ def run(suite: str, method: str, seed: int = 0, **more: Any) -> list[Row]:
 def costs(trained: int, kept: int | None = None) -> dict[str, Any]:
     reports = [] if kept is None else [{"parameters_kept": kept}, {"parameters_kept": 1}]
     return {
-        "parameters": {"trainable": [9, trained] if kept else [trained, 9]},
+        "parameters": {
+            "trainable": [9, trained] if kept else [trained, 9],
+            "inference": [2, trained // 5],
+        },
         "reports": reports,
+        "inference_bytes": [3, 2**21],
         "state_bytes": [5, 3 * 2**20],
         "peak_memory": {
             "train": {"process_mib": 700, "gpu_mib": trained // 10**6},
@@ -295,7 +299,8 @@ def test_what_is_left_of_the_first_task(texts: dict[str, str]) -> None:
 def test_costs(texts: dict[str, str]) -> None:
     found = lines_of(texts["codyra-table-3.csv"], source="measured", suite="xtail", method="codyra")
     assert {line["metric"]: float(line["mean"]) for line in found} == {
-        "trained": 4.42368, "extra": 3, "train": 4, "evaluate": 500,
+        "trained": 4.42368, "read": 0.884736, "read_bytes": 2, "extra": 3, "train": 4,
+        "evaluate": 500,
     }  # fmt: skip
     assert "**" not in texts["codyra-table-3.md"]
 

@@ -232,6 +232,10 @@ def test_provenance_is_complete(whole: Callable[..., Record]) -> None:
     assert len(about["parameters"]["trainable"]) == 2
     assert 0 < about["parameters"]["trainable"][0] < about["parameters"]["total"]
     assert about["state_bytes"] == [0, 0]  # beyond one copy of the backbone
+    assert about["parameters"]["inference"] == about["inference_bytes"] == [0, 0]
+    read = whole("dar").provenance
+    assert 4 * read["parameters"]["inference"][1] <= read["inference_bytes"][1]
+    assert read["inference_bytes"] == read["state_bytes"]  # its adapters are read by predictions
     first, second = whole("dar").provenance["state_bytes"]
     assert 0 < first < second < 2.1 * first
     assert {"prepare", "train", "evaluate"} == about["seconds"].keys()

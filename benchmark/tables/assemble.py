@@ -53,9 +53,12 @@ _COLUMNS = {
     "lifelong": _OVER_STEPS,
     "summary": f"{_OVER_STEPS} Means over sets.",
     "cost": (
-        "Mean over seeds. Trained: most parameters that a task trains. Kept: what is there at the "
-        "end beside one copy of the model. Memory: the most that the process (on a GPU: its "
-        "tensors) held. Brackets beside a method: what it used beyond its own weights."
+        "Mean over seeds. Trained: most parameters that a task trains. Added: parameters and "
+        "stored values that predictions read at the end beside one copy of the model, without "
+        "models that a method rebuilds from them and holds in memory. Kept: all "
+        "that is there at the end beside it, for the next task too. Memory: the most that the "
+        "process (on a GPU: its tensors) held. Brackets beside a method: what it used beyond its "
+        "own weights."
     ),
     "tuning": (
         "Ours: the first task of a run, which starts from the pretrained model as one alone would, "

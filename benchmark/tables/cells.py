@@ -14,8 +14,8 @@ MISSING = "–"  # noqa: RUF001 - an en dash is what a table wants here
 # What a number is multiplied by, and how it is written; shares are shown in percent.
 MILLIONS, MEBIBYTES = (1e-6, "M"), (2**-20, " MiB")
 UNITS = {
-    "kept": MILLIONS, "trained": MILLIONS, "extra": MEBIBYTES, "train": MEBIBYTES,
-    "evaluate": MEBIBYTES,
+    "kept": MILLIONS, "trained": MILLIONS, "read": MILLIONS, "read_bytes": MEBIBYTES,
+    "extra": MEBIBYTES, "train": MEBIBYTES, "evaluate": MEBIBYTES,
 }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ Titles = Mapping[str, str]
 OVER_STEPS = {"transfer": "Transfer", "average": "Average", "acc": "Last"}
 TUNING = {"acc": "Accuracy", "kept": "Parameters"}
 COST = {
-    "trained": "Trained", "extra": "Kept", "train": "Memory, training",
+    "trained": "Trained", "read": "Added", "read_bytes": "Added, size",
+    "extra": "Kept", "train": "Memory, training",
     "evaluate": "Memory, evaluation",
 }  # fmt: skip
 

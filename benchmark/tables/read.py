@@ -21,8 +21,9 @@ class Place(NamedTuple):
         direction: t2i or i2t; '' for accuracy.
         metric: hit, acc, or delta: the end minus stage 0; transfer or average: means of acc over
             the steps before a set is learned, or over all; kept: parameters that a task leaves.
-            Of a whole run: trained: most parameters that a task trains; extra: bytes that are kept
-            at the end beside one copy of the model; train, evaluate: most memory, in bytes.
+            Of a whole run: trained: most parameters that a task trains; read, read_bytes: numbers
+            that predictions read at the end beside one copy of the model, and their size; extra:
+            bytes that are kept at the end beside it; train, evaluate: most memory, in bytes.
         k: the K of Recall@K; None for accuracy.
         step: tasks learned; None for the end of the run, whatever its length, and for what is of
             no single step.
@@ -187,6 +188,9 @@ def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[Place, float]
         yield Place("", "", "trained", None, None), max(trained)
         if kept := reports[0].get("parameters_kept", trained[0]):
             yield Place(first, "", "kept", None, 1), kept
+    if read := about.get("parameters", {}).get("inference"):
+        yield Place("", "", "read", None, None), read[-1]
+        yield Place("", "", "read_bytes", None, None), about["inference_bytes"][-1]
     if states := about.get("state_bytes"):
         yield Place("", "", "extra", None, None), states[-1]
     for phase in ("train", "evaluate"):

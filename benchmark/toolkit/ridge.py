@@ -43,6 +43,8 @@ class Primal(nn.Module):
         generator: draws W_h as torch initialises a linear map, uniform within 1 / sqrt(D).
     """
 
+    training_only = ("down_NF", "inverse_FF")
+
     def __init__(self, dim: int, hidden: int, ridge: float, generator: torch.Generator) -> None:
         super().__init__()
         self.ridge = ridge
@@ -123,6 +125,8 @@ class Dual(nn.Module):
         ridge: the penalty, above 0.
         gamma: of the kernel exp(-gamma |x - x'|^2); None takes the linear one, x . x'.
     """
+
+    training_only = ("label_N",)
 
     def __init__(self, dim: int, ridge: float, gamma: float | None) -> None:
         super().__init__()
