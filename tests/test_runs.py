@@ -24,7 +24,9 @@ from benchmark import runner, stages
 from benchmark.commands import run_all
 from benchmark.display import Display
 from benchmark.errors import BenchError
+from benchmark.naming import UNSEEN
 from benchmark.record import REPORT_BYTES, plain_report
+from benchmark.registry import find_method, method_names
 from benchmark.request import Plan, Request, make_plan
 from benchmark.results import Record, read_record, validate
 from benchmark.runner import execute
@@ -182,6 +184,23 @@ def test_one_parquet_named_after_the_request(
     assert "task 2/2" in out
     assert files[0].stat().st_mtime_ns > before
     same(read_record(files[0]), record)
+
+
+def test_a_record_has_the_accuracy_of_a_router_on_every_learned_task(
+    ask: Ask, whole: Callable[..., Record]
+) -> None:
+    """Of each set at each stage, how many images took which route; the task's own is the k."""
+    asked: dict[str, Any] = {"suite": "mini-xtail", "order": "digits,planes"}
+    hp = ("router_steps=60", "experts=5")
+    frame = whole(method="moe-adapter", hp=hp, **asked).frame
+    routed = frame[frame["metric"] == "route"]
+    assert set(routed["direction"]) == {"image"}
+    for (step, position), rows in routed.groupby(["step", "eval_position"]):
+        shares = dict(zip(rows["k"], rows["hits"], strict=True))
+        assert sum(shares.values()) == 16
+        assert shares.keys() <= {*range(step), UNSEEN}
+        assert (shares.get(position - 1, 0) >= 8) == (position <= step)
+    assert len(routed.groupby(["step", "eval_position"])) == 4
 
 
 def test_a_run_that_fails_keeps_no_other_from_running(
@@ -384,6 +403,37 @@ def test_stopped_at_every_kind_of_moment(
     same(record, whole(method))
     running = tmp_path / "scratch" / "running"
     assert not any(running.iterdir())
+
+
+SHORT = {"router_steps": 20, "experts": 5, "hidden": 40, "memory": 30}  # where a method has them
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n, o in method_names().items() if o.startswith("methods/")])
+def test_every_method_goes_on_as_if_nothing_had_stopped_it(
+    name: str,
+    ask: Ask,
+    whole: Callable[..., Record],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped inside its first task, right after it, and inside the second."""
+    found = find_method(name, [])
+    monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
+    asked: dict[str, Any] = {
+        "method": name,
+        "hp": tuple(f"{k}={v}" for k, v in SHORT.items() if hasattr(found.config, k)),
+    }
+    if "labelled" not in found.cls.refuses:
+        asked |= {"suite": "mini-xtail", "order": "digits,planes"}
+    record = whole(**asked)
+    first, second = (len(epochs) > 0 for epochs in record.provenance["losses"])
+    for head, at, comes in (("task 1", 2, first), ("stage 1", 1, True), ("task 2", 3, second)):
+        if comes:
+            stop(ask(tmp_path, **asked), head, at)
+    again = finish(ask(tmp_path, **asked))
+    assert again.provenance["resumed"] > 0
+    same(again, record)
 
 
 def test_going_on_repeats_no_saved_step(
