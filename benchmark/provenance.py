@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,17 @@ def _git(*words: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of the libraries that numbers pass through."""
-    found = {"python": platform.python_version(), "cl-bench": __version__}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    libraries = {name: found for name in LIBRARIES if (found := _version(name))}
+    return {"python": platform.python_version(), "cl-bench": __version__, **libraries}
+
+
+@cache
+def _version(library: str) -> str:
+    """'' for one that is not there; it stays what it is while the process lasts."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 def hardware() -> dict[str, Any]:

@@ -1,36 +1,20 @@
-"""A tiny backbone, small renders of two kinds, and training as the runner does it."""
+"""Fixtures of all tests.
 
-import copy
+The process that hands out the tests reads this file too, so that nothing heavy is imported before
+a fixture needs it.
+"""
+
 import gc
 import os
-import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hub_env import PORT  # first: the hub's client reads its variables when it is imported
 from local_hub import LocalHub
-
-from benchmark import backbones
-from benchmark.backbones import load
-from benchmark.clip import Clip
-from benchmark.data import mini
-from benchmark.data.features import FrozenFeatures
-from benchmark.data.feed import Feed
-from benchmark.data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
-from benchmark.data.loaders import close, draw_pairs, join, make_loader, spread_texts
-from benchmark.data.shuffle import generator
-from benchmark.method import Method, no_grad_after_task
-from benchmark.registry import find_method
-from benchmark.suites import Recipe
-from benchmark.train import Fit
-from benchmark.types import Batch, Task, Texts, Tools
-
-torch.set_num_threads(1)  # two workers share two cores
 
 
 def pytest_collection_finish() -> None:
@@ -45,8 +29,18 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Two workers share two cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _one_tokenizer() -> Iterator[None]:
     """Building open_clip's takes longer than a run of a test; it does not change with use."""
+    from benchmark import backbones
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backbones, "_tokenizer", lru_cache(backbones._tokenizer))
         yield
@@ -77,156 +71,19 @@ def own_cache(cache: Path, tmp_path: Path) -> Path:
     return own
 
 
-RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
-
-
-class Watched(Feed):
-    """A feed that remembers, weakly, the pixels it handed out."""
-
-    seen: list[weakref.ref[torch.Tensor]]
-
-    def images(self, *args: Any, **kwargs: Any) -> Any:
-        images = super().images(*args, **kwargs)
-        self.__dict__.setdefault("seen", []).append(weakref.ref(images.pixels_B3HW))
-        return images
-
-    def alive(self) -> int:
-        gc.collect()
-        return sum(r() is not None for r in self.__dict__.get("seen", []))
-
-
-@dataclass
-class Trained:
-    """A method after its tasks, and what was seen on the way."""
-
-    method: Method
-    feed: Watched
-    tasks: list[Task]
-    losses: list[float] = field(default_factory=list)
-    trainable: list[int] = field(default_factory=list)  # scalars per task
-    moved: list[int] = field(default_factory=list)  # parameters that the loop changed per task
-    trespass: list[str] = field(default_factory=list)  # changed though not trainable
-    kept: int = -1  # tensors of pixels that are alive after the last task
-
-
-@dataclass
-class Lab:
-    """All that a test needs to train a method; only data is kept between tests."""
-
-    root: Path
-    pairs: tuple[LoadedPairs, ...]
-    labelled: tuple[LoadedLabelled, ...]
-    reference: LoadedPairs
-    recipe: Recipe = RECIPE
-
-    start: Clip | None = None
-
-    def clip(self) -> Clip:
-        """A copy of one freshly loaded backbone."""
-        if self.start is None:
-            self.start = load("tiny-s", "random:0")
-        return copy.deepcopy(self.start)
-
-    def feed(self, clip: Clip) -> Watched:
-        about = (clip.name, clip.fingerprint, "cpu", clip.precision)
-        frozen = FrozenFeatures(self.clip, about, clip.size, self.root)
-        return Watched(clip, frozen)
-
-    def sets(self, kind: str) -> tuple[Loaded, ...]:
-        return self.pairs if kind == "pairs" else self.labelled
-
-    def task(
-        self, feed: Feed, data: Loaded, index: int, total: int, seed: int = 0, batch_size: int = 0
-    ) -> Task:
-        key = (seed, data.fingerprint)
-        loader = make_loader(feed, data, key, batch_size or self.recipe.batch_size)
-        one = isinstance(data, LoadedLabelled)
-        classes = feed.classes((data,), first_prompt_only=True) if one else None
-        return Task(index, total, loader, classes, lambda *k: generator(*key, "method", *k))
-
-    def method(self, name: str, feed: Feed, seed: int = 0, **changes: Any) -> Method:
-        found = find_method(name, [])
-
-        def reference(batch_size: int) -> Batch:
-            assert "reference data" in found.cls.uses, f"{name} reads reference data undeclared"
-            return draw_pairs(feed, self.reference, batch_size)
-
-        def texts(count: int) -> Texts:
-            assert "reference data" in found.cls.uses, f"{name} reads reference data undeclared"
-            return spread_texts(feed, self.reference, count)
-
-        tools = Tools(lambda *k: generator(seed, "method", *k), reference, join, texts)
-        return found.cls(feed.clip, replace(found.config, **changes), tools)
-
-    def end(self, method: Method, task: Task) -> None:
-        if "samples" not in method.uses:
-            close(task.loader)
-
-    def train(
-        self, name: str, data: tuple[Loaded, ...], seed: int = 0, epochs: int = 1, **changes: Any
-    ) -> Trained:
-        """The protocol of benchmark/runner.py without disk and display."""
-        feed = self.feed(self.clip())
-        method = self.method(name, feed, seed, **changes)
-        out = Trained(method, feed, [])
-        for index, part in enumerate(data):
-            task = self.task(feed, part, index, len(data), seed)
-            out.tasks.append(task)
-            method.before_task(task)
-            fit = Fit(method, task, replace(self.recipe, epochs=epochs), (seed, part.fingerprint))
-            mine = {id(p) for p in fit.params}
-            for p in method.parameters():
-                p.grad = None
-            before = {n: p.detach().clone() for n, p in method.named_parameters()}
-            fit.run(lambda _progress, loss, _images: out.losses.append(loss))
-            changed = {n: p for n, p in method.named_parameters() if not p.equal(before[n])}
-            out.moved.append(len(changed))
-            out.trespass += [n for n, p in changed.items() if id(p) not in mine]
-            out.trespass += [
-                n for n, p in method.named_parameters() if p.grad is not None and id(p) not in mine
-            ]
-            out.trainable.append(sum(p.numel() for p in fit.params))
-            no_grad_after_task(method, task)
-            self.end(method, task)
-        method.eval()
-        return out
-
-    @torch.no_grad()
-    def embed(
-        self, method: Any, feed: Feed, data: LoadedPairs, task: int | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Unit rows of all images and all captions of a set."""
-        rows, texts = torch.arange(len(data)), torch.arange(len(data.tokens_ML))
-        image_ND = method.encode_image(feed.images(data, rows, task=task))
-        text = feed.texts(data.tokens_ML, data.text_key, texts, task=task)
-        return image_ND, method.encode_text(text)
-
-
-def _load(split: Any, root: Path, clip: Clip) -> Any:
-    return load_split(split, clip.size, clip.tokenize, root)
-
-
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    root = tmp_path_factory.mktemp("cache")
-    clip = load("tiny-s", "random:0")
-    pairs = [_load(mini.render_pairs(n, "train", 14, 0), root, clip) for n in
-             ("photos", "sketches", "scans")]  # fmt: skip
-    labelled = [_load(mini.render_labelled(n, "train", 14, 0), root, clip) for n in
-                ("objects", "land")]  # fmt: skip
-    reference = _load(mini.render_pairs("photos", "pretrain", 10, 1), root, clip)
-    return Lab(root, tuple(pairs), tuple(labelled), reference)
+    from lab import make_lab
+
+    return make_lab(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
 def captioned(lab):
     """Five captions or fewer per image, never the same number twice in a row."""
-    split = mini.render_pairs("street", "train", 13, 0)
-    texts = tuple(
-        tuple(f"{own[0]} number {j}" for j in range(1 + i % 5))
-        for i, own in enumerate(split.captions)
-    )
-    return _load(replace(split, captions=texts), lab.root, lab.clip())
+    from lab import make_captioned
+
+    return make_captioned(lab)
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import open_clip
 import pytest
 import torch
 
 from benchmark import backbones
+from benchmark.backbones import open_clip
 from benchmark.clip import Clip
 from benchmark.errors import BenchError
 from benchmark.models import check_backbone, configs, image_side

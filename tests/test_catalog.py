@@ -71,7 +71,7 @@ def test_the_protocols_have_the_published_numbers_of_classes() -> None:
 
 
 def test_imagenet_is_what_open_clip_has() -> None:
-    import open_clip
+    from benchmark.backbones import open_clip
 
     assert list(class_table("imagenet")["ood"]) == list(open_clip.IMAGENET_CLASSNAMES)
     theirs = [template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES]

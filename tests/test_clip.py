@@ -3,7 +3,6 @@
 import json
 from copy import deepcopy
 
-import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from benchmark import backbones
-from benchmark.backbones import build, load, tiny_tokenizer
+from benchmark.backbones import build, load, open_clip, tiny_tokenizer
 from benchmark.clip import unit
 from benchmark.errors import BenchError
 

@@ -35,12 +35,16 @@ FILES = sorted(
 REFUSED = {(kind, name) for name in NAMES for kind in find_method(name, []).cls.refuses}
 # Both kinds for these; the other methods meet labelled tasks in `make test-all`, which is also
 # where those run that differ from another one in little.
-BOTH_KINDS = ("zs", "ft", "dar")
+BOTH_KINDS = ("dar",)
 ALIKE = (
     "dkr",  # Mod-X with other targets
     "lora",  # LoRA-FT on other maps, with another loss
+    "lora-ft",  # DAR's adapter, and no other
     "lwf", "lwf-vr", "icarl",  # ZSCL with other teachers, images or texts
-    "wise-ft",  # FT, with an average of weights
+    "wise-ft", "ta",  # FT, with an average of weights
+    "ewc", "mod-x",  # FT with one more term
+    "joint",  # FT with another loader
+    "moe-adapter", "c-clip",  # the slowest; the tests of their own are many
     "codyra-plus", "codyra-rail-primal", "codyra-rail-dual",  # CoDyRA, evaluated otherwise
     "rail-dual",  # RAIL-Primal with a kernel
 )  # fmt: skip

@@ -97,7 +97,11 @@ def test_odd_images_are_decoded_as_everywhere(hub, place) -> None:
         pixels = store_pixels(store)
         for i, note in enumerate(store.notes):
             path = hf_hub_download(
-                source.repo, note.file, repo_type="dataset", revision=store.manifest["revision"]
+                source.repo,
+                note.file,
+                repo_type="dataset",
+                revision=store.manifest["revision"],
+                cache_dir=place / "hub",  # `prepare` takes what is in the common one
             )
             table = pq.read_table(path, columns=["image"]).column(0).to_pylist()
             mine = np.flatnonzero(rows.file_N == i)

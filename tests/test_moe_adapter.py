@@ -7,8 +7,6 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from benchmark import checkpoint
-from benchmark.checkpoint import Pristine
 from benchmark.clip import PARALLEL
 from benchmark.errors import BenchError
 from benchmark.evaluate import EvalSet, evaluate
@@ -524,53 +522,7 @@ def test_settings_that_mean_nothing_are_refused(changes, words):
         replace(MoEAdapterConfig(), **changes)
 
 
-# -- going on, precision
-
-
-def test_a_run_that_stops_inside_a_task_goes_on_bit_for_bit(runs, lab, tmp_path):
-    """Counts and frozen experts too, which decide what is trained."""
-    whole, pristine = runs(), Pristine.of(lab.clip())
-    recipe = replace(lab.recipe, epochs=1)
-
-    class Stop(Exception):
-        pass
-
-    def learn(method, feed, index, saved=None, stop=0):
-        task = lab.task(feed, lab.pairs[index], index, 2)
-        method.before_task(task)
-        if saved is not None:
-            tensors, about = saved
-            own = {k: v for k, v in tensors.items() if not k.startswith(checkpoint.MOMENTS)}
-            checkpoint.restore(method, own, about["same"], pristine)
-        fit = Fit(method, task, recipe, (0, lab.pairs[index].fingerprint))
-        if saved is not None:
-            checkpoint.restore_fit(fit, tensors, about["progress"])
-
-        def on_step(progress, *_):
-            if progress.step == stop:
-                state, same = checkpoint.method_state(method, pristine)
-                moments, at = checkpoint.fit_state(fit)
-                path = tmp_path / "step.safetensors"
-                checkpoint.write(path, {**state, **moments}, {"same": same, "progress": at})
-                raise Stop
-
-        fit.run(on_step)
-        no_grad_after_task(method, task)
-        return task
-
-    feed = lab.feed(lab.clip())
-    method = lab.method("moe-adapter", feed, **SMALL)
-    learn(method, feed, 0)
-    with pytest.raises(Stop):
-        learn(method, feed, 1, stop=2)
-
-    feed = lab.feed(lab.clip())
-    method = lab.method("moe-adapter", feed, **SMALL)
-    method.before_task(lab.task(feed, lab.pairs[0], 0, 2))  # the replay of a finished task
-    learn(method, feed, 1, saved=checkpoint.read(tmp_path / "step.safetensors"))
-    got, want = method.state_dict(), whole.method.state_dict()
-    assert list(got) == list(want)
-    assert [k for k, v in got.items() if not v.equal(want[k])] == []
+# -- precision
 
 
 def test_bf16_keeps_weights_and_rows_in_fp32(lab):

@@ -186,6 +186,7 @@ def test_one_parquet_named_after_the_request(
     same(read_record(files[0]), record)
 
 
+@pytest.mark.slow
 def test_a_record_has_the_accuracy_of_a_router_on_every_learned_task(
     ask: Ask, whole: Callable[..., Record]
 ) -> None:
@@ -383,7 +384,8 @@ CHAIN = (
 )
 
 
-@pytest.mark.parametrize("method", ["ft", pytest.param("dar", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ft", "dar"])
 def test_stopped_at_every_kind_of_moment(
     ask: Ask,
     whole: Callable[..., Record],
