@@ -4,6 +4,7 @@ The process that hands out the tests reads this file too, so that nothing heavy 
 a fixture needs it.
 """
 
+import copy
 import gc
 import os
 from collections.abc import Iterator
@@ -43,6 +44,23 @@ def _one_tokenizer() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backbones, "_tokenizer", lru_cache(backbones._tokenizer))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_backbone() -> Iterator[None]:
+    """A run takes a copy of a tiny model: building one takes as long as training it."""
+    from benchmark import bench
+
+    load = bench.load
+    once = lru_cache(load)
+
+    def copied(name: str, pretrained: str) -> Any:
+        tiny = name.startswith("tiny-") and pretrained in ("bundled", "random:0")
+        return copy.deepcopy(once(name, pretrained)) if tiny else load(name, pretrained)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "load", copied)
         yield
 
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def at_import(tree: ast.Module) -> Iterator[ast.AST]:
             stack += ast.iter_child_nodes(node)
 
 
+@cache
 def imports(path: str, only_at_import: bool = False) -> set[str]:
     """Absolute names of the modules that a file imports."""
     tree, found = SOURCES[path], set()

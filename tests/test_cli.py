@@ -281,11 +281,12 @@ def test_methods_and_orders_repeated(run: Callable[..., Ended]) -> None:
 
 def test_evals(run: Callable[..., Ended], plain: Record) -> None:
     assert set(plain.frame["role"]) == {"seen", "current", "future", "ood"}
+    whole = run(method="zs").record
     for asked, tasks in (("id", {"first", "second", "third"}), ("ood", {"other"})):
-        done = run("--evals", asked)
+        done = run("--evals", asked, method="zs")
         assert f"evals={asked}" in done.path.name
         assert set(done.record.frame["eval_task"]) == tasks
-        part = plain.frame[plain.frame["eval_task"].isin(tasks)].reset_index(drop=True)
+        part = whole.frame[whole.frame["eval_task"].isin(tasks)].reset_index(drop=True)
         for column in ("step", "eval_task", "direction", "metric", "k", "value", "hits"):
             pd.testing.assert_series_equal(done.record.frame[column], part[column])
 

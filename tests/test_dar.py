@@ -489,9 +489,8 @@ def test_a_weight_that_rounds_to_one_merges_nothing(banks, lab, captioned):
         assert_close(one, other, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "rule", [pytest.param(r, marks=[pytest.mark.slow] * (r != "core-iso-c")) for r in RULES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
 def test_such_a_merge_does_not_depend_on_the_order_of_tasks(rule, banks, lab, captioned):
     one, two = (
         lab.embed(run.method, run.feed, captioned)

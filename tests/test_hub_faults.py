@@ -37,7 +37,9 @@ def test_passing_trouble_is_overcome(hub, place, kind, options) -> None:
     assert files_of(place / "cache" / "data") == files_of(place / "calm" / "data")
 
 
-@pytest.mark.parametrize("kind", [429, 503, "stall", "cut"])
+@pytest.mark.parametrize(
+    "kind", [503, "cut", *(pytest.param(k, marks=pytest.mark.slow) for k in (429, "stall"))]
+)
 def test_a_listing_in_trouble_is_repeated(hub, place, kind) -> None:
     served(hub, place, "kream")
     hub.server.fail(kind, "/tree/", times=1, only="api")

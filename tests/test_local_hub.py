@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from benchmark.data.catalog import declaration
 
 CODE = """
@@ -19,6 +21,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 def test_the_datasets_library_reads_it_and_refuses_scripts(hub, tmp_path) -> None:
     hub.want("zoheb/sketch-scene", "nlphuji/flickr30k")
     done = subprocess.run(

@@ -463,6 +463,7 @@ def test_badges():
         assert find_method(f"moe-adapter{tag}", []).uses == badges
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_batch_routing_takes_a_batch_for_one_task(runs, lab):
     run = runs(routing="batch")
