@@ -279,6 +279,7 @@ def about(**changes: Any) -> dict[str, Any]:
         "data": {
             "train": changes.get("train", {"dots": "d1", "lines": "l1"}),
             "test": changes.get("test", {"dots": "D1", "stars": "S1"}),
+            "reference": changes.get("reference", "r1"),
         },
         "weights": {"sha256": changes.get("weights", "w1")},
         "unofficial": changes.get("unofficial", []),
@@ -314,6 +315,7 @@ def board(folder: Path) -> tuple[list[str], list[str]]:
         ({"recipe": RECIPE | {"epochs": 9}}, r"recipe \(epochs\)"),
         ({"train": {"dots": "d2"}}, "training data of 'dots'"),
         ({"test": {"stars": "S2"}}, "test data of 'stars'"),
+        ({"reference": "r2"}, "reference data"),
         ({"weights": "w2"}, "weights"),
     ],
 )

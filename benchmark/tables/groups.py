@@ -73,6 +73,8 @@ def _facts(judged: Judged) -> Iterator[tuple[str, Any]]:
     for split, name in (("train", "training"), ("test", "test")):
         for task, fingerprint in data.get(split, {}).items():
             yield f"{name} data of '{task}'{with_these}", fingerprint
+    if "reference" in data:
+        yield f"reference data{with_these}", data["reference"]
     if "sha256" in about.get("weights", {}):
         yield "weights", about["weights"]["sha256"]
     yield f"{row['order']} order of {', '.join(judged.tasks)}", row["task_order"]
