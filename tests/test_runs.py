@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -407,11 +407,31 @@ def test_stopped_at_every_kind_of_moment(
     assert not any(running.iterdir())
 
 
+OURS = [name for name, origin in method_names().items() if origin.startswith("methods/")]
+VARIANTS = [
+    f"{name}.{tag}" for name in OURS if name != "dar" for tag in find_method(name, []).cls.variants
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_runs_where_it_is_defined(name: str, ask: Ask, tmp_path: Path) -> None:
+    """On pairs and on labelled tasks; the variants of DAR have tests of their own."""
+    found = find_method(name, [])
+    for kind, order in (("pairs", {}), ("labelled", {"suite": "mini-xtail", "order": "digits"})):
+        if kind in found.cls.refused(found.config):
+            continue
+        record = finish(ask(tmp_path, method=name, **order))
+        assert set(record.frame["status"]) == {"ok"}
+        assert set(record.frame["variant"]) == {name.partition(".")[2]}
+        assert record.provenance["asked"]["config"] != asdict(find_method(found.name, []).config)
+
+
 SHORT = {"router_steps": 20, "experts": 5, "hidden": 40, "memory": 30}  # where a method has them
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, o in method_names().items() if o.startswith("methods/")])
+@pytest.mark.parametrize("name", OURS)
 def test_every_method_goes_on_as_if_nothing_had_stopped_it(
     name: str,
     ask: Ask,
