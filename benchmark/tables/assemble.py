@@ -7,7 +7,7 @@ from .cells import Row, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
 from .grids import Grid, Line, Note, Section, Shown, Table
 from .paper import Printed, named_rows, printed_in
-from .read import Run
+from .read import Run, first_tasks
 from .spec import (
     FAMILIES,
     PAPERS,
@@ -61,8 +61,8 @@ _COLUMNS = {
         "own weights."
     ),
     "tuning": (
-        "Ours: the first task of a run, which starts from the pretrained model as one alone would, "
-        "and of its parameters those that its update leaves."
+        "Ours: the first task of a run, whatever its order, which starts from the pretrained model "
+        "as one alone would, and of its parameters those that its update leaves."
     ),
 }
 Named = tuple[RowSpec | None, Row]
@@ -167,6 +167,13 @@ def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper)
     return Grid(title, heads, tuple(columns), tuple(lines), tuple(_notes(chosen, spec)))
 
 
+def _which(spec: TableSpec, run: Run | None = None) -> str:
+    """The order of a block, or the task of one that has a single task."""
+    if spec.order:
+        return f"{spec.order} order"
+    return f"{run.sets[run.tasks].title} alone" if run is not None else "each set alone"
+
+
 def _measured(runs: Sequence[Run], spec: TableSpec, paper: _Paper) -> Section | None:
     """One block; None where its runs have nothing to do with the table."""
     chosen = _chosen(list(rows_of(runs)), spec)
@@ -178,7 +185,7 @@ def _measured(runs: Sequence[Run], spec: TableSpec, paper: _Paper) -> Section | 
     found = list(panels(seen, spec)) if seen else []
     suite, version, backbone, pretrained = runs[0].group
     model = "" if spec.columns == "backbones" else f"{backbone} ({pretrained}), "
-    heading = f"{suite} {version}, {model}{spec.order} order"
+    heading = f"{suite} {version}, {model}{_which(spec, runs[0])}"
     if not found:
         kind = "labelled" if spec.kind == "labelled" else "image-caption"
         absent = f"{suite} {version} has no held-out {kind} set left for this table."
@@ -212,7 +219,7 @@ def _printed(spec: TableSpec, paper: _Paper) -> Section:
     models = {cell.backbone for cell in paper.cells}
     where = f", {models.pop()}" if len(models) == 1 else ""
     whose = "the paper" if spec.paper == "dar" else f"the {PAPERS[spec.paper]} paper"
-    heading = f"Printed in {whose}: {spec.suites[0]}{where}, {spec.order} order"
+    heading = f"Printed in {whose}: {spec.suites[0]}{where}, {_which(spec)}"
     return Section(heading, tuple(grids))
 
 
@@ -240,9 +247,10 @@ def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
     def block(run: Run) -> tuple[object, ...]:
         suite, version, backbone, pretrained = run.group
         model = () if spec.columns == "backbones" else (backbone_key(backbone), pretrained)
-        return suite, version, *model
+        return suite, version, *model, *(() if spec.order else (run.tasks,))
 
     paper = _Paper(spec)
+    runs = runs if spec.order else first_tasks(runs)
     ordered = (run for run in runs if run.order == spec.order)
     here = (run for run in ordered if spec.world is None or spec.world in run.worlds)
     these = (run for run in here if not spec.backbones or run.group[2] in spec.backbones)

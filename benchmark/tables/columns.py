@@ -181,9 +181,9 @@ def _unseen(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
 
 def _tuning(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
     titles = learned(runs, "labelled")
-    for first in list(titles)[:1]:
-        places = (Place(first, "", metric, None, 1) for metric in TUNING)
-        yield "", [_column(spec, runs[0].group, place, (first,), titles) for place in places]
+    for name in titles:
+        places = (Place(name, "", metric, None, 1) for metric in TUNING)
+        yield "", [_column(spec, runs[0].group, place, (name,), titles) for place in places]
 
 
 def _cost(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:

@@ -1,7 +1,7 @@
 """From a record to the numbers of its run, with no mean over holes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isnan
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -178,6 +178,20 @@ def read_run(judged: Judged) -> Run:
         numbers=numbers,
         reports=tuple(judged.record.provenance.get("reports") or ()),
     )
+
+
+def first_tasks(runs: Iterable[Run]) -> list[Run]:
+    """Every run's first task as a run of it alone, which would start from the same model.
+
+    Of several that differ in their order only, the first by its name counts.
+    """
+    found: dict[tuple[object, ...], Run] = {}
+    for run in sorted(runs, key=lambda run: run.order):
+        first = run.tasks.partition(",")[0]
+        row = (run.group, run.method, run.variant, run.settings, run.why)
+        alone = {name: one for name, one in run.sets.items() if name == first}
+        found.setdefault((*row, first, run.seed), replace(run, order="", tasks=first, sets=alone))
+    return list(found.values())
 
 
 def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[Place, float]]:

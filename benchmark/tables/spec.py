@@ -119,10 +119,10 @@ class TableSpec:
             backbone; `average`: the average alone; `margin`: the average on learned and on held-out
             sets; `stages`: one held-out set after every task; `lifelong`: Transfer, Average and
             Last of every learned set; `summary`: their means over sets; `unseen`: held-out sets,
-            mean over all steps; `tuning`: the first task just after it, and what is kept of it;
+            mean over all steps; `tuning`: one task just after it, and what is kept of it;
             `cost`: parameters and memory.
         k: the K of Recall@K; None for accuracy.
-        order: of the tasks, as named in records.
+        order: of the tasks, as named in records; '' for the first task of every order.
         rows: `all` methods; the `named` ones, which are those of the paper and `more`; or these and
             those that ran on several backbones (`shared`).
         more: rows that the paper does not have.
@@ -242,7 +242,7 @@ FEW_SHOT_TABLES = (
         pretrained=("itm-coco", "itm-flickr"),
     ),
     TableSpec(
-        7, "One task alone: accuracy, and parameters that are left", "tuning", k=None,
+        7, "One task alone: accuracy, and parameters that are left", "tuning", k=None, order="",
         rows="named", more=(RowSpec("CoDyRA (dense 0.7)", "codyra.dense70"),), paper="codyra",
         suites=("mtil",), world="own",
     ),
