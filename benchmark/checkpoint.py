@@ -98,10 +98,10 @@ def extra_bytes(tensors: Mapping[str, Tensor]) -> int:
 
 
 def inference_state(method: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What predictions read beyond one copy of the backbone.
+    """What predictions may read, on pairs or labelled sets, beyond one copy of the backbone.
 
     Args:
-        method: whose parts say in `training_only` what they need for the next task alone.
+        method: whose parts say in `training_only` what no prediction reads.
         tensors: its state, see `method_state`.
     """
     idle = tuple(

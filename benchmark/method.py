@@ -93,9 +93,9 @@ class Method(nn.Module, ABC):
         refuses: kind of task ("pairs" or "labelled") -> why the method is not defined for it. A
             run that has such a task ends before anything is evaluated. Where that depends on the
             settings, see `refused`.
-        training_only: names of tensors and modules that a trained method keeps for the next task
-            and no prediction reads; what a task costs at inference leaves them out. A module of a
-            method may have this attribute too.
+        training_only: names of tensors and modules that training needs, in a task or for the next
+            one, and no prediction reads; what a task costs at inference leaves them out. A module
+            of a method may have this attribute too.
         budgets: where the suite gives each task a number of steps, how many of these the training
             after `before_task` has; 1, but for a method that learns several tasks at once.
     """

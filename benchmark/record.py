@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -31,7 +31,7 @@ class Costs:
 
     Attributes:
         trainable: parameters trained. state_bytes: kept after it, beyond the model.
-        inference: numbers (parameters and stored values) that predictions read after it, beyond
+        inference: numbers (parameters and stored values) that predictions may read after it, beyond
             the model. inference_bytes: their size.
         losses: of every epoch.
         chunks: pieces that its batches were cut into, see `Clip`.
@@ -53,7 +53,7 @@ class Costs:
 
     def resume(self, before: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        for name in before.keys() - {"resumed"}:
+        for name in (f.name for f in fields(self) if f.name != "resumed"):
             setattr(self, name, before[name] + getattr(self, name))
         self.resumed = before["resumed"] + 1
 

@@ -10,7 +10,7 @@ no code of it is released. So it is open what becomes of features of earlier tas
 goes on. Here they are not computed again, as that would need images of finished tasks: the
 regression holds them as the model saw them then, and meets test images as the model sees them now.
 
-Kept between tasks: the merged model, and the regression's R and W (see `Primal`), nothing of a
+Kept between tasks: the merged model, and the regression's W_h, R and W (see `Primal`), nothing of a
 single image.
 """
 

@@ -281,9 +281,12 @@ def test_methods_and_orders_repeated(run: Callable[..., Ended]) -> None:
 
 def test_evals(run: Callable[..., Ended], plain: Record) -> None:
     assert set(plain.frame["role"]) == {"seen", "current", "future", "ood"}
-    whole = run(method="zs").record
-    for asked, tasks in (("id", {"first", "second", "third"}), ("ood", {"other"})):
-        done = run("--evals", asked, method="zs")
+    fixed = run(method="zs").record
+    for method, whole, asked, tasks in (
+        ("ft", plain, "id", {"first", "second", "third"}),
+        ("zs", fixed, "ood", {"other"}),
+    ):
+        done = run("--evals", asked, method=method)
         assert f"evals={asked}" in done.path.name
         assert set(done.record.frame["eval_task"]) == tasks
         part = whole.frame[whole.frame["eval_task"].isin(tasks)].reset_index(drop=True)

@@ -33,7 +33,7 @@ FILES = sorted(
 
 # What a method is not defined for, by its own word.
 REFUSED = {(kind, name) for name in NAMES for kind in find_method(name, []).cls.refuses}
-# Both kinds for these; the other methods meet labelled tasks in `make test-all`, which is also
+# Both kinds for this one; the other methods meet labelled tasks in `make test-all`, which is also
 # where those run that differ from another one in little.
 BOTH_KINDS = ("dar",)
 ALIKE = (
@@ -42,8 +42,7 @@ ALIKE = (
     "lora-ft",  # DAR's adapter, and no other
     "lwf", "lwf-vr", "icarl",  # ZSCL with other teachers, images or texts
     "wise-ft", "ta",  # FT, with an average of weights
-    "ewc", "mod-x",  # FT with one more term
-    "joint",  # FT with another loader
+    "mod-x",  # FT with one more term
     "moe-adapter", "c-clip",  # the slowest; the tests of their own are many
     "codyra-plus", "codyra-rail-primal", "codyra-rail-dual",  # CoDyRA, evaluated otherwise
     "rail-dual",  # RAIL-Primal with a kernel
@@ -338,6 +337,8 @@ def test_state_comes_back_from_disk_and_training_only_is_not_read(
     rebuilt.eval()
 
     assert _bits(rebuilt.state_dict()) == _bits(run.method.state_dict())
+    for module in run.method.modules():
+        assert all(hasattr(module, part) for part in getattr(module, "training_only", ()))
     read = checkpoint.inference_state(rebuilt, state)
     own = rebuilt.state_dict()
     for key in state.keys() - read.keys():

@@ -13,7 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import N, Row, build, held_out_score, make_rows, save, score, spoil
+from synthetic import (
+    SHAPES,
+    STARS,
+    N,
+    Row,
+    build,
+    held_out_score,
+    make_rows,
+    save,
+    score,
+    spoil,
+)
 
 from benchmark.errors import BenchError
 from benchmark.metrics import continual
@@ -220,6 +231,15 @@ def test_what_is_told_the_task_has_no_rank_where_others_are_not(
         save(tmp_path / "r", [row | {"order": order} for row in rows], costs(1))
     cells = standing(tmp_path, "codyra-plus.route-oracle")
     assert cells[-2:] == ([why, ""] if why else [cells[-2], "ranked"])
+
+
+def test_labelled_held_out_sets_tell_no_task_of_pairs(tmp_path: Path) -> None:
+    """Each is scored among its own classes, which says nothing about the tasks."""
+    more = {"variant": "route-oracle", "uses": "task id"}
+    for order, seed in product(("forward", "reverse"), range(3)):
+        rows = make_rows("shapes", SHAPES, "dar", order, seed, STARS, **more)
+        save(tmp_path / "r", [row | {"method": "codyra-plus"} for row in rows], costs(1))
+    assert standing(tmp_path, "codyra-plus.route-oracle")[-2:] == ["told the task id", ""]
 
 
 def test_a_change_on_held_out_sets_is_of_the_same_sets(tmp_path: Path) -> None:

@@ -405,13 +405,13 @@ def test_what_is_kept_between_tasks(runs, lab):
         state, _ = checkpoint.method_state(method, pristine)
         return sum(v.numel() for v in checkpoint.inference_state(method, state).values())
 
-    labels = 2 * s
-    assert kept("rail-primal") == 8 * (15_000 * (dim + n + s) + labels)
-    assert kept("rail-primal", hidden=20) == 8 * (20 * (dim + 20 + s) + labels)
-    assert kept("rail-dual") == 4 * n * dim + 8 * (n + n * s + labels)
+    columns = 2 * s  # name and task of each
+    assert kept("rail-primal") == 8 * (15_000 * (dim + n + s) + columns)
+    assert kept("rail-primal", hidden=20) == 8 * (20 * (dim + 20 + s) + columns)
+    assert kept("rail-dual") == 4 * n * dim + 8 * (n + n * s + columns)
     # W_h and W (24.18 M in the paper's setting), or features and alpha; R and labels are not read.
-    assert read("rail-primal") == 15_000 * (dim + s) + labels
-    assert read("rail-dual") == n * (dim + s) + labels
+    assert read("rail-primal") == 15_000 * (dim + s) + columns
+    assert read("rail-dual") == n * (dim + s) + columns
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What runs share: trained adapters, and tables of encoders that never change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from benchmark.display import Display
 from benchmark.request import Request, make_plan
 from benchmark.results import Record, read_record
 from benchmark.runner import execute
+from benchmark.train import Fit
+from benchmark.trained import Trained
 
 torch.set_num_threads(1)  # the number is part of what a run shares
 
@@ -94,6 +96,29 @@ def test_the_other_order_and_other_inference_train_nothing(go: Go, changes: dict
     assert display.count == 0
     whole, _ = go("dar", "fresh", fresh=True, **changes)
     pd.testing.assert_frame_equal(record.frame, whole.frame, check_exact=True)
+
+
+def test_a_key_names_all_that_training_depends_on(lab: Any, tmp_path: Path) -> None:
+    def key(
+        about: str = "code", data: str = "photos", seed: int = 0, rank: int = 4, start: float = 0.0,
+        config: Mapping[str, float] = {}, **recipe: Any,
+    ) -> str:  # fmt: skip
+        feed = lab.feed(lab.clip())
+        method, task = lab.method("dar", feed, **config), lab.task(feed, lab.pairs[0], 0, 1)
+        method.before_task(task)
+        fit = Fit(method, task, replace(lab.recipe, **recipe), (seed, "data"))
+        with torch.no_grad():
+            fit.params[-1].add_(start)
+        return Trained(tmp_path, (about,)).key(fit, data, {"rank": rank})
+
+    changes: tuple[dict[str, Any], ...] = (
+        {}, {"about": "other"}, {"data": "art"}, {"seed": 1}, {"rank": 8}, {"start": 1e-3},
+        {"config": {"lr": 0.01}}, {"config": {"weight_decay": 0.3}}, {"epochs": 2},
+        {"batch_size": 6},
+    )  # fmt: skip
+    keys = [key(**change) for change in changes]
+    assert len(set(keys)) == len(changes)
+    assert key() == keys[0]
 
 
 OTHERWISE: tuple[dict[str, Any], ...] = (

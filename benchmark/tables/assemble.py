@@ -54,8 +54,9 @@ _COLUMNS = {
     "summary": f"{_OVER_STEPS} Means over sets.",
     "cost": (
         "Mean over seeds. Trained: most parameters that a task trains. Added: parameters and "
-        "stored values that predictions read at the end beside one copy of the model, without "
-        "models that a method rebuilds from them and holds in memory. Kept: all "
+        "stored values that predictions may read at the end beside one copy of the model (of "
+        "routers, those of both modalities), without models that a method rebuilds from them and "
+        "holds in memory; a dash: of a record that is older than this count. Kept: all "
         "that is there at the end beside it, for the next task too. Memory: the most that the "
         "process (on a GPU: its tensors) held. Brackets beside a method: what it used beyond its "
         "own weights."

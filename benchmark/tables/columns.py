@@ -180,10 +180,9 @@ def _unseen(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
 
 
 def _tuning(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
-    titles = learned(runs, "labelled")
-    for name in titles:
-        places = (Place(name, "", metric, None, 1) for metric in TUNING)
-        yield "", [_column(spec, runs[0].group, place, (name,), titles) for place in places]
+    titles = learned(runs, "labelled")  # one, see `read.first_tasks`
+    places = (Place(name, "", metric, None, 1) for name in titles for metric in TUNING)
+    yield "", [_column(spec, runs[0].group, place, (place.dataset,), titles) for place in places]
 
 
 def _cost(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:

@@ -144,7 +144,8 @@ def _line(judged: Sequence[Judged], sets: frozenset[str]) -> Line:
         row = record.frame.iloc[0]
         orders.setdefault(str(row["order"]), {})[int(row["seed"])] = scores_of(record, sets)
         badges |= set(filter(None, str(row["uses"]).split(",")))
-    spaces = {str(space) for r in records for space in r.frame["label_space"].dropna()}
+    learned = (r.frame[r.frame["eval_position"].notna()] for r in records)
+    spaces = {str(space) for frame in learned for space in frame["label_space"]}
     return Line(
         label=judged[0].label,
         method=identity[0],

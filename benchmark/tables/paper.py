@@ -22,7 +22,7 @@ class Printed:
         method: our name of that method.
         variant: our variant that the row belongs to, '' for the method itself.
         backbone: name of the model.
-        order: order of tasks.
+        order: order of tasks, '' where each set is learned alone.
         dataset: dataset name, 'average' over the table's sets, or 'ood', over COCO and NoCaps.
         direction: t2i or i2t; '' for accuracy.
         metric: hit, acc, delta (the last stage minus stage 0), transfer or average (means over

@@ -190,7 +190,8 @@ def first_tasks(runs: Iterable[Run]) -> list[Run]:
         first = run.tasks.partition(",")[0]
         row = (run.group, run.method, run.variant, run.settings, run.why)
         alone = {name: one for name, one in run.sets.items() if name == first}
-        found.setdefault((*row, first, run.seed), replace(run, order="", tasks=first, sets=alone))
+        one = replace(run, order="", tasks=first, n_steps=1, sets=alone)
+        found.setdefault((*row, first, run.seed), one)
     return list(found.values())
 
 
