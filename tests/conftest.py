@@ -65,6 +65,36 @@ def _one_backbone() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_draw() -> Iterator[None]:
+    """The scenes of a rendered split, and the tokens of its texts, do not change either."""
+    from benchmark.data import loaded, mini
+
+    draw, tokens_of = mini.draw, loaded.tokens_of
+    drawn: dict[Any, Any] = {}
+    tokens: dict[Any, Any] = {}
+
+    def draw_once(domain: Any, *rest: Any) -> Any:
+        key = (domain.name, *rest)
+        if key not in drawn:
+            drawn[key] = draw(domain, *rest)
+            drawn[key].indices.flags.writeable = False
+        return drawn[key]
+
+    def tokens_once(texts: list[str], tokenize: Any, tokenizer: str, root: Path) -> Any:
+        key = (tokenizer, *texts)
+        if not tokenizer:
+            return tokens_of(texts, tokenize, tokenizer, root)
+        if key not in tokens:
+            tokens[key] = tokens_of(texts, tokenize, tokenizer, root)
+        return tokens[key].clone()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mini, "draw", draw_once)
+        patch.setattr(loaded, "tokens_of", tokens_once)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _no_sync() -> Iterator[None]:
     """Tests wait for no disk: processes are killed here, the machine is not."""
     with pytest.MonkeyPatch.context() as patch:
