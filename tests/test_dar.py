@@ -405,6 +405,7 @@ def test_what_a_routing_is_told_is_shown(variant, lab):
     assert find_method("dar", []).uses == set()
 
 
+@pytest.mark.slow
 def test_every_routing_scores_both_kinds_of_sets(lab, captioned):
     """With all that evaluation tells; held-out and unlearned sets too."""
     for routing in ("oracle", "pair", "random"):

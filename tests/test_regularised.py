@@ -35,6 +35,7 @@ def test_ewc_is_fine_tuning_in_the_first_task_bit_for_bit(lab):
 # -- state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_TEACHER)
 def test_nothing_but_the_model_is_kept_between_tasks(name, lab):
     run = lab.train(name, lab.pairs[:2])
