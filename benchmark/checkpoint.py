@@ -70,7 +70,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as f:
             metadata = f.metadata() or {}
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+            # Copied: a product's last bits may depend on where its factors lie in memory, and in
+            # the file they lie where there was room.
+            tensors = {name: f.get_tensor(name).clone() for name in f.keys()}  # noqa: SIM118
         sha = hashlib.sha256(metadata["about"].encode()).hexdigest()
         if sha != metadata["about_sha256"]:
             raise ValueError

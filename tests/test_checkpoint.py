@@ -73,6 +73,8 @@ def test_tensors_come_back(written):
     for name, value in tensors.items():
         assert got[name].dtype == value.dtype
         assert got[name].equal(value)
+        # The last bits of a product may depend on where its factors lie.
+        assert value.numel() == 0 or got[name].data_ptr() % 64 == 0
     assert [p.name for p in path.parent.iterdir() if p.name.startswith(".part")] == []
 
 

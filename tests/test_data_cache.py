@@ -201,6 +201,12 @@ def test_features_are_the_backbones_and_computed_once(lab, pixels, tmp_path):
     assert not image.requires_grad
 
 
+def test_features_from_the_disk_lie_in_memory_as_computed_ones(lab, pixels, tmp_path):
+    """The last bits of a product may depend on where its factors lie."""
+    tables = [_frozen(lab, tmp_path).images(*pixels) for _ in range(8)]
+    assert {table.data_ptr() % 64 for table in tables} == {0}
+
+
 def test_batches_of_the_pass_do_not_show(lab, pixels, tmp_path, monkeypatch):
     whole = _frozen(lab, tmp_path / "a").images(*pixels)
     monkeypatch.setattr(features_module, "BATCH", 3)
