@@ -146,6 +146,9 @@ def test_what_is_missing_is_named_with_the_command(there, tmp_path) -> None:
     assert f"`cl-bench data prepare retrieval --side {TINY}`" in str(error.value)
     with pytest.raises(BenchError, match=r"at 224 px.*`cl-bench data prepare retrieval`"):
         make_plan(request(tmp_path, "retrieval", "sketch", backbone=None, pretrained="random:0"))
+    empty = tmp_path / "nothing"
+    with pytest.raises(BenchError, match="0 of 12 sets"):  # Places365 may be absent
+        make_plan(request(tmp_path, "xtail", "forward", evals="all", cache_dir=empty))
 
 
 @pytest.mark.slow

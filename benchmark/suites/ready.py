@@ -53,7 +53,7 @@ def ready(suite: Suite, datasets: list[Dataset], root: Path, side: int) -> Ready
 
     gone = missing(datasets, root, side)
     if must := [d for d in gone if not d.optional]:
-        every = {d.needs for d in datasets}
+        every = {d.needs for d in datasets if not d.optional}
         names = list(dict.fromkeys(str(d.needs) for d in must))
         shown = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
         raise BenchError(
