@@ -251,18 +251,7 @@ def _matrix(record):
 
 
 @pytest.mark.parametrize("order", ["forward", "ii"])
-@pytest.mark.parametrize(
-    "suite",
-    [
-        pytest.param(
-            suite,
-            marks=pytest.mark.skipif(
-                not (RESULTS / suite).is_dir(), reason=f"results/{suite} is not made yet"
-            ),
-        )
-        for suite in SUITES
-    ],
-)
+@pytest.mark.parametrize("suite", SUITES)
 def test_the_oracle_of_the_committed_records_follows_from_codyras(suite, order):
     """A+[i, j] = A[j, j] once j is learned, A[i, j] before, as by hand from CoDyRA's own record."""
     plain, told = SUITES[suite]
