@@ -442,6 +442,20 @@ def test_going_on_after_the_first_task_ends_in_the_same_bits(name, changes, runs
     assert scores[0].equal(scores[1])
 
 
+@pytest.mark.parametrize("make", [lambda r: _primal(0, r), lambda r: Dual(DIM, r, None)])
+def test_a_ridge_that_rounding_swallows_is_one_sentence(make):
+    """Samples that repeat each other leave nothing else to hold the system up."""
+    head = make(1e-300)
+    same_BD = torch.randn(1, DIM, generator=_seeded(0)).expand(5, DIM).contiguous()
+
+    def learn():
+        head.update(same_BD, torch.zeros(5, dtype=torch.int64), 1)
+        head.finish()
+
+    with pytest.raises(BenchError, match="got 1e-300; raise it"):
+        learn()
+
+
 def test_only_primal_depends_on_the_seed(lab):
     for name, equal in (("rail-primal", False), ("rail-dual", True)):
         one, two = (lab.train(name, lab.labelled[:1], seed).method.head for seed in (0, 1))

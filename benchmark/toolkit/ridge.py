@@ -67,13 +67,16 @@ class Primal(nn.Module):
             feature_BD: image features.
             label_B: int64, the column of each, in [0, columns).
             columns: S from now on, at least as many as before; new ones start at zero.
+
+        Raises:
+            BenchError: the ridge is lost in rounding.
         """
         phi_BF = self._hidden(feature_BD)
         self.weight_FS = _grown(self.weight_FS, len(self.weight_FS), columns)
         gain_FB = self._times_inverse(phi_BF.T)
         gram_BB = phi_BF @ gain_FB
         gram_BB.diagonal().add_(1)
-        factor_BB = torch.linalg.cholesky(gram_BB)
+        factor_BB = _factor(gram_BB, self.ridge)
         p_BF = torch.linalg.solve_triangular(factor_BB, gain_FB.T, upper=False)
         error_BS = F.one_hot(label_B, columns) - phi_BF @ self.weight_FS
         self.weight_FS += p_BF.T @ torch.linalg.solve_triangular(factor_BB, error_BS, upper=False)
@@ -147,10 +150,14 @@ class Dual(nn.Module):
 
     @torch.no_grad()
     def finish(self) -> None:
-        """After a task's last batch: solve."""
+        """After a task's last batch: solve.
+
+        Raises:
+            BenchError: the ridge is lost in rounding.
+        """
         gram_NN = self._kernel(self.feature_ND)
         gram_NN.diagonal().add_(self.ridge)
-        factor_NN = torch.linalg.cholesky(gram_NN)
+        factor_NN = _factor(gram_NN, self.ridge)
         one_hot_NS = F.one_hot(self.label_N, self.alpha_NS.shape[1])
         self.alpha_NS = torch.cholesky_solve(one_hot_NS.double(), factor_NN).contiguous()
 
@@ -179,6 +186,21 @@ def check_ridge(ridge: float, beta: float) -> None:
         raise BenchError(
             "a finite ridge above 0 and beta in [0, 1]", f"{ridge} and {beta}", "correct --hp"
         )
+
+
+def _factor(gram_BB: Tensor, ridge: float) -> Tensor:
+    """Cholesky's lower factor.
+
+    Raises:
+        BenchError: rounding leaves the matrix not positive definite.
+    """
+    factor_BB: Tensor
+    factor_BB, failed = torch.linalg.cholesky_ex(gram_BB)
+    if int(failed):
+        raise BenchError(
+            "a ridge that float64 can tell from 0 beside the features", f"{ridge}", "raise it"
+        )
+    return factor_BB
 
 
 def _grown(table: Tensor, rows: int, columns: int) -> Tensor:
