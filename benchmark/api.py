@@ -2,7 +2,14 @@
 
 from .clip import PARALLEL, Clip, Delta, unit
 from .errors import BenchError
-from .method import Config, Method, check_steps, class_rows, prompt_classifier
+from .method import (
+    Config,
+    Method,
+    check_steps,
+    class_rows,
+    encode_classes,
+    prompt_classifier,
+)
 from .toolkit.bank import Bank, tower
 from .toolkit.codyra import GatedConfig, GatedMethod
 from .toolkit.distillation import (
@@ -70,6 +77,7 @@ __all__ = [
     "distillation",
     "divergence",
     "dropout",
+    "encode_classes",
     "is_right",
     "matching",
     "merge_factors",

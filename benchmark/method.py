@@ -28,6 +28,8 @@ from .types import (
     Tools,
 )
 
+PROMPTS = 256  # class prompts that a text tower takes at a time
+
 
 @dataclass(frozen=True)
 class Config:
@@ -211,8 +213,24 @@ def prompt_classifier(
     Returns:
         Function of B images -> scores (B, C).
     """
-    class_CD = class_rows(encoder.encode_text(classes.prompts), classes)
+    class_CD = encode_classes(encoder.encode_text, classes)
     return lambda images: scale * encoder.encode_image(images) @ class_CD.T
+
+
+def encode_classes(encode: Callable[[Texts], Tensor], classes: Classes) -> Tensor:
+    """One unit row per class (C, D), from at most `PROMPTS` prompts at a time.
+
+    A classifier of a method's own asks here, too: all prompts in one batch would be ImageNet's
+    80,000, which need 46 GiB on ViT-B/16.
+
+    Args:
+        encode: texts -> their rows (B, D), for example the method's `encode_text`.
+        classes: C classes with their prompts.
+    """
+    parts = torch.arange(len(classes.prompts), device=classes.owner_M.device).split(PROMPTS)
+    if len(parts) == 1:
+        return class_rows(encode(classes.prompts), classes)
+    return class_rows(torch.cat([encode(classes.prompts[rows]) for rows in parts]), classes)
 
 
 def class_rows(text_MD: Tensor, classes: Classes) -> Tensor:

@@ -45,7 +45,7 @@ from benchmark.api import (
     Tools,
     check_ridge,
     check_steps,
-    class_rows,
+    encode_classes,
 )
 
 KERNELS = ("rbf", "linear")
@@ -107,5 +107,5 @@ class RAILDual(Method):
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Zero-shot probabilities, and the regression where they point to a learned class."""
-        class_CD = class_rows(self.encode_text(classes.prompts), classes)
+        class_CD = encode_classes(self.encode_text, classes)
         return self.head.classifier(classes, class_CD, self.clip.scale, self.encode_image)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import BenchError
-from ..method import Config, class_rows
+from ..method import Config, encode_classes
 from ..naming import UNSEEN
 from ..types import Badge, Classes, Images, Task, Texts
 
@@ -260,7 +260,7 @@ def routed_classifier(
 
     def rows(route: int) -> Tensor:
         if route not in known:
-            known[route] = class_rows(encode(classes.prompts, route), classes)
+            known[route] = encode_classes(lambda texts: encode(texts, route), classes)
         return known[route]
 
     def scores(images: Images) -> Tensor:
