@@ -1,9 +1,12 @@
 """`cl-bench run`: one plan after the other, each a no-op when its record is there."""
 
+import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from .display import Display, DisplayMode, make_display
-from .errors import BenchError
+from .errors import BenchError, MethodError
+from .files import atomic
 from .request import Plan, Request, make_plan
 from .results import Record, read_record
 
@@ -11,7 +14,9 @@ from .results import Record, read_record
 def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     """Run every request; returns the exit code: 0 done, 3 a record with failed cells.
 
-    A run that fails does not keep those after it from running.
+    A run that fails, in whatever way a method's own code can fail, does not keep those after it
+    from running. A mistake in the request itself (an unknown name, a value out of range) is told
+    before any run begins.
 
     Args:
         requests: one for every method, seed and order.
@@ -24,24 +29,63 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     display = make_display(mode)
     codes: list[int] = []
     errors: list[BenchError] = []
-    for plan in [make_plan(r) for r in requests]:
+
+    def failed(error: BenchError) -> None:
+        # Without its frames, which hold the model and the data of the run that is over.
+        errors.append(error.with_traceback(None))
+        error.__cause__ = error.__context__ = None
+        if len(requests) > 1:
+            display.line(f"this run has failed: {error}")
+
+    plans = []
+    for request in requests:
+        try:
+            plans.append(make_plan(request))
+        except MethodError as e:
+            failed(e)
+        except BenchError:
+            raise
+        except (Exception, SystemExit) as e:
+            failed(_crash(request, None, e))
+    for plan in plans:
         display.line(_first_line(plan, why))
         for reason in plan.unofficial:
             display.line(f"this record goes to {plan.scratch}: {reason}")
         try:
             codes.append(_run(plan, display))
         except BenchError as e:
-            errors.append(e)
-            if len(requests) > 1:
-                display.line(f"this run has failed: {e}")
+            failed(e)
+        except (Exception, SystemExit) as e:
+            failed(_crash(plan.request, plan, e))
     if not errors:
         return max(codes)
     if len(requests) == 1:
         raise errors[0]
     first = errors[0]
-    failed = f"{len(errors)} of {len(requests)} runs that failed, the first with {first.got}"
-    got = f"{failed} instead of {first.expected}"
-    raise BenchError("every run to finish", got, first.fix, first.code) from first
+    of_all = f"{len(errors)} of {len(requests)} runs that failed, the first with {first.got}"
+    got = f"{of_all} instead of {first.expected}"
+    raise BenchError("every run to finish", got, first.fix, first.code)
+
+
+def _crash(request: Request, plan: Plan | None, error: BaseException) -> MethodError:
+    """One sentence for what nobody foresaw, with the whole traceback in a file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if plan and Path(frame.filename) == plan.found.file]
+    where = (own or frames)[-1]
+    text = " ".join(str(error).split())[:200]
+    scratch = plan.scratch if plan else (request.output_dir or Path()) / "scratch"
+    file = scratch / "failed" / f"{plan.stem if plan else Path(request.method).stem}.txt"
+    fix = "mend it"
+    with suppress(BenchError), atomic(file) as temporary:
+        temporary.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        fix = f"mend it, or report it where it is ours; the whole traceback is in '{file}'"
+    return MethodError(
+        f"the method '{request.method}' to run to its end",
+        f"{type(error).__name__}{': ' * bool(text)}{text} "
+        f"({Path(where.filename).name}, line {where.lineno}, in {where.name})",
+        fix,
+        code=3,
+    )
 
 
 def _first_line(plan: Plan, why: str) -> str:

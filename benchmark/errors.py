@@ -20,6 +20,10 @@ class BenchError(Exception):
         self.expected, self.got, self.fix, self.code = expected, got, fix, code
 
 
+class MethodError(BenchError):
+    """A method's own code failed: one failed run, which stops no other run of the same call."""
+
+
 def nearest(word: str, known: Iterable[str], all_shown: int = 12) -> str:
     """'did you mean ...' for an unknown name: near names first, else the whole list.
 

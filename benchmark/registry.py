@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from .errors import BenchError, nearest
+from .errors import BenchError, MethodError, nearest
 
 if TYPE_CHECKING:
     from .method import Config, Method
@@ -97,8 +98,9 @@ def find_method(asked: str, hp: list[str]) -> Found:
         name, _, variant = asked.partition(".")
         module, origin = _import_named(name, asked)
     cls = _only_method(module, asked)
-    base = _base_config(cls, name, variant)
-    config = replace(base, **_changes(base, name, hp))
+    base = _own_code(asked, lambda: _base_config(cls, name, variant))
+    changes = _changes(base, name, hp)
+    config = _own_code(asked, lambda: replace(base, **changes))
     overrides = {
         key: ",".join(value) if isinstance(value, tuple) else str(value)
         for key, value in sorted(vars(config).items())
@@ -126,8 +128,8 @@ def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
         return module, "methods" if built_in else "entry point"
     except BenchError:
         raise
-    except Exception as e:
-        raise BenchError(
+    except (Exception, SystemExit) as e:
+        raise MethodError(
             f"{'' if built_in else 'the entry point '}'{name}' ({value}) to import",
             f"{type(e).__name__}: {e}",
             "mend the file" if built_in else "mend or uninstall that package",
@@ -145,8 +147,8 @@ def _import_file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BenchError:
         raise
-    except Exception as e:
-        raise BenchError(
+    except (Exception, SystemExit) as e:
+        raise MethodError(
             "a method file that imports", f"{type(e).__name__}: {e}", f"mend '{file}'"
         ) from e
     return module
@@ -171,6 +173,20 @@ def _only_method(module: ModuleType, asked: str) -> "type[Method]":
             f"a class attribute `label` in {own[0].__name__}", "none", "give its name in tables"
         )
     return own[0]
+
+
+def _own_code(asked: str, make: Callable[[], "Config"]) -> "Config":
+    """What a method's Config makes of its values, with a sentence for what it raises itself."""
+    try:
+        return make()
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as e:
+        raise MethodError(
+            f"a Config of '{asked}' that can be made (a frozen dataclass that extends Config)",
+            f"{type(e).__name__}: {e}",
+            "mend the method's file",
+        ) from e
 
 
 def _base_config(cls: "type[Method]", name: str, variant: str) -> "Config":

@@ -249,3 +249,68 @@ def test_a_broken_plugin_breaks_only_itself(
     refused("broken", "the entry point 'broken'", "RuntimeError: at import", "mend or uninstall")
     refused("gone", "the entry point 'gone'", "ModuleNotFoundError", "mend or uninstall")
     assert find_method("zs", []).name == "zs"
+
+
+FAILS = {
+    "a hook raises": "def after_task(self, task):\n        return {}['missing']",
+    "a hook exits": "def loss(self, batch):\n        raise SystemExit(0)",
+    "badges raise": "@classmethod\n    def badges(cls, config):\n        raise OSError",
+    "it cannot be made": "def __init__(self, *all):\n        raise ValueError",
+    "it exits when it is read": "import sys; sys.exit(4)",
+}
+
+
+@pytest.mark.parametrize("way", FAILS)
+def test_a_method_that_fails_is_one_failed_run(
+    way: str, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its own code does: one sentence, a code that is not 0, and the next run goes on."""
+    file = tmp_path / "broken.py"
+    file.write_text(
+        f'"""X."""\nfrom benchmark.api import Method\n\n\nclass Broken(Method):\n'
+        f"    label = 'X'\n    {FAILS[way]}\n"
+    )
+
+    def asked(method: str) -> Request:
+        return Request(
+            method, order="photos", limit=16, epochs=1, evals="id", output_dir=tmp_path / "out",
+            cache_dir=cache,
+        )  # fmt: skip
+
+    with pytest.raises(BenchError, match="1 of 2 runs that failed") as two:
+        run_all([asked(str(file)), asked("zs")], "", "plain")
+    assert two.value.code != 0
+    assert capsys.readouterr().out.count("this run has failed: expected") == 1
+    assert len(list((tmp_path / "out" / "scratch" / "mini").glob("zs*.parquet"))) == 1
+    with pytest.raises(BenchError, match=r"expected .*, got .*; mend") as alone:
+        run_all([asked(str(file))], "", "none")
+    assert alone.value.code == two.value.code
+    assert alone.value.__cause__ is alone.value.__context__ is None
+
+
+def test_a_failed_run_names_the_line_and_keeps_the_traceback(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(
+        '"""X."""\nfrom benchmark.api import Method\n\n\nclass Broken(Method):\n    label = "X"\n'
+        "    def after_task(self, task):\n        return {}['missing']\n"
+    )
+    request = Request(
+        str(file), order="photos", limit=16, epochs=1, evals="id", output_dir=tmp_path / "out",
+        cache_dir=cache,
+    )  # fmt: skip
+    with pytest.raises(BenchError, match=r"KeyError: 'missing' \(broken.py, line 8, in after_task"):
+        run_all([request], "", "none")
+    (kept,) = (tmp_path / "out" / "scratch" / "failed").glob("*.txt")
+    assert "Traceback (most recent call last)" in kept.read_text()
+
+
+def test_a_mistake_in_the_request_stops_all_before_the_first_run(
+    tmp_path: Path, cache: Path
+) -> None:
+    asked = [
+        Request(name, order="photos", limit=16, output_dir=tmp_path / "out", cache_dir=cache)
+        for name in ("zs", "dat")
+    ]
+    with pytest.raises(BenchError, match="did you mean 'dar'"):
+        run_all(asked, "", "none")
+    assert not (tmp_path / "out").exists()
