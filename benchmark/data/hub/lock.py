@@ -12,8 +12,10 @@ from filelock import FileLock, Timeout
 
 from ...errors import BenchError
 from ...files import atomic
+from ..cache import cache_root
 from .client import RemoteFile
 
+SHIPPED = Path(__file__).with_name("hub.lock.json")
 VERSION = 1
 PLACE = "set CL_BENCH_LOCK to a copy of the lock file in a folder that can be written"
 CACHE = "give --cache-dir (or CL_BENCH_CACHE) a folder that can be written"
@@ -50,17 +52,40 @@ class Entry:
 
 
 def lock_path() -> Path:
-    """CL_BENCH_LOCK, else the file of the repository."""
+    """CL_BENCH_LOCK, else the file of the checkout; of an installed package, one in the cache.
+
+    What an installer wrote is left as it is: the file in the cache takes what is found, beside
+    what the package came with (see `read`).
+    """
     given = os.environ.get("CL_BENCH_LOCK")
-    return Path(given) if given else Path(__file__).parents[3] / "hub.lock.json"
+    if given:
+        return Path(given)
+    return SHIPPED if in_checkout() else cache_root(None) / SHIPPED.name
+
+
+def in_checkout() -> bool:
+    """Whether the program runs from its source tree, and not as an installed package."""
+    return (Path(__file__).parents[3] / "pyproject.toml").is_file()
 
 
 def read(path: Path) -> dict[str, Entry]:
     """Every entry by its key; nothing where there is no file.
 
+    The file of an installed package in the cache completes the one that the package came with.
+    Where a newer package declares another revision, the package counts.
+
     Raises:
         BenchError: a file that is no lock file.
     """
+    own = _read(path)
+    if path == SHIPPED or path != lock_path() or os.environ.get("CL_BENCH_LOCK"):
+        return own
+    shipped = _read(SHIPPED)
+    newer = {k: e for k, e in shipped.items() if k not in own or own[k].declared != e.declared}
+    return {**own, **newer}
+
+
+def _read(path: Path) -> dict[str, Entry]:
     try:
         found = json.loads(path.read_text())
         if found["version"] != VERSION:
