@@ -10,7 +10,17 @@ from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.catalog import templates as prompts
 from benchmark.data.hub.classes import match_classes
 from benchmark.data.hub.client import matches
-from benchmark.data.hub.declare import COMMIT, Folder, Fraction, Shots, Source, Whole, class_table
+from benchmark.data.hub.declare import (
+    COMMIT,
+    Folder,
+    Fraction,
+    Shots,
+    Source,
+    Whole,
+    class_table,
+    published_names,
+)
+from benchmark.data.hub.store import identity
 from benchmark.errors import BenchError
 from benchmark.suites import find_suite
 from benchmark.suites.published import MTIL, RETRIEVAL, XTAIL
@@ -130,6 +140,80 @@ def test_a_class_that_is_none_or_twice_is_refused() -> None:
         match_classes(["banded", "bandana"], "dtd", "here")
     with pytest.raises(BenchError, match="distinct classes"):
         match_classes(["banded", "BANDED"], "dtd", "here")
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_publishers_own_spellings_find_their_class(name) -> None:
+    own, ours = published_names(name), class_table(name)["source"]
+    assert len(own) == len(ours)
+    spelled = [theirs or name for theirs, name in zip(own, ours, strict=True)]
+    assert match_classes(spelled, name, "here") == list(range(len(ours)))
+
+
+def test_the_crab_of_cifar100_is_published_as_cra() -> None:
+    assert {i: n for i, n in enumerate(published_names("cifar100")) if n} == {26: "cra"}
+    assert match_classes(["cra"], "cifar100", "x") == match_classes(["crab"], "cifar100", "x")
+    with pytest.raises(BenchError, match="distinct classes of 'cifar100' in x, got 'cra' twice"):
+        match_classes(["cra", "crab"], "cifar100", "x")
+
+
+@pytest.fixture
+def own_table(tmp_path, monkeypatch):
+    """Writes a class table; tables are read once, so that every one needs its own name."""
+    monkeypatch.setattr("benchmark.data.hub.declare.CLASSES", tmp_path)
+
+    def write(*lines: str) -> str:
+        name = f"own-{hash((tmp_path, lines))}"
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        return name
+
+    return write
+
+
+def test_published_spellings_are_no_names_for_prompts_and_empty_ones_match_nothing(
+    own_table,
+) -> None:
+    name = own_table("source,published,ood", "crab,Cra,crab", "ray,,", "eel, ,an eel", "cod,kod,x")
+    assert class_table(name) == {
+        "source": ("crab", "ray", "eel", "cod"), "ood": ("crab", "", "an eel", "x"),
+    }  # fmt: skip
+    assert published_names(name) == ("Cra", "", "", "kod")
+    assert match_classes(["KOD", "cra", "ray", "eel"], name, "x") == [3, 0, 1, 2]
+    for empty in ("", " ", "-"):
+        with pytest.raises(BenchError, match=f"class names of '{name}' in x, got '{empty}'"):
+            match_classes([empty], name, "x")
+    early = own_table("source,ood,published", "crab,crab,cra", "ray,ray")
+    assert published_names(early) == ("cra", "")
+    assert published_names(own_table("source,ood", "crab,crab", "ray,ray")) == ("", "")
+
+
+def test_a_published_spelling_weighs_more_than_a_name_for_prompts(own_table) -> None:
+    name = own_table("source,published,ood", "bank,,shore", "coast,shore,coast")
+    assert match_classes(["shore", "bank"], name, "x") == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "got"),
+    [
+        (("crab,cra", "ray,cra"), "'cra' for 'crab' and for 'ray'"),
+        (("crab,cra", "ray,C-R-A"), "'C-R-A' for 'crab' and for 'ray'"),
+        (("crab,big fish", "ray,fish big"), "'fish big' for 'crab' and for 'ray'"),
+        (("crab,ray", "ray,"), "'ray' for 'ray' and for 'crab'"),
+    ],
+)
+def test_a_published_spelling_that_two_classes_claim_is_refused(own_table, lines, got) -> None:
+    name = own_table("source,published", *lines)
+    with pytest.raises(BenchError, match="for each published spelling") as error:
+        match_classes(["crab"], name, "x")
+    assert error.value.got == got
+
+
+def test_published_spellings_do_not_change_what_a_store_is() -> None:
+    """Golden, from before the column was there."""
+    declared = declaration("cifar100")
+    assert [identity(declared, s)[:16] for s in (declared.source, *declared.fallbacks)] == [
+        "1afd7b83f34d862d", "80b68882f27c7b74",
+    ]  # fmt: skip
 
 
 def test_globs() -> None:

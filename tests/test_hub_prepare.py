@@ -84,6 +84,51 @@ def test_captions_labels_and_pixels_are_those_of_the_repository(hub, place) -> N
     assert split.classnames[0] == "annual crop land"
 
 
+def labels_of(hub, place, name, names):
+    """The test labels of a store, those that were published, and the names for prompts."""
+    served(hub, place, name)
+    made(place, name)
+    declared = declaration(name)
+    split = load_split(place / "cache", declared, declared.splits["test"], names, ("{}",))
+    assert isinstance(split, Labelled)
+    return split.labels.tolist(), hub.facts[declared.source.repo].values["test"], split.classnames
+
+
+def test_aircraft_are_classed_by_their_variation_and_not_by_family(hub, place) -> None:
+    labels, published, classnames = labels_of(hub, place, "aircraft", "xtail")
+    assert labels == published
+    assert len(set(labels)) == len(classnames) == 100
+    for column, got in (("label", "'A300'"), ("manufacturer", "'ATR'")):
+        source = replace(declaration("aircraft").source, value=(column,))
+        declared = replace(declaration("aircraft"), source=source)
+        with pytest.raises(BenchError, match=f"class names of 'aircraft' in .*, got {got}"):
+            made(place, "aircraft", declared=declared, source=source, root=place / column)
+
+
+def test_the_publishers_spelling_of_a_class_is_read_and_ours_prompted(hub, place) -> None:
+    labels, published, classnames = labels_of(hub, place, "cifar100", "ood")
+    assert labels == published
+    assert (len(classnames), classnames[26]) == (100, "crab")
+
+
+def test_an_outdated_revision_with_other_columns_is_refused(hub, place) -> None:
+    served(hub, place, "domainnet")
+    declared = declaration("domainnet")
+    facts = hub.facts[declared.source.repo]
+    assert declared.source.revision == facts.revision
+    source = replace(declared.source, revision=facts.before[0])
+    declared = replace(declared, source=source)
+    lock.write(place / "hub.lock.json", {})
+    said = (
+        r"a column 'label' in data/test-\S+, got columns 'category', 'domain', 'image', 'y'; "
+        "the published data are not what the declaration says"
+    )
+    with pytest.raises(BenchError, match=said) as error:
+        made(place, "domainnet", declared=declared, source=source)
+    assert error.value.code == 5
+    assert not list((place / "cache").rglob("manifest.json"))
+
+
 def test_odd_images_are_decoded_as_everywhere(hub, place) -> None:
     """EXIF, transparency, palettes, CMYK, grey and 16-bit grey: pixels against plain decoding."""
     import pyarrow.parquet as pq

@@ -17,7 +17,8 @@ from benchmark.cli import app
 from benchmark.commands import run_all
 from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.hub import lock
-from benchmark.data.hub.declare import Source
+from benchmark.data.hub.client import RemoteFile
+from benchmark.data.hub.declare import COMMIT, Source
 from benchmark.data.hub.store import manifest_digest
 from benchmark.data_commands import Options, prepare_all
 from benchmark.errors import BenchError
@@ -412,7 +413,17 @@ def test_the_repository_has_a_lock_entry_for_every_source(monkeypatch) -> None:
             key += "" if source is declared.source else f"@{source.repo}"
             expected.add(key)
             assert (entries[key].repo, entries[key].declared) == (source.repo, source.revision)
+            if COMMIT.fullmatch(source.revision):
+                assert entries[key].revision == source.revision
     assert expected <= set(entries)
+    # The one published file that is known in full before anybody fetched it here.
+    assert entries["domainnet"].files == (
+        RemoteFile(
+            "data/test-00000-of-00001.parquet",
+            5_597_563_518,
+            "7eb34c7c9c020f265db6c4b2405c873f4bda0259cd06b43aa31df45a17a55409",
+        ),
+    )
 
 
 @pytest.mark.slow

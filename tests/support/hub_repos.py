@@ -2,7 +2,8 @@
 
 Files, columns and types are those of the real ones as far as they are known; the content is noise.
 Nothing here is read from the product's own declarations, so that a test compares the two. The only
-exception is the class names, which a repository and the product have to agree on.
+exception is the class names, which a repository and the product have to agree on; where a publisher
+is known to spell one otherwise, its double does so too.
 """
 
 import csv
@@ -444,15 +445,26 @@ def imagenet_gated() -> Spec:
     )
 
 
+COARSE = (
+    "aquatic_mammals", "fish", "flowers", "food_containers", "fruit_and_vegetables",
+    "household_electrical_devices", "household_furniture", "insects", "large_carnivores",
+    "large_man-made_outdoor_things", "large_natural_outdoor_scenes",
+    "large_omnivores_and_herbivores", "medium_mammals", "non-insect_invertebrates", "people",
+    "reptiles", "small_mammals", "trees", "vehicles_1", "vehicles_2",
+)  # fmt: skip
+
+
 def cifar100() -> Spec:
-    classes = names("cifar100", 100)
+    fine = list(names("cifar100", 100))
+    fine[26] = "cra"  # as published: the crab
+    classes = tuple(fine)
     return Spec(
         files="cifar100/{split}-{i:05d}-of-{n:05d}.parquet",
         config="cifar100",
         columns={
             "img": IMAGE,
             "fine_label": label(classes),
-            "coarse_label": label((f"group_{i}" for i in range(20)), lambda row: row.label % 20),
+            "coarse_label": label(COARSE, lambda row: row.label % 20),
         },
         splits={"train": Split(3), "test": Split(2)},
         classes=classes,
@@ -476,18 +488,74 @@ def eurosat() -> Spec:
     )
 
 
-def domainnet() -> Spec:
-    classes = names("domainnet", 345)
+def domain_of(row: Row) -> int:
     share = np.array([48, 53, 75, 172, 175, 70]) / 593  # uneven, so that a macro mean shows
+    # One of each first: no domain may be missing
+    return row.index if row.index < 6 else int(row.rng.choice(6, p=share))
 
-    def domain(row: Row) -> int:
-        # One of each first: no domain may be missing
-        return row.index if row.index < 6 else int(row.rng.choice(6, p=share))
 
+def domainnet() -> Spec:
+    classes = names("domainnet", 345)  # how the repository spells them is not known
+    return Spec(
+        revision="ee20570ae7a29c51571e55a9a17983f7625295d6",
+        columns={"image": IMAGE, "label": label(classes), "domain": label(DOMAINS, domain_of)},
+        splits={"train": Split(1, 2), "test": Split(1)},
+        classes=classes,
+    )
+
+
+def domainnet_outdated() -> Spec:
+    """Before the last two uploads: other columns, of which none is `label`."""
+    classes = names("domainnet", 345)
     return Spec(
         revision="8f5b9a174c161881d17be113cce1d7fe946ccc52",
-        columns={"image": IMAGE, "label": label(classes), "domain": label(DOMAINS, domain)},
-        splits={"train": Split(1, 2), "test": Split(1)},
+        columns={
+            "image": IMAGE,
+            "domain": text(lambda row: DOMAINS[domain_of(row)]),
+            "category": text(lambda row: classes[row.label]),
+            "y": label(classes),
+        },
+        splits={"test": Split(1)},
+        classes=classes,
+    )
+
+
+FAMILIES = (
+    "A300", "A310", "A320", "A330", "A340", "A380", "ATR-42", "ATR-72", "An-12", "BAE 146",
+    "BAE-125", "Beechcraft 1900", "Boeing 707", "Boeing 717", "Boeing 727", "Boeing 737",
+    "Boeing 747", "Boeing 757", "Boeing 767", "Boeing 777", "C-130", "C-47", "CRJ-200", "CRJ-700",
+    "Cessna 172", "Cessna 208", "Cessna Citation", "Challenger 600", "DC-10", "DC-3", "DC-6",
+    "DC-8", "DC-9", "DH-82", "DHC-1", "DHC-6", "DR-400", "Dash 8", "Dornier 328", "EMB-120",
+    "Embraer E-Jet", "Embraer ERJ 145", "Embraer Legacy 600", "Eurofighter Typhoon", "F-16",
+    "F/A-18", "Falcon 2000", "Falcon 900", "Fokker 100", "Fokker 50", "Fokker 70",
+    "Global Express", "Gulfstream", "Hawk T1", "Il-76", "King Air", "L-1011", "MD-11", "MD-80",
+    "MD-90", "Metroliner", "PA-28", "SR-20", "Saab 2000", "Saab 340", "Spitfire", "Tornado",
+    "Tu-134", "Tu-154", "Yak-42",
+)  # fmt: skip
+MAKERS = (
+    "ATR", "Airbus", "Antonov", "Beechcraft", "Boeing", "Bombardier Aerospace",
+    "British Aerospace", "Canadair", "Cessna", "Cirrus Aircraft", "Dassault Aviation", "Dornier",
+    "Douglas Aircraft Company", "Embraer", "Eurofighter", "Fairchild", "Fokker",
+    "Gulfstream Aerospace", "Ilyushin", "Lockheed Corporation", "Lockheed Martin",
+    "McDonnell Douglas", "Panavia", "Piper", "Robin", "Saab", "Supermarine", "Tupolev",
+    "Yakovlev", "de Havilland",
+)  # fmt: skip
+FAMILY = label(FAMILIES, lambda row: row.label % len(FAMILIES))
+MAKER = label(MAKERS, lambda row: row.label % len(MAKERS))
+
+
+def aircraft() -> Spec:
+    """Its `label` is the family: the hundred classes are in `variation`."""
+    classes = names("aircraft", 100)
+    return Spec(
+        revision="3237e2c",
+        columns={
+            "image": IMAGE,
+            "label": FAMILY,
+            "variation": label(classes),
+            "manufacturer": MAKER,
+        },
+        splits={"train": Split(3, 2), "test": Split(1)},
         classes=classes,
     )
 
@@ -498,8 +566,8 @@ def aircraft_variants() -> Spec:
         revision="3ae0e4e94e37c610c26df758ec3255fa90d80e67",
         columns={
             "image": IMAGE,
-            "family": label((f"family {i}" for i in range(70)), lambda row: row.label % 70),
-            "manufacturer": label((f"maker {i}" for i in range(30)), lambda row: row.label % 30),
+            "family": FAMILY,
+            "manufacturer": MAKER,
             "variant": label(classes),
         },
         splits={"train": Split(3), "validation": Split(1), "test": Split(1)},
@@ -541,9 +609,7 @@ SPECS: dict[str, Callable[[], Spec]] = {
     "uoft-cs/cifar100": cifar100,
     "timm/eurosat-rgb": eurosat,
     "wltjr1007/DomainNet": domainnet,
-    "Donghyun99/FGVC-Aircraft": labelled(
-        "aircraft", 100, {"train": Split(3, 2), "test": ONE}, "3237e2c"
-    ),
+    "Donghyun99/FGVC-Aircraft": aircraft,
     "mteb/FGVCAircraft": aircraft_variants,
     "mteb/Caltech101": labelled(
         "caltech101",
@@ -570,6 +636,7 @@ SPECS: dict[str, Callable[[], Spec]] = {
     "tanganke/stanford_cars": labelled("stanford-cars", 196, CARS),
     "tanganke/sun397": labelled("sun397", 397, {"train": Split(1, 2), "test": ONE}, "9c4afd6"),
 }
+OUTDATED: dict[str, Callable[[], Spec]] = {"wltjr1007/DomainNet": domainnet_outdated}
 
 
 # -- files ---------------------------------------------------------------------------------------
@@ -699,6 +766,10 @@ def build(hub: Hub, names: Collection[str] | None = None, seed: int = 0) -> dict
             if name == "yuwan0/lexica-stable-diffusion-v1-5":  # the last commit is of the card only
                 old = files | {"README.md": b"---\nlicense: openrail\n---\n"}
                 before.append(hub.add(name, old, revision=whole("ae9d37e", name)))
+            if name in OUTDATED:
+                was = OUTDATED[name]()
+                old = make_files(name, was, seed)[0]
+                before.append(hub.add(name, old, revision=whole(was.revision, name)))
             hub.add(name, files, revision=head, gated=spec.gated)
         facts[name] = Facts(
             revision=head,

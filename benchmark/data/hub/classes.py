@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from ...errors import BenchError, nearest
-from .declare import class_table
+from .declare import class_table, published_names
 
 
 def different(where: str, expected: str, got: str) -> BenchError:
@@ -26,10 +26,12 @@ def match_classes(names: Sequence[str], classes: str, where: str) -> list[int]:
 
     Spelling differs between copies of a dataset ("AnnualCrop", "annual crop"; "abbey",
     "/a/abbey"; the year of a car in front or at the end), the order of the labels too: names are
-    matched by their letters, then by their words.
+    matched by their letters, then by their words. Where that is not enough ("cra", a misprint
+    for "crab"), the table's column `published` has the publisher's spelling.
 
     Raises:
-        BenchError: a name that matches none, or two that match the same.
+        BenchError: a name that matches none, or two that match the same; a class table in which
+            two classes claim one spelling.
     """
     found: list[int] = []
     for name in names:
@@ -62,10 +64,27 @@ def _words(name: str) -> str:
 def _spellings(classes: str) -> list[tuple[Any, Mapping[str, int]]]:
     """Ways to compare a name, with what each makes of the class table's columns; unique ones."""
     ways: list[tuple[Any, Mapping[str, int]]] = []
-    for column in class_table(classes).values():
+    table, published = class_table(classes), published_names(classes)
+    _check_claims(classes, table["source"], published)
+    prompts = [column for key, column in table.items() if key != "source"]
+    # A publisher's own spelling weighs more than what a protocol calls another class.
+    for column in (table["source"], published, *prompts):
         for way in (_letters, _words):
             keys = [way(name) for name in column]
             count = Counter(keys)
             unique = {k: i for i, k in enumerate(keys) if k and count[k] == 1}
             ways.append((way, unique))
     return ways
+
+
+def _check_claims(classes: str, source: Sequence[str], published: Sequence[str]) -> None:
+    """A published spelling names one class: unlike names for prompts, it may not be ambiguous."""
+    for way in (_letters, _words):
+        owner = {way(name): i for i, name in enumerate(source)}
+        for i, name in enumerate(published):
+            if name and (other := owner.setdefault(way(name), i)) != i:
+                raise BenchError(
+                    f"one class of '{classes}' for each published spelling",
+                    f"'{name}' for '{source[other]}' and for '{source[i]}'",
+                    "restore the class table with git, or mend its column 'published'",
+                )

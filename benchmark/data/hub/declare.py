@@ -13,6 +13,7 @@ from ...errors import BenchError
 Kind = Literal["pairs", "labelled"]
 CLASSES = Path(__file__).parents[1] / "catalog" / "classes"
 COMMIT = re.compile(r"[0-9a-f]{40}")
+PUBLISHED = "published"  # column of a class table: how its publisher spells a class, if otherwise
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,32 @@ class Declaration:
 def class_table(name: str) -> dict[str, tuple[str, ...]]:
     """Columns of catalog/classes/<name>.csv: `source` in label order, and names for prompts.
 
-    A name for prompts is empty where a protocol leaves the class out.
+    A name for prompts is empty where a protocol leaves the class out. The column `published` is
+    not among them: no prompt may be made of it, see `published_names`.
 
     Raises:
         BenchError: a damaged file: columns of unequal length or a source name twice.
     """
+    return {key: column for key, column in _columns(name).items() if key != PUBLISHED}
+
+
+@cache
+def published_names(name: str) -> tuple[str, ...]:
+    """How the publisher spells each class, in label order; '' where it is no other than ours.
+
+    Beside `source` and not in its place: `source` is part of the identity of stores and of the
+    draw of few shots, so that a spelling learnt later may not change it.
+
+    Raises:
+        BenchError: as `class_table`.
+    """
+    columns = _columns(name)
+    cells = columns.get(PUBLISHED, ("",) * len(columns["source"]))
+    return tuple((cell or "").strip() for cell in cells)  # None: a line that ends early
+
+
+@cache
+def _columns(name: str) -> dict[str, tuple[str, ...]]:
     file = CLASSES / f"{name}.csv"
     with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
