@@ -57,9 +57,9 @@ results-%: setup
 	$(BIN)/python scripts/results.py $*
 
 benchmarks: setup
-	$(BIN)/python scripts/benchmark_rates.py
-	$(BIN)/python scripts/benchmark_cache.py
-	$(BIN)/python scripts/benchmark_routing.py
+	$(BIN)/python scripts/speed/benchmark_rates.py
+	$(BIN)/python scripts/speed/benchmark_cache.py
+	$(BIN)/python scripts/speed/benchmark_routing.py
 
 clean:
 	rm -rf $(VENV) scratch demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,5 +1,5 @@
 """`python -m benchmark` is `cl-bench`."""
 
-from .cli import main
+from .cli.main import main
 
 main()

@@ -1,8 +1,11 @@
 """The one module that a method file imports, beside torch."""
 
-from .clip import PARALLEL, Clip, Delta, unit
+from .backbones.backbone import PARALLEL, Backbone, unit
+from .backbones.sites import Delta
 from .errors import BenchError
-from .method import (
+from .protocol.badges import Badge
+from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
+from .protocol.method import (
     Config,
     Method,
     check_steps,
@@ -10,26 +13,33 @@ from .method import (
     encode_classes,
     prompt_classifier,
 )
-from .toolkit.bank import Bank, tower
-from .toolkit.codyra import GatedConfig, GatedMethod
+from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.distillation import (
     check_distillation,
     directions,
     distillation,
     divergence,
     is_right,
-    old_features,
-    old_images,
     snapshot,
+    teacher_features,
+    teacher_images,
 )
-from .toolkit.fusion import RidgeHead
 from .toolkit.gated import Factors, Gated, Pruning, merge_factors
-from .toolkit.lora import MAPS, PROJECTIONS, LoRA, check_adapter, dropout, weighted_deltas
-from .toolkit.losses import both_ways, check_smoothing, matching
-from .toolkit.merging import MERGES, check_merge
+from .toolkit.gated_method import GatedConfig, GatedMethod
+from .toolkit.lora import (
+    MAPS,
+    PROJECTIONS,
+    LoRA,
+    check_adapter,
+    dropout,
+    encode_with,
+    weighted_deltas,
+)
+from .toolkit.merging.bank import Bank
+from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
+from .toolkit.ridge_head import RidgeHead
 from .toolkit.routers import ROUTERS, Router, by_own_route, check_router, routed_classifier
-from .types import Badge, Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 __all__ = [
     "MAPS",
@@ -37,12 +47,12 @@ __all__ = [
     "PARALLEL",
     "PROJECTIONS",
     "ROUTERS",
+    "Backbone",
     "Badge",
     "Bank",
     "Batch",
     "BenchError",
     "Classes",
-    "Clip",
     "Config",
     "Delta",
     "Dual",
@@ -63,7 +73,6 @@ __all__ = [
     "Task",
     "Texts",
     "Tools",
-    "both_ways",
     "by_own_route",
     "check_adapter",
     "check_distillation",
@@ -78,15 +87,16 @@ __all__ = [
     "divergence",
     "dropout",
     "encode_classes",
+    "encode_with",
     "is_right",
     "matching",
     "merge_factors",
-    "old_features",
-    "old_images",
     "prompt_classifier",
     "routed_classifier",
     "snapshot",
-    "tower",
+    "symmetric_cross_entropy",
+    "teacher_features",
+    "teacher_images",
     "unit",
     "weighted_deltas",
 ]

@@ -42,9 +42,9 @@ from torch.nn import functional as F
 
 from benchmark.api import (
     PROJECTIONS,
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Features,
     LoRA,
@@ -102,9 +102,9 @@ class CCLIP(Method):
     label = "C-CLIP"
     paper = "Liu et al., Multimodal continual learning for vision-language model, ICLR 2025"
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        self.teacher: Clip | None = None
+        self.teacher: Backbone | None = None
         self.adapter: LoRA | None = None
         self.projector: nn.Module | None = None
         self.first = True
@@ -177,7 +177,7 @@ class CCLIP(Method):
         return list(_raw(self.teacher, batch))
 
 
-def _raw(clip: Clip, batch: Batch) -> tuple[Tensor, Tensor]:
+def _raw(clip: Backbone, batch: Batch) -> tuple[Tensor, Tensor]:
     """Features of images (B, D) and texts (M, D) before their length is set to 1, float32."""
     tokens_ML = batch.texts.tokens_ML
     image_BD = clip.image_tower(clip.embed_image(batch.images.pixels_B3HW))

@@ -30,9 +30,9 @@ from torch import Tensor
 
 from benchmark.api import (
     ROUTERS,
+    Backbone,
     Badge,
     Classes,
-    Clip,
     Factors,
     GatedConfig,
     GatedMethod,
@@ -43,10 +43,10 @@ from benchmark.api import (
     Tools,
     by_own_route,
     check_router,
+    encode_with,
     merge_factors,
     routed_classifier,
     snapshot,
-    tower,
 )
 
 
@@ -79,7 +79,7 @@ class CoDyRAPlus(GatedMethod):
         "dense70-route-oracle": {"dense": 0.7, "routing": "oracle"},
     }
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.router = Router(config.routing, config.router_steps, config.router_quantile)
         self.rank_TS: Tensor  # ranks that were kept, map by map
@@ -95,7 +95,7 @@ class CoDyRAPlus(GatedMethod):
         """Oracle routing reads the task, batch routing the other items of the test batch."""
         return ROUTERS[config.routing]
 
-    def _sites(self, clip: Clip) -> Mapping[str, Any]:
+    def _sites(self, clip: Backbone) -> Mapping[str, Any]:
         return clip.sites(self.config.targets)
 
     def before_task(self, task: Task) -> None:
@@ -127,9 +127,11 @@ class CoDyRAPlus(GatedMethod):
     def _encode(self, items: Images | Texts, route: int) -> Tensor:
         """Unit rows by the model that task `route` left; by the newest for -1."""
         newest = len(self.rank_TS) - 1
-        return tower(self.clip if route in (-1, newest) else self._model(route), items, {}, ())
+        return encode_with(
+            self.clip if route in (-1, newest) else self._model(route), items, {}, ()
+        )
 
-    def _model(self, task: int) -> Clip:
+    def _model(self, task: int) -> Backbone:
         """The model after that task; from where the last call left it, if that was earlier."""
         start, model = self.models
         if self.rebuilt > task + 1:

@@ -16,9 +16,9 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     BenchError,
     Classes,
-    Clip,
     Dual,
     GatedConfig,
     GatedMethod,
@@ -56,7 +56,7 @@ class CoDyRARAILDual(GatedMethod):
     refuses = {"pairs": "a regression on labels needs class labels"}
     uses = frozenset({"features"})
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         regression = Dual(clip.dim, config.ridge, config.gamma)
         self.head = RidgeHead(regression, config.beta)

@@ -21,9 +21,9 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     BenchError,
     Classes,
-    Clip,
     GatedConfig,
     GatedMethod,
     Images,
@@ -60,7 +60,7 @@ class CoDyRARAILPrimal(GatedMethod):
     variants = {"dense70": {"dense": 0.7}}  # section 4.1 for MTIL
     refuses = {"pairs": "a regression on labels needs class labels"}
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
         self.head = RidgeHead(regression, config.beta)

@@ -33,11 +33,11 @@ from torch import Tensor
 from benchmark.api import (
     MERGES,
     PROJECTIONS,
+    Backbone,
     Badge,
     Bank,
     Batch,
     BenchError,
-    Clip,
     Config,
     Features,
     Images,
@@ -155,7 +155,7 @@ class DAR(Method):
         "k4": {"top_k": 4},  # Table 6
     }
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         c = config
         self.adapters = Bank(c.merge, c.merge_scale, c.density, c.weight_bins)

@@ -29,9 +29,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.api import (
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Method,
     Task,
@@ -40,8 +40,8 @@ from benchmark.api import (
     divergence,
     is_right,
     matching,
-    old_features,
     snapshot,
+    teacher_features,
 )
 
 RPK = ("onehot", "none")
@@ -77,9 +77,9 @@ class DKR(Method):
     label = "DKR"
     paper = "Cui et al., Continual vision-language retrieval, AAAI 2024 (reconstruction)"
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        self.teacher: Clip | None = None
+        self.teacher: Backbone | None = None
 
     def before_task(self, task: Task) -> None:
         """The model as it is now; in the first task it is the backbone, whose features are kept."""
@@ -88,7 +88,7 @@ class DKR(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation of the rectified rows."""
         new = self.features(batch)
-        old = old_features(self.teacher, batch, new)
+        old = teacher_features(self.teacher, batch, new)
         t = self.config.distill_temperature
         scale = new.scale if t is None else 1 / t
         pairs = zip(directions(new), directions(old), strict=True)

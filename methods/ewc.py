@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.api import Batch, BenchError, Clip, Config, Method, Task, Tools, matching
+from benchmark.api import Backbone, Batch, BenchError, Config, Method, Task, Tools, matching
 
 MODES = ("online", "separate")
 NORMS = ("none", "max", "mean")
@@ -74,7 +74,7 @@ class EWCConfig(Config):
 class EWC(Method):
     """Fine-tuning with a quadratic penalty on leaving what earlier tasks need.
 
-    N is the number of trained weights, in the order of `Clip.weights`.
+    N is the number of trained weights, in the order of `Backbone.weights`.
     """
 
     Config = EWCConfig
@@ -82,7 +82,7 @@ class EWC(Method):
     paper = "Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS 2017"
     training_only = ("anchor_N", "fisher_N", "offset")
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.anchor_N: Tensor
         self.fisher_N: Tensor

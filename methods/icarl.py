@@ -43,9 +43,9 @@ import torch
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Features,
     Loader,
@@ -56,8 +56,8 @@ from benchmark.api import (
     check_smoothing,
     distillation,
     matching,
-    old_images,
     snapshot,
+    teacher_images,
 )
 
 
@@ -94,11 +94,11 @@ class ICaRL(Method):
     uses = frozenset({"samples"})
     refuses = {"pairs": "its memory is kept class by class"}
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.tasks: list[Task] = []
         self.memory: Loader | None = None
-        self.teacher: Clip | None = None
+        self.teacher: Backbone | None = None
         self.row_K: Tensor  # kept images of all finished tasks, best first, task after task
         self.count_T: Tensor  # how many are of each
         self.text_MD: Tensor  # prompts of all seen classes by the teacher, during a task
@@ -123,7 +123,7 @@ class ICaRL(Method):
         if self.teacher is None or not len(self.row_K):
             return terms
         old = self._remembered()
-        image_BD, old_BD = self.encode_image(old.images), old_images(self.teacher, old.images)
+        image_BD, old_BD = self.encode_image(old.images), teacher_images(self.teacher, old.images)
         how = c.distill_temperature, c.distill_weight
         terms |= distillation(image_BD, old_BD, self.text_MD, new.scale, *how)
         if c.rehearsal_weight:

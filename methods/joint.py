@@ -9,7 +9,7 @@ official joint script concatenates datasets in the same way). Not in the DAR pap
 
 from typing import Any
 
-from benchmark.api import Clip, Loader, Method, ParamGroup, Task, Tools
+from benchmark.api import Backbone, Loader, Method, ParamGroup, Task, Tools
 
 
 class Joint(Method):
@@ -19,7 +19,7 @@ class Joint(Method):
     paper = "upper bound; Ni et al., Mod-X, ICML 2023, trains the same reference"
     uses = frozenset({"samples", "upper bound"})
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.tasks: list[Task] = []
 

@@ -39,9 +39,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.api import (
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Images,
     Method,
@@ -128,7 +128,7 @@ class L2P(Method):
         "mask": {"use_prompt_mask": True, "pool_size": 35},  # prompts of their own for 7 tasks
     }
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         c, both = config, config.towers == "both"
         added = c.top_k * c.prompt_length

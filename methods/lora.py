@@ -22,8 +22,8 @@ from torch import Tensor
 
 from benchmark.api import (
     MAPS,
+    Backbone,
     Batch,
-    Clip,
     Config,
     Features,
     LoRA,
@@ -31,8 +31,8 @@ from benchmark.api import (
     ParamGroup,
     Task,
     Tools,
-    both_ways,
     check_adapter,
+    symmetric_cross_entropy,
 )
 
 
@@ -59,7 +59,7 @@ class PlainLoRA(Method):
     label = "LoRA"
     paper = "Hu et al., LoRA: low-rank adaptation of large language models, ICLR 2022"
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.adapter: LoRA | None = None
 
@@ -81,7 +81,7 @@ class PlainLoRA(Method):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Image to text and text to image, as CoDyRA."""
-        return both_ways(self.features(batch))
+        return symmetric_cross_entropy(self.features(batch))
 
     def after_task(self, task: Task) -> None:
         """Merge the adapter, and drop it."""

@@ -27,8 +27,8 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     Batch,
-    Clip,
     Config,
     Method,
     Task,
@@ -37,8 +37,8 @@ from benchmark.api import (
     check_smoothing,
     distillation,
     matching,
-    old_features,
     snapshot,
+    teacher_features,
 )
 
 
@@ -64,9 +64,9 @@ class LwF(Method):
     label = "LwF"
     paper = "Li and Hoiem, Learning without forgetting, ECCV 2016"
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        self.teacher: Clip | None = None
+        self.teacher: Backbone | None = None
 
     def before_task(self, task: Task) -> None:
         """The model as it is now; in the first task it is the backbone, whose features are kept."""
@@ -75,7 +75,7 @@ class LwF(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation."""
         c, new = self.config, self.features(batch)
-        old = old_features(self.teacher, batch, new)
+        old = teacher_features(self.teacher, batch, new)
         how = c.distill_temperature, c.distill_weight
         terms = distillation(new.image_BD, old.image_BD, old.text_MD, new.scale, *how)
         return {"match": matching(new, c.label_smoothing)} | terms

@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Method,
     Task,
@@ -41,8 +41,8 @@ from benchmark.api import (
     check_smoothing,
     distillation,
     matching,
-    old_images,
     snapshot,
+    teacher_images,
 )
 
 
@@ -74,7 +74,7 @@ class LwFVR(Method):
     paper = "Ding et al., Don't stop learning: towards continual learning for CLIP, 2022"
     training_only = ("text_MD",)
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         if config.length + 2 > clip.context:
             raise BenchError(
@@ -82,7 +82,7 @@ class LwFVR(Method):
                 f"{config.length}",
                 "correct --hp",
             )
-        self.teacher: Clip | None = None
+        self.teacher: Backbone | None = None
         self.text_MD: Tensor  # reference texts by the teacher, during a task
         self.register_buffer("text_MD", torch.zeros(0))
 
@@ -97,7 +97,7 @@ class LwFVR(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation."""
         c, new = self.config, self.features(batch)
-        old_BD = old_images(self.teacher, batch.images)
+        old_BD = teacher_images(self.teacher, batch.images)
         how = c.distill_temperature, c.distill_weight
         terms = distillation(new.image_BD, old_BD, self.text_MD, new.scale, *how)
         return {"match": matching(new, c.label_smoothing)} | terms
@@ -107,7 +107,7 @@ class LwFVR(Method):
         self.teacher, self.text_MD = None, self.text_MD.new_zeros(0)
 
 
-def virtual_texts(clip: Clip, count: int, length: int, generator: torch.Generator) -> Tensor:
+def virtual_texts(clip: Backbone, count: int, length: int, generator: torch.Generator) -> Tensor:
     """Tokens (count, context) of random texts: start, `length` random words, end, zeros."""
     words = clip.words
     return clip.framed(words[torch.randint(len(words), (count, length), generator=generator)])

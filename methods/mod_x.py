@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Method,
     Task,
@@ -41,8 +41,8 @@ from benchmark.api import (
     divergence,
     is_right,
     matching,
-    old_features,
     snapshot,
+    teacher_features,
 )
 
 REDUCTIONS = ("sum", "batchmean", "mean")
@@ -78,9 +78,9 @@ class ModX(Method):
     label = "Mod-X"
     paper = "Ni et al., Continual vision-language representation learning, ICML 2023"
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        self.teacher: Clip | None = None
+        self.teacher: Backbone | None = None
 
     def before_task(self, task: Task) -> None:
         """The model as it is now; in the first task it is the backbone, whose features are kept."""
@@ -89,7 +89,7 @@ class ModX(Method):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation."""
         new = self.features(batch)
-        old = old_features(self.teacher, batch, new)
+        old = teacher_features(self.teacher, batch, new)
         pairs = zip(directions(new), directions(old), strict=True)
         terms = [self._align(row, old_row, target) for (row, target), (old_row, _) in pairs]
         return {"match": matching(new), "distill": self.config.alpha * torch.stack(terms).mean()}

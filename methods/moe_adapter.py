@@ -46,11 +46,11 @@ from torch.nn import functional as F
 from benchmark.api import (
     PARALLEL,
     ROUTERS,
+    Backbone,
     Badge,
     Batch,
     BenchError,
     Classes,
-    Clip,
     Config,
     Delta,
     Features,
@@ -64,9 +64,9 @@ from benchmark.api import (
     by_own_route,
     check_router,
     dropout,
+    encode_with,
     matching,
     routed_classifier,
-    tower,
 )
 
 EPSILON = 0.01  # least deviation of the noise, official code
@@ -195,7 +195,7 @@ class MoEAdapter(Method):
     paper = "Yu et al., Boosting continual learning of vision-language models, CVPR 2024"
     variants = {"route-batch": {"routing": "batch"}, "route-oracle": {"routing": "oracle"}}
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         device, seed = clip.logit_scale.device, tools.generator("experts")
         widths = dict(zip(("image", "text"), clip.widths, strict=True))
@@ -261,7 +261,7 @@ class MoEAdapter(Method):
         deltas: dict[str, Delta] = {
             name: partial(self.mixtures[key], task=route) for name, key in self.names.items()
         }
-        return tower(self.clip, items, deltas, (PARALLEL,))
+        return encode_with(self.clip, items, deltas, (PARALLEL,))
 
     # -- inference
 

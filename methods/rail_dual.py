@@ -31,9 +31,9 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     BenchError,
     Classes,
-    Clip,
     Config,
     Dual,
     Images,
@@ -84,7 +84,7 @@ class RAILDual(Method):
     refuses = {"pairs": "a regression on labels needs class labels"}
     uses = frozenset({"features"})
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         gamma = config.gamma if config.kernel == "rbf" else None
         self.head = RidgeHead(Dual(clip.dim, config.ridge, gamma), config.beta)

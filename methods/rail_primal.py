@@ -33,9 +33,9 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     BenchError,
     Classes,
-    Clip,
     Config,
     Images,
     Method,
@@ -76,7 +76,7 @@ class RAILPrimal(Method):
     paper = "Xu et al., Advancing cross-domain discriminability, NeurIPS 2024"
     refuses = {"pairs": "a regression on labels needs class labels"}
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
         self.head = RidgeHead(regression, config.beta)

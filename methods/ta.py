@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import BenchError, Clip, Config, Method, Task, Tools
+from benchmark.api import Backbone, BenchError, Config, Method, Task, Tools
 
 INITS = ("pretrained", "sequential")
 
@@ -68,7 +68,7 @@ class TaskArithmetic(Method):
         "sequential": {"init": "sequential"},
     }
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         # One vector of all N trained weights each; a run always starts from the pretrained ones.
         start_N = torch.cat([p.detach().flatten() for p in clip.weights()])

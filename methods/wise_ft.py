@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Method,
     Task,
@@ -60,7 +60,7 @@ class WiSEFTConfig(Config):
 class WiSEFT(Method):
     """Fine-tuning, and a step back on the straight line to where it began.
 
-    N is the number of trained weights, in the order of `Clip.weights`.
+    N is the number of trained weights, in the order of `Backbone.weights`.
     """
 
     Config = WiSEFTConfig
@@ -69,7 +69,7 @@ class WiSEFT(Method):
     training_only = ("start_N",)
     variants = {"pretrained": {"start": "pretrained"}}
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.start_N: Tensor
         if config.start == "pretrained":  # a run always starts from it, so it is not stored

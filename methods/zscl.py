@@ -42,9 +42,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.api import (
+    Backbone,
     Batch,
     BenchError,
-    Clip,
     Config,
     Method,
     Task,
@@ -88,7 +88,7 @@ class ZSCLConfig(Config):
 class ZSCL(Method):
     """Fine-tuning held near the pretrained model's similarities and near its own start.
 
-    N is the number of trained weights, in the order of `Clip.weights`.
+    N is the number of trained weights, in the order of `Backbone.weights`.
     """
 
     Config = ZSCLConfig
@@ -98,7 +98,7 @@ class ZSCL(Method):
     uses = frozenset({"reference data"})
     variants = {"no-l2": {"l2": 0.0}, "no-we": {"we_every": 0}}
 
-    def __init__(self, clip: Clip, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.texts = tools.reference_texts(config.texts)  # refuses a suite that has none
         self.text_MD: Tensor

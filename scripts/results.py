@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.backbones import load
+from benchmark.backbones.load import load
 from benchmark.errors import BenchError
-from benchmark.provenance import hardware, versions
-from benchmark.request import Plan, Request, make_plan
-from benchmark.results import read_record
+from benchmark.records.store import read_record
+from benchmark.run.provenance.machine import hardware, versions
+from benchmark.run.request import Plan, Request, make_plan
 
 SEEDS = (42, 43, 44)
 FEW_SHOT_ORDERS = ("forward", "ii")  # orders I and II

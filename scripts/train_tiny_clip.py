@@ -25,10 +25,11 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from benchmark.backbones import WEIGHTS, build, load
-from benchmark.clip import Clip
-from benchmark.data import mini
-from benchmark.data.features import normalise
+from benchmark.backbones.backbone import Backbone
+from benchmark.backbones.known import SHIPPED
+from benchmark.backbones.load import build, load
+from benchmark.data import rendered as mini
+from benchmark.data.cache.frozen import normalise
 from benchmark.data.split import ImageSource
 from benchmark.metrics.retrieval import first_positive_rank, hits
 
@@ -63,7 +64,7 @@ def vocabulary() -> None:
             used.update(t for p in split.templates for t in encode(p.format(name)))
     tokens = sorted(used)
     table = {"tokens": tokens, "buckets": VOCABULARY - 2 - len(tokens)}
-    (WEIGHTS / "tiny-vocabulary.json").write_text(json.dumps(table) + "\n")
+    (SHIPPED / "tiny-vocabulary.json").write_text(json.dumps(table) + "\n")
     print(f"{len(tokens)} tokens in use, {table['buckets']} shared rows")
 
 
@@ -112,7 +113,7 @@ class ZeroShot:
             self.sets[domain] = pixels, texts, truth
 
     @torch.no_grad()
-    def __call__(self, clip: Clip) -> dict[str, float]:
+    def __call__(self, clip: Backbone) -> dict[str, float]:
         """Percent per domain."""
         device, found = clip.logit_scale.device, {}
         for domain, (pixels, texts, truth) in self.sets.items():
@@ -186,7 +187,7 @@ def main() -> None:
     verbs.add_parser("vocabulary")
     fit = verbs.add_parser("train")
     fit.add_argument("name")
-    fit.add_argument("--out", type=Path, default=WEIGHTS)
+    fit.add_argument("--out", type=Path, default=SHIPPED)
     fit.add_argument("--total", type=int, default=50_000)
     fit.add_argument("--steps", type=int, default=1_200)
     fit.add_argument("--batch", type=int, default=128)

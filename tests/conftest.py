@@ -40,7 +40,7 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _one_tokenizer() -> Iterator[None]:
     """Building open_clip's takes longer than a run of a test; it does not change with use."""
-    from benchmark import backbones
+    from benchmark.backbones import load as backbones
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backbones, "_tokenizer", lru_cache(backbones._tokenizer))
@@ -50,7 +50,7 @@ def _one_tokenizer() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def _one_backbone() -> Iterator[None]:
     """A run takes a copy of a tiny model: building one takes as long as training it."""
-    from benchmark import bench
+    from benchmark.run import inputs as bench
 
     pytest_collection_finish()  # once more: few test files import as much by themselves
     load = bench.load
@@ -68,7 +68,8 @@ def _one_backbone() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def _one_draw() -> Iterator[None]:
     """The scenes of a rendered split, and the tokens of its texts, do not change either."""
-    from benchmark.data import loaded, mini
+    from benchmark.data import rendered as mini
+    from benchmark.data import tensors as loaded
 
     draw, tokens_of = mini.draw, loaded.tokens_of
     drawn: dict[Any, Any] = {}
@@ -165,7 +166,7 @@ def hub_server(tmp_path_factory):
 @pytest.fixture
 def hub(hub_server, monkeypatch):
     """The local hub without faults, and no waiting between our attempts."""
-    monkeypatch.setattr("benchmark.data.hub.client.LONGEST_WAIT", 0.01)
+    monkeypatch.setattr("benchmark.hub.client.LONGEST_WAIT", 0.01)
     hub_server.server.calm()
     hub_server.server.requests.clear()
     yield hub_server

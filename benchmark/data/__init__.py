@@ -1,1 +1,1 @@
-"""Datasets: what a split is, where its images come from, and the decoded cache."""
+"""Datasets: what a split is, where its images come from, and the batches that methods see."""

@@ -4,8 +4,7 @@ Two closed kinds: `Pairs` (images with captions) and `Labelled` (images with cla
 evaluator knows which inference hook each of them calls; nothing else in the harness asks.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +33,7 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class StoredImages:
-    """Images that were decoded before, see `benchmark.data.hub`.
+    """Images that were decoded before, see `benchmark.data.published`.
 
     Attributes:
         size: number of images.
@@ -75,13 +74,3 @@ class Labelled:
 
 
 Split = Pairs | Labelled
-
-
-def digest(parts: Iterable[str | bytes]) -> str:
-    """sha256 over length-prefixed parts, so that no two lists of parts collide by concatenation."""
-    h = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        h.update(len(raw).to_bytes(8, "little"))
-        h.update(raw)
-    return h.hexdigest()

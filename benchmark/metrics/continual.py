@@ -22,10 +22,10 @@ hole is never averaged over. What a metric does not look at may be NaN.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Scores = NDArray[np.float64]
+ScoreMatrix = NDArray[np.float64]
 
 
-def _scores(R: ArrayLike, at_least: int = 1) -> Scores:
+def _scores(R: ArrayLike, at_least: int = 1) -> ScoreMatrix:
     scores = np.asarray(R, dtype=np.float64)
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1] + 1:
         raise ValueError(f"R must have shape (T + 1, T), got {scores.shape}")
@@ -34,28 +34,28 @@ def _scores(R: ArrayLike, at_least: int = 1) -> Scores:
     return scores
 
 
-def _whole(needed: Scores) -> Scores:
+def _whole(needed: ScoreMatrix) -> ScoreMatrix:
     if np.isnan(needed).any():
         raise ValueError("R has a hole (NaN) where this metric looks")
     return needed
 
 
-def _masked_mean(scores: Scores, mask: NDArray[np.bool_], axis: int) -> Scores:
+def _masked_mean(scores: ScoreMatrix, mask: NDArray[np.bool_], axis: int) -> ScoreMatrix:
     """Mean of the entries under the mask, per row or column; a score of 0 counts like any other."""
     _whole(scores[mask])
     return np.asarray(np.where(mask, scores, 0.0).sum(axis=axis) / mask.sum(axis=axis))
 
 
-def _diagonal(learned: Scores) -> Scores:
+def _diagonal(learned: ScoreMatrix) -> ScoreMatrix:
     return _whole(np.diagonal(learned))
 
 
-def last(R: ArrayLike) -> Scores:
+def last(R: ArrayLike) -> ScoreMatrix:
     """Last_j = R[T, j], the scores at the end; shape (T,). Its mean is the final average."""
     return _whole(_scores(R)[-1])
 
 
-def average(R: ArrayLike) -> Scores:
+def average(R: ArrayLike) -> ScoreMatrix:
     """Average_j = mean over t = 1..T of R[t, j], before and after learning j; shape (T,).
 
     Source: Zheng et al. 2023 (ZSCL), arXiv 2303.06628.
@@ -63,7 +63,7 @@ def average(R: ArrayLike) -> Scores:
     return np.asarray(_whole(_scores(R)[1:]).mean(axis=0))
 
 
-def transfer(R: ArrayLike) -> Scores:
+def transfer(R: ArrayLike) -> ScoreMatrix:
     """Transfer_j = mean over t = 1..j-1 of R[t, j], for j = 2..T; shape (T - 1,).
 
     What learning the tasks before j does to j. The untouched backbone (row 0) is not part of it.
@@ -99,12 +99,12 @@ def forgetting_from_learned(R: ArrayLike) -> float:
     return float((_diagonal(learned)[:-1] - _whole(learned[-1, :-1])).mean())
 
 
-def _peak(learned: Scores, rows: int) -> Scores:
+def _peak(learned: ScoreMatrix, rows: int) -> ScoreMatrix:
     """Best score of each task but the last among rows j..rows; shape (T - 1,)."""
     seen = learned[:rows, :-1]
     mask = np.tri(*seen.shape, dtype=np.bool_)
     _whole(seen[mask])
-    best: Scores = np.where(mask, seen, -np.inf).max(axis=0)
+    best: ScoreMatrix = np.where(mask, seen, -np.inf).max(axis=0)
     return best
 
 

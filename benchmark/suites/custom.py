@@ -8,16 +8,17 @@ from math import inf
 from pathlib import Path
 from typing import cast
 
-from ..data.apart import check_apart, check_divisible
-from ..data.encoded import short
-from ..data.local import Columns, Item, Table, images_of, read_table
+from ..data.division import ByColumn, ByFraction, DivisionRule, by_column, by_fraction
+from ..data.images import short
+from ..data.own.apart import check_apart, check_divisible
+from ..data.own.table import ColumnNames, Item, OwnTable, images_of, read_table
+from ..data.own.values import captions_of, label_values, labels_of, read_lines
 from ..data.split import Labelled, Pairs, Split
-from ..data.splits import ByColumn, ByFraction, Rule, by_column, by_fraction
-from ..data.values import captions_of, label_values, labels_of, read_lines
 from ..errors import BenchError
-from .keys import Keys
 from .mini import RECIPE
-from .suite import RESERVED, ClassScope, Dataset, Recipe, SplitName, Suite
+from .names import RESERVED, ClassScope, SplitName
+from .suite import Dataset, Recipe, Suite
+from .toml_keys import Keys
 
 TEMPLATES = ("a photo of a {}.",)
 
@@ -47,8 +48,8 @@ class _Local:
     name: str
     files: dict[str, Path]
     images: Path | None
-    columns: Columns
-    rule: Rule | None
+    columns: ColumnNames
+    rule: DivisionRule | None
     labelled: bool
     classnames: tuple[str, ...] | Path | None
     templates: tuple[str, ...]
@@ -138,7 +139,7 @@ def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
             keys.bad(f"`{key}` only beside `label`", "captions", "remove it")
     files, images = _files(keys, folder, held_out)
     rule = _rule(keys) if "data" in files else None
-    columns = Columns(
+    columns = ColumnNames(
         image=keys.text("image", "image"),
         value=keys.text("label" if labelled else "captions"),
         id=keys.text("id") if "id" in keys else None,
@@ -187,7 +188,7 @@ def _files(keys: Keys, folder: Path, held_out: bool) -> tuple[dict[str, Path], P
     return files, folder / keys.text("images") if tables else None
 
 
-def _rule(keys: Keys) -> Rule:
+def _rule(keys: Keys) -> DivisionRule:
     split = keys.table("split")
     if "column" not in split:
         split.only(("test", "seed", "column"))
@@ -224,7 +225,7 @@ def _loader(local: _Local) -> Callable[[SplitName], Split]:
     """`Dataset.load`: reads each table once, when one of its parts is first asked for."""
 
     @cache
-    def table(part: str) -> Table:
+    def table(part: str) -> OwnTable:
         file = local.files[part]
         found = read_table(file, local.columns, local.images or file.parent)
         if local.rule is not None:
@@ -257,7 +258,7 @@ def _loader(local: _Local) -> Callable[[SplitName], Split]:
     return load
 
 
-def _items(local: _Local, table: Table, part: SplitName) -> list[Item]:
+def _items(local: _Local, table: OwnTable, part: SplitName) -> list[Item]:
     """The images of one part, in order; BenchError where there is none."""
     n = len(table.items)
     if n == 0:
@@ -275,7 +276,7 @@ def _items(local: _Local, table: Table, part: SplitName) -> list[Item]:
 
 def _class_list(
     local: _Local,
-    table: Callable[[str], Table],
+    table: Callable[[str], OwnTable],
     values: dict[str, dict[str, int | str]],
     declared: tuple[str, ...] | None,
 ) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .suite import Dataset, Recipe, SplitName, Suite
+from .names import SplitName
+from .suite import Dataset, Recipe, Suite
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -23,7 +24,7 @@ HELD_OUT = {"objects": "Objects10", "land": "Land8", "street": "Street", "pantry
 
 
 def _load(name: str, split: SplitName) -> "Split":
-    from ..data import mini as renders  # numpy and Pillow: not for `cl-bench ls`
+    from ..data import rendered as renders  # numpy and Pillow: not for `cl-bench ls`
 
     size = TRAIN if split == "train" else TEST
     render = renders.render_pairs if name in renders.CAPTIONED else renders.render_labelled
@@ -41,7 +42,7 @@ def held_out(name: str) -> Dataset:
 
 def _load_reference(split: SplitName) -> "Split":
     """More photos of role "pretrain": scenes of no task's training or test set."""
-    from ..data import mini as renders
+    from ..data import rendered as renders
 
     return renders.render_pairs("photos", "pretrain", TRAIN, SEED + 1)
 

@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .suite import Dataset, Recipe, SplitName, Suite, Templates
+from .names import SplitName, Templates
+from .suite import Dataset, Recipe, Suite
 
 if TYPE_CHECKING:
-    from ..data.hub.declare import Rule
+    from ..data.published.declare import SplitRule
     from ..data.split import Split
 
 BACKBONE, PRETRAINED = "ViT-B-16-quickgelu", "openai"
@@ -44,7 +45,7 @@ _CODYRA = Recipe(
 
 
 @dataclass(frozen=True)
-class At:
+class Location:
     """Where a suite's data are, and how they are prompted.
 
     Attributes:
@@ -62,16 +63,16 @@ class At:
 def _load(
     split: SplitName,
     *,
-    at: "At",
+    at: "Location",
     declared: str,
-    rules: "dict[str, Rule]",
+    rules: "dict[str, SplitRule]",
     names: str | None,
     templates: tuple[str, ...],
     name: str,
 ) -> "Split":
-    from ..data.cache import cache_root
+    from ..common.files import cache_root
     from ..data.catalog import declaration
-    from ..data.hub.load import load_split
+    from ..data.published.load import load_split
 
     rule = rules[split]
     root, side = cache_root(at.root), at.side
@@ -80,8 +81,8 @@ def _load(
 
 def _dataset(
     declared: str,
-    at: At,
-    rules: "dict[str, Rule] | None" = None,
+    at: Location,
+    rules: "dict[str, SplitRule] | None" = None,
     names: str | None = None,
     templates: tuple[str, ...] = (),
     name: str | None = None,
@@ -101,11 +102,11 @@ def _dataset(
     )  # fmt: skip
 
 
-def retrieval(at: At) -> Suite:
+def retrieval(at: Location) -> Suite:
     """Continual image-text retrieval; `at` says where its data are."""
     from ..data.catalog.held_out import DOMAINS
     from ..data.catalog.templates import OOD
-    from ..data.hub.declare import Whole
+    from ..data.published.declare import Whole
 
     labelled = [
         _dataset(name, at, names="ood", templates=OOD[name])
@@ -137,7 +138,7 @@ def retrieval(at: At) -> Suite:
     )
 
 
-def _held_out(at: At, names: tuple[str, ...]) -> tuple[Dataset, ...]:
+def _held_out(at: Location, names: tuple[str, ...]) -> tuple[Dataset, ...]:
     from ..data.catalog.templates import GENERIC
 
     return tuple(
@@ -146,7 +147,7 @@ def _held_out(at: At, names: tuple[str, ...]) -> tuple[Dataset, ...]:
     )
 
 
-def _reference(at: At) -> Dataset:
+def _reference(at: Location) -> Dataset:
     """COCO's 5,000 test images with their captions, which no task and no held-out set has.
 
     ZSCL's own are ImageNet's training images and Conceptual Captions, 150 GB; ImageNet is held out
@@ -159,25 +160,25 @@ def _reference(at: At) -> Dataset:
 
 
 def _few_shot(
-    protocol: str, task: str, k: int, at: At, templates: tuple[str, ...], coop: bool
+    protocol: str, task: str, k: int, at: Location, templates: tuple[str, ...], coop: bool
 ) -> Dataset:
     """One task; without a training image to spare, validation images are shots too."""
     from ..data.catalog import declaration
-    from ..data.hub.declare import Rule, Shots
+    from ..data.published.declare import Shots, SplitRule
 
     declared = f"{task}-coop" if coop and task not in NO_COOP_LIST else task
     about = declaration(declared)
     parts: tuple[str, ...] = ("train",)
     if task == "flowers102" and k > 10 and declared == task:
         parts = ("train", "validation")
-    rules: dict[str, Rule] = {
+    rules: dict[str, SplitRule] = {
         "train": Shots(protocol, parts, k, SHOTS_SEED),
         "test": about.splits["test"],
     }
     return _dataset(declared, at, rules, protocol, templates, name=task, title=about.title)
 
 
-def xtail(at: At, coop: bool = False) -> Suite:
+def xtail(at: Location, coop: bool = False) -> Suite:
     """X-TAIL, 16 shots; on CoOp's own splits with `coop`."""
     from ..data.catalog.templates import SETS
 
@@ -199,7 +200,7 @@ def xtail(at: At, coop: bool = False) -> Suite:
     )
 
 
-def mtil(at: At) -> Suite:
+def mtil(at: Location) -> Suite:
     """MTIL, 5 shots, each test image among the classes of its own dataset."""
     from ..data.catalog.templates import SETS
 
@@ -220,7 +221,7 @@ def mtil(at: At) -> Suite:
     )
 
 
-PUBLISHED: dict[str, Callable[[At], Suite]] = {
+BUILDERS: dict[str, Callable[[Location], Suite]] = {
     "retrieval": retrieval,
     "xtail": xtail,
     "xtail-coop": partial(xtail, coop=True),

@@ -10,7 +10,7 @@ from .suite import Dataset, Suite
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedData:
     """What a run over a suite of published data reads.
 
     Attributes:
@@ -27,7 +27,7 @@ class Ready:
 def missing(datasets: Iterable[Dataset], root: Path, side: int) -> list[Dataset]:
     """Those that must be prepared at an image side and are not."""
     from ..data.catalog import declaration
-    from ..data.hub.load import prepared
+    from ..data.published.load import prepared
 
     found: dict[str, bool] = {}
     for name in {d.needs for d in datasets if d.needs is not None}:
@@ -35,7 +35,7 @@ def missing(datasets: Iterable[Dataset], root: Path, side: int) -> list[Dataset]
     return [d for d in datasets if d.needs is not None and not found[d.needs]]
 
 
-def ready(suite: Suite, datasets: list[Dataset], root: Path, side: int) -> Ready:
+def ready(suite: Suite, datasets: list[Dataset], root: Path, side: int) -> PreparedData:
     """What of a suite's datasets is read.
 
     Args:
@@ -48,8 +48,8 @@ def ready(suite: Suite, datasets: list[Dataset], root: Path, side: int) -> Ready
         BenchError: one is not prepared, or differs from the lock file.
     """
     from ..data.catalog import declaration
-    from ..data.hub.load import check_lock, prepared
-    from ..data.hub.store import source_name
+    from ..data.published.load import check_lock, prepared
+    from ..data.published.store import source_name
 
     gone = missing(datasets, root, side)
     if must := [d for d in gone if not d.optional]:
@@ -74,20 +74,20 @@ def ready(suite: Suite, datasets: list[Dataset], root: Path, side: int) -> Ready
         content[dataset.needs] = [store.about, store.manifest["splits"]]
         if store.manifest["source"] != source_name(declared.source):
             copies[dataset.needs] = str(store.manifest["source"])
-    return Ready(tuple(d.name for d in gone), copies, content)
+    return PreparedData(tuple(d.name for d in gone), copies, content)
 
 
 def _option(suite: Suite, side: int) -> str:
-    from ..models import image_side
+    from ..backbones.known import image_side
 
     return "" if side == image_side(suite.backbone) else f" --side {side}"
 
 
 def default_suite(cache: Path | None, backbone: str | None) -> tuple[str, str]:
     """The suite of a run that names none, and why."""
-    from ..data.cache import cache_root
-    from ..models import image_side
-    from .suite import find_suite
+    from ..backbones.known import image_side
+    from ..common.files import cache_root
+    from .find import find_suite
 
     root, how = cache_root(cache), "`cl-bench data prepare retrieval` prepares it"
     if not any((root / "data").glob("*/*/manifest.json")):

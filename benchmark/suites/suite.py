@@ -3,17 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-from ..errors import BenchError, nearest
-from ..files import weights_file
+from ..common.files import weights_file
+from .names import ClassScope, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
-
-SplitName = Literal["train", "test"]
-ClassScope = Literal["own", "union"]
-Templates = Literal["generic", "per-dataset", "ensemble"]
 
 
 @dataclass(frozen=True)
@@ -116,74 +112,3 @@ class Suite:
         if self.folder is not None and weights_file(self.pretrained) is not None:
             return str(self.folder / self.pretrained)
         return self.pretrained
-
-
-EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
-PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
-# Suites that come or will come with the package, and the folder of unfinished work.
-RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
-
-
-def suite_names() -> tuple[str, ...]:
-    """Names of the suites that come with the package."""
-    return (*EMBEDDED, *PUBLISHED)
-
-
-def find_suite(
-    name: str,
-    cache: Path | None = None,
-    side: int | None = None,
-    templates: Templates | None = None,
-) -> Suite:
-    """The suite of that name, or the one declared by a TOML file.
-
-    Args:
-        name: a suite's name, or a path that ends in `.toml`.
-        cache: the folder where prepared data lie; None for the default one.
-        side: image side of the run, for suites of prepared data; None reads whichever is there.
-        templates: set of prompts; None for the suite's own.
-
-    Raises:
-        BenchError: no such suite or file, the file does not declare a suite, or the suite does
-            not offer that choice of prompts.
-    """
-    _check_templates(templates)
-    found = _find(name, cache, side, templates)
-    if templates is not None and found.templates is None:
-        raise BenchError(
-            "--templates beside a suite with a choice of prompts",
-            f"'{found.name}', which has none",
-            "remove --templates or choose one of the labelled few-shot suites",
-        )
-    return found
-
-
-def _check_templates(templates: str | None) -> None:
-    known = get_args(Templates)
-    if templates is not None and templates not in known:
-        got = f"'{templates}'"
-        raise BenchError(f"--templates of {', '.join(known)}", got, nearest(templates, known))
-
-
-def _find(name: str, cache: Path | None, side: int | None, templates: Templates | None) -> Suite:
-    if name.endswith(".toml"):
-        from .custom import read_suite
-
-        return read_suite(name)
-    if name == "mini":
-        from .mini import mini
-
-        return mini()
-    if name in EMBEDDED:
-        from .mini_few import FEW_SHOT
-
-        return FEW_SHOT[name](templates)
-    if name in PUBLISHED:
-        from . import published
-
-        return published.PUBLISHED[name](published.At(cache, side, templates))
-    raise BenchError(
-        f"a suite ({', '.join(suite_names())}) or a path to a .toml file",
-        f"'{name}'",
-        nearest(name, suite_names()),
-    )

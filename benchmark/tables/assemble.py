@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from .cells import Row, named, rows_of
+from .cells import TableRow, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
-from .grids import Grid, Line, Note, Section, Shown, Table
-from .paper import Printed, named_rows, printed_in
-from .read import Run, first_tasks
+from .grids import Footnote, Grid, PaperTable, Section, Shown, TableLine
+from .paper.numbers import Printed, named_rows, printed_in
+from .run_numbers import RunNumbers, first_tasks
 from .spec import (
     FAMILIES,
     PAPERS,
@@ -66,7 +66,7 @@ _COLUMNS = {
         "as one alone would, and of its parameters those that its update leaves."
     ),
 }
-Named = tuple[RowSpec | None, Row]
+Named = tuple[RowSpec | None, TableRow]
 """A row and what the table calls it; None where its own name is used."""
 
 
@@ -83,7 +83,7 @@ class _Paper:
         """Number of a cell's footnote, 0 for none."""
         return self.errata.index(cell.erratum) + 1 if cell is not None and cell.erratum else 0
 
-    def beside(self, row: Row, column: Column) -> Printed | None:
+    def beside(self, row: TableRow, column: Column) -> Printed | None:
         """The printed number that a measured cell may be compared with, if there is one."""
         suite, _, backbone, pretrained = column.group
         if row.why or suite not in self.suites or pretrained not in self.pretrained:
@@ -91,7 +91,7 @@ class _Paper:
         return self.by_place.get((row.label, backbone, column.place))
 
 
-def _contends(row: Row, column: Column, spec: TableSpec) -> bool:
+def _contends(row: TableRow, column: Column, spec: TableSpec) -> bool:
     """Whether a row may be the best of a column."""
     if row.why or row.method == UPPER_BOUND or not column.contest:
         return False
@@ -100,12 +100,12 @@ def _contends(row: Row, column: Column, spec: TableSpec) -> bool:
     return row.method != ZERO_SHOT or column.place.metric != "delta"
 
 
-def _chosen(rows: Sequence[Row], spec: TableSpec) -> list[Named]:
+def _chosen(rows: Sequence[TableRow], spec: TableSpec) -> list[Named]:
     """The rows of a table in its order, each with its name there."""
     names = named_rows(spec) if spec.rows != "all" else {}
     places = {label: place for place, label in enumerate(names)}
 
-    def belongs(row: Row) -> bool:
+    def belongs(row: TableRow) -> bool:
         groups = {run.group for run in row.runs}
         free = spec.rows == "all" or (spec.rows == "shared" and len(groups) > 1)
         return row.label in names or (free and not is_ablation(row.method, row.variant))
@@ -114,7 +114,7 @@ def _chosen(rows: Sequence[Row], spec: TableSpec) -> list[Named]:
     return sorted(chosen, key=lambda one: places.get(one[1].label, len(places)))
 
 
-def _stubs(name: RowSpec | None, row: Row, spec: TableSpec) -> tuple[str, ...]:
+def _stubs(name: RowSpec | None, row: TableRow, spec: TableSpec) -> tuple[str, ...]:
     before = tuple(name.name.split(", ")) if name is not None and spec.stubs else ()
     label = named(row.label, row.uses)
     if name is not None and not spec.stubs:
@@ -122,10 +122,10 @@ def _stubs(name: RowSpec | None, row: Row, spec: TableSpec) -> tuple[str, ...]:
     return (*before, f"{label} {APART}" if row.why else label)
 
 
-def _notes(chosen: Sequence[Named], spec: TableSpec) -> Iterator[Note]:
+def _notes(chosen: Sequence[Named], spec: TableSpec) -> Iterator[Footnote]:
     whys = tuple(f"{named(row.label, row.uses)}: {row.why}" for _, row in chosen if row.why)
     if whys:
-        yield Note(f"{APART} Compared with no other row:", whys, listed=True)
+        yield Footnote(f"{APART} Compared with no other row:", whys, listed=True)
     if spec.rows != "all":
         names = named_rows(spec)
         there = {row.label for _, row in chosen}
@@ -134,10 +134,10 @@ def _notes(chosen: Sequence[Named], spec: TableSpec) -> Iterator[Note]:
             if label not in names or not names[label].printed
         )  # fmt: skip
         if ours:
-            yield Note("The paper has no such row:", ours)
+            yield Footnote("The paper has no such row:", ours)
         missing = tuple(label for label in names if label not in there)
         if missing:
-            yield Note("No records of:", missing)
+            yield Footnote("No records of:", missing)
 
 
 def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper) -> Grid:
@@ -163,19 +163,19 @@ def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper)
             printed = paper.beside(row, column)
             wins = cell.mean is not None and cell.mean == top and _contends(row, column, spec)
             line.append(Shown(cell, wins, printed, paper.note(printed)))
-        lines.append(Line(_stubs(name, row, spec), row, tuple(line)))
+        lines.append(TableLine(_stubs(name, row, spec), row, tuple(line)))
     heads = (*spec.stubs, "Method")
     return Grid(title, heads, tuple(columns), tuple(lines), tuple(_notes(chosen, spec)))
 
 
-def _which(spec: TableSpec, run: Run | None = None) -> str:
+def _which(spec: TableSpec, run: RunNumbers | None = None) -> str:
     """The order of a block, or the task of one that has a single task."""
     if spec.order:
         return f"{spec.order} order"
     return f"{run.sets[run.tasks].title} alone" if run is not None else "each set alone"
 
 
-def _measured(runs: Sequence[Run], spec: TableSpec, paper: _Paper) -> Section | None:
+def _measured(runs: Sequence[RunNumbers], spec: TableSpec, paper: _Paper) -> Section | None:
     """One block; None where its runs have nothing to do with the table."""
     chosen = _chosen(list(rows_of(runs)), spec)
     # A method alone is compared with nothing; a variant is shown nowhere else.
@@ -213,7 +213,7 @@ def _printed(spec: TableSpec, paper: _Paper) -> Section:
                 continue
             cells = tuple(Shown(None, False, cell, paper.note(cell)) for cell in found)
             stubs = (*name.split(", "), first.label) if spec.stubs else (f"{name} ({first.label})",)
-            grid.append(Line(stubs, None, cells))
+            grid.append(TableLine(stubs, None, cells))
         grids.append(Grid(title, (*spec.stubs, "Method"), tuple(columns), tuple(grid), ()))
     if not paper.cells:
         return Section("Printed in the paper", (), "The paper's text has lost this table.")
@@ -237,7 +237,7 @@ def _about(spec: TableSpec) -> str:
     return " ".join([*parts, _BADGES])
 
 
-def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
+def make_table(runs: Sequence[RunNumbers], spec: TableSpec) -> PaperTable:
     """One table with all its blocks; the same runs give the same table, in whatever order.
 
     Args:
@@ -245,7 +245,7 @@ def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
         spec: the table.
     """
 
-    def block(run: Run) -> tuple[object, ...]:
+    def block(run: RunNumbers) -> tuple[object, ...]:
         suite, version, backbone, pretrained = run.group
         model = () if spec.columns == "backbones" else (backbone_key(backbone), pretrained)
         return suite, version, *model, *(() if spec.order else (run.tasks,))
@@ -259,6 +259,6 @@ def make_table(runs: Sequence[Run], spec: TableSpec) -> Table:
     made = [_measured(list(found), spec, paper) for _, found in groupby(mine, key=block)]
     sections = [section for section in made if section is not None]
     suites = dict.fromkeys(section.heading.split(",")[0] for section in sections if section.grids)
-    return Table(
+    return PaperTable(
         spec, _about(spec), (*sections, _printed(spec, paper)), tuple(suites), paper.errata
     )

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean, stdev
 
-from ..results import method_label
+from ..records.naming import method_label
 from .groups import Group
-from .read import Outcome, Place, Run
+from .run_numbers import At, Outcome, RunNumbers
 from .spec import row_key
 
 MISSING = "–"  # noqa: RUF001 - an en dash is what a table wants here
@@ -20,7 +20,7 @@ UNITS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One number of a table, or why there is none.
 
     Attributes:
@@ -48,7 +48,7 @@ class Cell:
         return shown if self.sd is None else f"{shown} ± {self.sd:.1f}"
 
 
-def pool(outcomes: Sequence[Outcome], unit: float = 100) -> Cell:
+def pool(outcomes: Sequence[Outcome], unit: float = 100) -> TableCell:
     """One cell from the outcomes of all seeds.
 
     Args:
@@ -58,15 +58,15 @@ def pool(outcomes: Sequence[Outcome], unit: float = 100) -> Cell:
     percent = []
     for value, status in outcomes:
         if value is None:
-            return Cell(status)
+            return TableCell(status)
         percent.append(unit * value)
     if not percent:
-        return Cell("missing")
-    return Cell("ok", fmean(percent), stdev(percent) if len(percent) > 1 else None)
+        return TableCell("missing")
+    return TableCell("ok", fmean(percent), stdev(percent) if len(percent) > 1 else None)
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """Runs that differ only in their seed (and, where a table says so, in their backbone).
 
     Attributes:
@@ -79,7 +79,7 @@ class Row:
     variant: str
     settings: str
     why: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunNumbers, ...]
 
     @property
     def label(self) -> str:
@@ -91,22 +91,22 @@ class Row:
         """Badges, comma separated."""
         return ", ".join(sorted({word for run in self.runs for word in run.uses}))
 
-    def of(self, group: Group) -> list[Run]:
+    def of(self, group: Group) -> list[RunNumbers]:
         """Its runs in one group."""
         return [run for run in self.runs if run.group == group]
 
-    def cell(self, group: Group, place: Place, parts: Sequence[str]) -> Cell:
-        """One number, pooled over the seeds of a group. See `Run.outcome`."""
+    def cell(self, group: Group, place: At, parts: Sequence[str]) -> TableCell:
+        """One number, pooled over the seeds of a group. See `RunNumbers.outcome`."""
         unit, _ = UNITS.get(place.metric, (100, ""))
         return pool([run.outcome(place, parts) for run in self.of(group)], unit)
 
 
-def _identity(run: Run) -> tuple[object, ...]:
+def _identity(run: RunNumbers) -> tuple[object, ...]:
     # Runs are pooled only with runs of the same tasks, and of the same standing.
     return (*row_key(run.method, run.variant, run.settings), run.why, run.tasks)
 
 
-def rows_of(runs: Sequence[Run]) -> Iterator[Row]:
+def rows_of(runs: Sequence[RunNumbers]) -> Iterator[TableRow]:
     """Rows in the order of tables.
 
     Args:
@@ -116,7 +116,7 @@ def rows_of(runs: Sequence[Run]) -> Iterator[Row]:
     for _, found in groupby(ordered, key=_identity):
         seeds = tuple(found)
         one = seeds[0]
-        yield Row(one.method, one.variant, one.settings, one.why, seeds)
+        yield TableRow(one.method, one.variant, one.settings, one.why, seeds)
 
 
 def named(method: str, uses: str) -> str:

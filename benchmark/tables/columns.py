@@ -6,8 +6,8 @@ from itertools import product
 
 from .cells import UNITS
 from .groups import Group
-from .paper import Printed
-from .read import Place, Run
+from .paper.numbers import Printed
+from .run_numbers import At, RunNumbers
 from .sets import held_out, learned, placed, shown
 from .spec import (
     ARROWS,
@@ -46,7 +46,7 @@ class Column:
     over: str
     head: str
     group: Group
-    place: Place
+    place: At
     parts: tuple[str, ...]
     contest: bool = True
 
@@ -61,7 +61,7 @@ class Column:
 Panel = tuple[str, list[Column]]
 """A sub-heading ('' for none) and the columns under it."""
 
-_HEADS: Mapping[str, Callable[[Place, str, Titles], tuple[str, str]]] = {
+_HEADS: Mapping[str, Callable[[At, str, Titles], tuple[str, str]]] = {
     "tasks": lambda place, _, titles: (ARROWS[place.direction], titles[place.dataset]),
     "backbones": lambda place, backbone, _: (backbone, ARROWS[place.direction]),
     "average": lambda place, *_: ("", ARROWS[place.direction]),
@@ -81,7 +81,7 @@ _HEADS: Mapping[str, Callable[[Place, str, Titles], tuple[str, str]]] = {
 def _column(
     spec: TableSpec,
     group: Group,
-    place: Place,
+    place: At,
     parts: Sequence[str],
     titles: Titles = TITLES,
     backbone: str = "",
@@ -92,7 +92,7 @@ def _column(
     return Column(over, head, group, place, tuple(parts), contest)
 
 
-def _tasks(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def _tasks(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     titles = learned(runs)
     heads = {**titles, AVERAGE: TITLES[AVERAGE]}
     if titles:
@@ -102,7 +102,7 @@ def _tasks(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
                 _column(
                     spec,
                     runs[0].group,
-                    Place(name, direction, "hit", spec.k, None),
+                    At(name, direction, "hit", spec.k, None),
                     tuple(titles) if name == AVERAGE else (name,),
                     heads,
                 )
@@ -112,7 +112,7 @@ def _tasks(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
         )
 
 
-def _averages(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def _averages(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     """The mean over the learned sets, for every group; and that over the held-out ones."""
     groups = sorted({run.group for run in runs}, key=lambda g: (*backbone_key(g[2]), g))
     names = [group[2] for group in groups]
@@ -125,19 +125,19 @@ def _averages(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
         backbone = group[2] if names.count(group[2]) == 1 else f"{group[2]} ({group[3]})"
         for (name, parts), (way, _) in product(means.items(), DIRECTIONS):
             if parts:
-                place = Place(name, way, "hit", spec.k, None)
+                place = At(name, way, "hit", spec.k, None)
                 columns.append(_column(spec, group, place, parts, backbone=backbone))
     if any(column.place.dataset == AVERAGE for column in columns):
         yield "", columns
 
 
-def _stage_places(name: str, direction: str, k: int | None, last: int) -> list[Place]:
+def _stage_places(name: str, direction: str, k: int | None, last: int) -> list[At]:
     metric = "hit" if direction else "acc"
-    stages = [Place(name, direction, metric, k, step) for step in range(last + 1)]
-    return [*stages, Place(name, direction, "delta", k, None)]
+    stages = [At(name, direction, metric, k, step) for step in range(last + 1)]
+    return [*stages, At(name, direction, "delta", k, None)]
 
 
-def _stages(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def _stages(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     last = max(run.n_steps for run in shown(runs))
     for one in placed(runs, spec.kind)[spec.number]:
         for direction in ("",) if spec.k is None else ("i2t", "t2i"):
@@ -146,7 +146,7 @@ def _stages(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
             yield _panel_title(one.title, direction), columns
 
 
-def _lifelong(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def _lifelong(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     """Transfer, Average and Last of every task; the first one has no Transfer."""
     titles = learned(runs, "labelled")
     heads, group = {**titles, AVERAGE: TITLES[AVERAGE]}, runs[0].group
@@ -154,13 +154,13 @@ def _lifelong(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
         every = tuple(titles)[1:] if metric == "transfer" else tuple(titles)
         columns = []
         for name in heads:
-            place = Place(name, "", metric, None, None)
+            place = At(name, "", metric, None, None)
             parts = every if name == AVERAGE else (name,)
             columns.append(_column(spec, group, place, parts, heads))
         yield title, columns
 
 
-def _summary(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def _summary(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     """The last columns of `_lifelong`."""
     found = [columns[-1] for _, columns in _lifelong(runs, spec)]
     if found:
@@ -168,25 +168,25 @@ def _summary(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
         yield "", [_column(spec, runs[0].group, place, parts) for place, parts in places]
 
 
-def _unseen(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def _unseen(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     sets = held_out(runs, spec.kind)
     heads = {**{one.name: one.title for one in sets}, HELD_OUT: TITLES[HELD_OUT]}
     parts = {one.name: one.parts for one in sets}
     parts[HELD_OUT] = tuple(name for one in sets for name in one.parts)
-    places = [Place(name, "", "average", None, None) for name in heads]
+    places = [At(name, "", "average", None, None) for name in heads]
     if sets:
         group = runs[0].group
         yield "", [_column(spec, group, place, parts[place.dataset], heads) for place in places]
 
 
-def _tuning(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def _tuning(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     titles = learned(runs, "labelled")  # one, see `read.first_tasks`
-    places = (Place(name, "", metric, None, 1) for name in titles for metric in TUNING)
+    places = (At(name, "", metric, None, 1) for name in titles for metric in TUNING)
     yield "", [_column(spec, runs[0].group, place, (place.dataset,), titles) for place in places]
 
 
-def _cost(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
-    places = (Place("", "", metric, None, None) for metric in COST)
+def _cost(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
+    places = (At("", "", metric, None, None) for metric in COST)
     yield "", [_column(spec, runs[0].group, place, ()) for place in places]
 
 
@@ -194,7 +194,7 @@ def _panel_title(title: str, direction: str) -> str:
     return f"{title}, {ARROWS[direction]}" if direction else title
 
 
-_PANELS: Mapping[str, Callable[[Sequence[Run], TableSpec], Iterator[Panel]]] = {
+_PANELS: Mapping[str, Callable[[Sequence[RunNumbers], TableSpec], Iterator[Panel]]] = {
     "tasks": _tasks,
     "backbones": _averages,
     "average": _averages,
@@ -208,7 +208,7 @@ _PANELS: Mapping[str, Callable[[Sequence[Run], TableSpec], Iterator[Panel]]] = {
 }
 
 
-def panels(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
+def panels(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     """The columns of one measured block of a table; none where its runs have no such numbers.
 
     Args:
@@ -220,7 +220,7 @@ def panels(runs: Sequence[Run], spec: TableSpec) -> Iterator[Panel]:
 
 def printed_panels(spec: TableSpec, cells: Sequence[Printed]) -> Iterator[Panel]:
     """The columns of a table as the paper prints it, from its numbers."""
-    found: dict[str, dict[tuple[Group, Place], Column]] = {}
+    found: dict[str, dict[tuple[Group, At], Column]] = {}
     for cell in cells:
         group = (spec.suites[0], "", cell.backbone, PAPER_PRETRAINED)
         title = ""

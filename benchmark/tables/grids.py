@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from .cells import Cell, Row
+from .cells import TableCell, TableRow
 from .columns import Column
-from .paper import Printed
+from .paper.numbers import Printed
 from .spec import TableSpec
 
 
@@ -19,14 +19,14 @@ class Shown:
         note: number of the footnote of that number, 0 for none.
     """
 
-    measured: Cell | None
+    measured: TableCell | None
     best: bool
     printed: Printed | None
     note: int
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """One line.
 
     Attributes:
@@ -36,12 +36,12 @@ class Line:
     """
 
     stubs: tuple[str, ...]
-    row: Row | None
+    row: TableRow | None
     cells: tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
-class Note:
+class Footnote:
     """What is said below a grid.
 
     Attributes:
@@ -70,8 +70,8 @@ class Grid:
     title: str
     stubs: tuple[str, ...]
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
-    notes: tuple[Note, ...]
+    lines: tuple[TableLine, ...]
+    notes: tuple[Footnote, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A whole table.
 
     Attributes:

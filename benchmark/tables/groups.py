@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BenchError
-from ..naming import overrides
-from ..results import Record, method_label
-from ..suites import find_suite, suite_names
+from ..records.naming import method_label, overrides
+from ..records.store import Record
+from ..suites.find import find_suite
+from ..suites.names import suite_names
 
 _GROUP = ("suite", "suite_version", "backbone", "pretrained")
 Group = tuple[str, ...]
@@ -15,7 +16,7 @@ Group = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Judged:
+class ComparableRecord:
     """A record and its place among the others.
 
     Attributes:
@@ -56,7 +57,7 @@ def _whole(records: Sequence[Record]) -> Mapping[Group, set[str]]:
     return found
 
 
-def _facts(judged: Judged) -> Iterator[tuple[str, Any]]:
+def _facts(judged: ComparableRecord) -> Iterator[tuple[str, Any]]:
     """What must agree wherever two comparable records hold it: what it is, and its value."""
     row, about = judged.record.frame.iloc[0], judged.record.provenance
     asked, data = about.get("asked", {}), about.get("data", {})
@@ -80,8 +81,8 @@ def _facts(judged: Judged) -> Iterator[tuple[str, Any]]:
     yield f"{row['order']} order of {', '.join(judged.tasks)}", row["task_order"]
 
 
-def _check_agreement(judged: Sequence[Judged]) -> None:
-    first: dict[tuple[Group, str, str], tuple[Any, Judged]] = {}
+def _check_agreement(judged: Sequence[ComparableRecord]) -> None:
+    first: dict[tuple[Group, str, str], tuple[Any, ComparableRecord]] = {}
     for one in judged:
         for what, value in _facts(one):
             # What is shown apart must agree only with what it is pooled with.
@@ -95,7 +96,7 @@ def _check_agreement(judged: Sequence[Judged]) -> None:
                 )
 
 
-def judge(records: Sequence[Record]) -> list[Judged]:
+def judge(records: Sequence[Record]) -> list[ComparableRecord]:
     """Say of every record whether it is compared with the others of its group.
 
     Args:
@@ -120,6 +121,6 @@ def judge(records: Sequence[Record]) -> list[Judged]:
         if missing:
             reasons.append(f"{len(tasks)} of {len(tasks) + len(missing)} tasks")
         label = method_label(row["method"], row["variant"], row["settings"])
-        judged.append(Judged(record, group, label, tasks, "; ".join(reasons)))
+        judged.append(ComparableRecord(record, group, label, tasks, "; ".join(reasons)))
     _check_agreement(judged)
     return judged

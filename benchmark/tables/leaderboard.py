@@ -6,13 +6,13 @@ from statistics import fmean, variance
 
 import numpy as np
 
-from ..results import Record
+from ..records.store import Record
 from .cells import MISSING, named
-from .groups import Group, Judged, ranking_orders
-from .markdown import cell, pipes
-from .paper import name_tables, tables_naming
+from .groups import ComparableRecord, Group, ranking_orders
+from .paper.numbers import name_tables, tables_naming
 from .scores import held_out, scores_of
 from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key, told
+from .writers.markdown import cell, pipes
 
 SEEDS_TO_RANK = 3
 _COLUMNS = {
@@ -47,7 +47,7 @@ averaged over a hole: a number that needs a failed cell is a dash.
 
 
 @dataclass(frozen=True)
-class Line:
+class BoardLine:
     """One method in one group of comparable runs.
 
     Attributes:
@@ -128,7 +128,7 @@ def _largest(records: Sequence[Record], *keys: str) -> int | None:
     return max(found, default=None)
 
 
-def _line(judged: Sequence[Judged], sets: frozenset[str]) -> Line:
+def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine:
     """One line from runs of one row, over the same tasks and of the same standing.
 
     Args:
@@ -146,7 +146,7 @@ def _line(judged: Sequence[Judged], sets: frozenset[str]) -> Line:
         badges |= set(filter(None, str(row["uses"]).split(",")))
     learned = (r.frame[r.frame["eval_position"].notna()] for r in records)
     spaces = {str(space) for frame in learned for space in frame["label_space"]}
-    return Line(
+    return BoardLine(
         label=judged[0].label,
         method=identity[0],
         key=row_key(*identity),
@@ -178,7 +178,7 @@ def _show(value: tuple[float, float | None] | None, sign: str = "") -> str:
     return mean if value[1] is None else f"{mean} ± {value[1]:.1f}"
 
 
-def _cells(line: Line, columns: Sequence[tuple[str, str]]) -> list[str]:
+def _cells(line: BoardLine, columns: Sequence[tuple[str, str]]) -> list[str]:
     counts = [f"{order} x{len(line.orders[order])}" for order in sorted(line.orders)]
     return [
         cell(named(line.label, line.uses)),
@@ -192,8 +192,8 @@ def _cells(line: Line, columns: Sequence[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _section(lines: Sequence[Line], columns: Sequence[tuple[str, str]]) -> str:
-    def place(line: Line) -> tuple[float, tuple[int, str, str, str]]:
+def _section(lines: Sequence[BoardLine], columns: Sequence[tuple[str, str]]) -> str:
+    def place(line: BoardLine) -> tuple[float, tuple[int, str, str, str]]:
         total = line.total()
         return (np.inf if total is None else -total), line.key
 
@@ -223,20 +223,20 @@ def _section(lines: Sequence[Line], columns: Sequence[tuple[str, str]]) -> str:
     return "\n\n".join(parts)
 
 
-def _remark(line: Line) -> str:
+def _remark(line: BoardLine) -> str:
     """Where a variant's numbers belong, and what sets its runs apart."""
     where = name_tables(tables_naming(line.label)) or "no table"
     reason = line.why or ("a failed cell" if line.failed else "")
     return f"{where}; {reason}" if reason else where
 
 
-def render_leaderboard(judged: Sequence[Judged]) -> str:
+def render_leaderboard(judged: Sequence[ComparableRecord]) -> str:
     """The leaderboard as markdown: a section per suite version and backbone, then the legend.
 
     Args:
         judged: any runs, in any order.
     """
-    groups: dict[Group, dict[tuple[object, ...], list[Judged]]] = {}
+    groups: dict[Group, dict[tuple[object, ...], list[ComparableRecord]]] = {}
     for one in judged:
         row = one.label, one.why, one.tasks
         groups.setdefault(one.group, {}).setdefault(row, []).append(one)

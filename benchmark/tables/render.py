@@ -3,21 +3,21 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..files import atomic
-from ..results import read_records
+from ..common.files import atomic
+from ..records.store import read_records
 from .assemble import make_table
-from .figure import FIGURE, TITLE, make_figures
-from .grids import Table
+from .figures.held_out import FIGURE, TITLE, make_figures
+from .figures.kept_ranks import RANKS, make_rank_figures
+from .figures.kept_ranks import TITLE as RANKS_TITLE
+from .grids import PaperTable
 from .groups import judge
-from .latex import render_latex
 from .leaderboard import render_leaderboard
-from .markdown import GENERATED, cell, pipes, render_markdown
-from .ranks import RANKS, make_rank_figures
-from .ranks import TITLE as RANKS_TITLE
-from .read import read_run
-from .runs import final_row, matrix, render_matrix
+from .run_numbers import read_run
 from .spec import ALL_TABLES, PAPERS, Paper
-from .tidy import render_csv
+from .terminal import final_row, matrix, render_matrix
+from .writers.latex import render_latex
+from .writers.markdown import GENERATED, cell, pipes, render_markdown
+from .writers.tidy_csv import render_csv
 
 __all__ = ["build_tables", "check_tables", "final_row", "matrix", "render_matrix"]
 
@@ -36,7 +36,7 @@ _FIGURES: tuple[tuple[Paper, str, str, str], ...] = (
 )
 
 
-def _index(tables: Sequence[Table], figures: Mapping[str, str]) -> str:
+def _index(tables: Sequence[PaperTable], figures: Mapping[str, str]) -> str:
     def listed(paper: Paper) -> list[list[str]]:
         lines = []
         for table in (one for one in tables if one.spec.paper == paper):

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import continual
-from ..metrics.continual import Scores
-from ..results import Record
-from .runs import score_matrix
+from ..metrics.continual import ScoreMatrix
+from ..records.store import Record
+from .terminal import score_matrix
 
-_SCORES: Mapping[str, Callable[[Scores], float]] = {
+_SCORES: Mapping[str, Callable[[ScoreMatrix], float]] = {
     "final": continual.final_average,
     "delta": continual.delta_to_zero_shot,
     "forgetting": continual.forgetting_from_learned,
@@ -23,7 +23,7 @@ _NEEDED = (
 )  # fmt: skip
 
 
-def _or_none(metric: Callable[[Scores], float], R: Scores) -> float | None:
+def _or_none(metric: Callable[[ScoreMatrix], float], R: ScoreMatrix) -> float | None:
     try:
         return metric(R)
     except ValueError:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from .cells import distinct
-from .read import Run
+from .run_numbers import RunNumbers
 from .spec import FAMILIES, TABLES
 
 
-def shown(runs: Sequence[Run]) -> list[Run]:
+def shown(runs: Sequence[RunNumbers]) -> list[RunNumbers]:
     """The runs that say which columns there are.
 
     A run that is shown apart brings no column: it would be a hole in every other row.
@@ -17,7 +17,7 @@ def shown(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if not run.why] or list(runs)
 
 
-def learned(runs: Sequence[Run], kind: str = "pairs") -> dict[str, str]:
+def learned(runs: Sequence[RunNumbers], kind: str = "pairs") -> dict[str, str]:
     """The tasks of one kind and their heads, in the order learned.
 
     Args:
@@ -50,7 +50,7 @@ class HeldOut:
     parts: tuple[str, ...]
 
 
-def held_out(runs: Sequence[Run], kind: str) -> list[HeldOut]:
+def held_out(runs: Sequence[RunNumbers], kind: str) -> list[HeldOut]:
     """The held-out sets of one kind, families together, sorted by name."""
     titles: dict[str, str] = {}
     for run in shown(runs):
@@ -77,7 +77,7 @@ def _slots(kind: str) -> Mapping[str, int]:
     }
 
 
-def placed(runs: Sequence[Run], kind: str) -> dict[int, list[HeldOut]]:
+def placed(runs: Sequence[RunNumbers], kind: str) -> dict[int, list[HeldOut]]:
     """Number of a table -> its held-out sets.
 
     The paper's sets are in the paper's tables. Others take the tables that are free, by name, and

@@ -89,7 +89,7 @@ class RowSpec:
     printed: bool = False
 
 
-Columns = Literal[
+ColumnKind = Literal[
     "tasks",
     "backbones",
     "average",
@@ -137,7 +137,7 @@ class TableSpec:
 
     number: int
     title: str
-    columns: Columns
+    columns: ColumnKind
     k: int | None = 1
     order: str = "forward"
     rows: Literal["all", "named", "shared"] = "all"

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..clip import Clip
+from ..backbones.backbone import Backbone
 from ..errors import BenchError
-from ..types import Batch, Features, Images
+from ..protocol.types import Batch, Features, Images
 
 
-def snapshot(clip: Clip) -> Clip:
+def snapshot(clip: Backbone) -> Backbone:
     """A copy of the model as it is now, never trained: a task's teacher.
 
     It costs as much memory as the model, so set it to None in `after_task`.
@@ -26,7 +26,7 @@ def snapshot(clip: Clip) -> Clip:
 
 
 @torch.no_grad()
-def old_features(teacher: Clip | None, batch: Batch, new: Features) -> Features:
+def teacher_features(teacher: Backbone | None, batch: Batch, new: Features) -> Features:
     """The same batch as an older model sees it.
 
     Args:
@@ -38,18 +38,18 @@ def old_features(teacher: Clip | None, batch: Batch, new: Features) -> Features:
     Returns:
         Features without gradient.
     """
-    image_BD = old_images(teacher, batch.images)
+    image_BD = teacher_images(teacher, batch.images)
     if teacher is None:
         return replace(new, image_BD=image_BD, text_MD=batch.texts.frozen())
     return replace(new, image_BD=image_BD, text_MD=teacher.text(batch.texts.tokens_ML))
 
 
 @torch.no_grad()
-def old_images(teacher: Clip | None, images: Images) -> Tensor:
+def teacher_images(teacher: Backbone | None, images: Images) -> Tensor:
     """Unit rows (B, D) of images as an older model sees them, without gradient.
 
     Args:
-        teacher: as in `old_features`.
+        teacher: as in `teacher_features`.
         images: what to embed.
     """
     if teacher is None:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..clip import Clip, Delta
+from ..backbones.backbone import Backbone
+from ..backbones.sites import Delta
 from ..errors import BenchError
 
 RULES = ("exact", "released")
@@ -111,14 +112,14 @@ class Gated(nn.Module):
 
     Args:
         clip: the backbone whose linear maps set the shapes; its weights are not touched.
-        targets: which linear maps (see `Clip.sites`).
+        targets: which linear maps (see `Backbone.sites`).
         rank: R before pruning, at least 1.
         generator: seeds A (uniform in +-1/sqrt(in): Kaiming's with a = sqrt 5) and the gates,
             N(0, 1). B starts at zero, so that a new update changes nothing.
     """
 
     def __init__(
-        self, clip: Clip, targets: tuple[str, ...], rank: int, generator: torch.Generator
+        self, clip: Backbone, targets: tuple[str, ...], rank: int, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.targets, self.rank = tuple(targets), rank
@@ -139,7 +140,7 @@ class Gated(nn.Module):
         return F.linear(F.linear(x, self.A[key]) * self.gate[row], self.B[key])
 
     def deltas(self) -> dict[str, Delta]:
-        """Site name -> delta, for `Clip.adapted`."""
+        """Site name -> delta, for `Backbone.adapted`."""
         rows = enumerate(self.names.items())
         return {name: partial(self._delta, key, row) for row, (name, key) in rows}
 
@@ -180,7 +181,7 @@ class Gated(nn.Module):
 
 
 @torch.no_grad()
-def merge_factors(clip: Clip, targets: tuple[str, ...], factors: Factors) -> None:
+def merge_factors(clip: Backbone, targets: tuple[str, ...], factors: Factors) -> None:
     """W <- W + B diag(w) A at every site, in place; where no rank is kept, no bit changes."""
     sites = clip.sites(targets)
     for name, (b_OK, a_KI) in factors.items():

@@ -5,7 +5,7 @@ scale = alpha / R. B starts at zero, so that a new adapter changes nothing.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..clip import Clip, Delta
+from ..backbones.backbone import Backbone
+from ..backbones.sites import Delta
 from ..errors import BenchError
+from ..protocol.types import Images, Texts
 
 PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
 MAPS = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)  # every linear map of a block
@@ -43,7 +45,7 @@ class LoRA(nn.Module):
 
     Args:
         clip: the backbone whose linear maps set the shapes; its weights are not touched.
-        targets: which linear maps (see `Clip.sites`).
+        targets: which linear maps (see `Backbone.sites`).
         rank: R, at least 1.
         alpha: numerator of the scale alpha / R.
         dropout: probability of dropping an input feature in training, in [0, 0.99].
@@ -52,7 +54,7 @@ class LoRA(nn.Module):
 
     def __init__(
         self,
-        clip: Clip,
+        clip: Backbone,
         targets: Sequence[str],
         rank: int,
         alpha: float,
@@ -98,11 +100,11 @@ class LoRA(nn.Module):
         return self._digest[1]
 
     def deltas(self) -> dict[str, Delta]:
-        """Site name -> delta, for `Clip.adapted`."""
+        """Site name -> delta, for `Backbone.adapted`."""
         return {name: partial(self._delta, key) for name, key in self.names.items()}
 
     @torch.no_grad()
-    def merge(self, clip: Clip, share: float = 1.0) -> None:
+    def merge(self, clip: Backbone, share: float = 1.0) -> None:
         """Add `share` of the adapter's change to the model's weights, in place."""
         for name, site in clip.sites(self.targets).items():
             key = self.names[name]
@@ -145,7 +147,7 @@ def weighted_deltas(
 
     Returns:
         Deltas for inputs (B, L, in) of that batch, which must stay in one piece (see
-        `Clip.chunks`); dropout is not applied.
+        `Backbone.chunks`); dropout is not applied.
     """
     first = adapters[0]
     weight_BT = torch.zeros(len(index_BK), len(adapters)).to(weight_BK)
@@ -228,3 +230,13 @@ def _part(adapters: Sequence[LoRA], weight_BT: Tensor, run: tuple[int, int]) -> 
 
 def _low_rank(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
     return F.linear(F.linear(x, a) * scale, b)
+
+
+def encode_with(
+    clip: Backbone, items: Images | Texts, deltas: Mapping[str, Delta], targets: tuple[str, ...]
+) -> Tensor:
+    """Unit rows (B, D) of images or texts by the backbone with these deltas."""
+    with clip.adapted(deltas, targets):
+        if isinstance(items, Images):
+            return clip.image(items.pixels_B3HW)
+        return clip.text(items.tokens_ML)

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import BenchError
-from ..method import Config, encode_classes
-from ..naming import UNSEEN
-from ..types import Badge, Classes, Images, Task, Texts
+from ..protocol.badges import UNSEEN, Badge
+from ..protocol.method import Config, encode_classes
+from ..protocol.types import Classes, Images, Task, Texts
 
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code
 RATE, DECAY = 3e-3, 1e-4  # Adam's rate and L2 penalty; official code
@@ -36,7 +36,7 @@ ROUTERS: Mapping[str, frozenset[Badge]] = {
 }  # fmt: skip
 FOLDS = 5  # parts of a task's items; the errors of each are those of a coder of the others
 MANY = 4096  # features in float64 at a time
-Items = TypeVar("Items", Images, Texts)
+_Items = TypeVar("_Items", Images, Texts)
 Encode = Callable[[Images | Texts, int], Tensor]
 """Items and a route -> their unit rows (B, D)."""
 
@@ -226,7 +226,7 @@ def check_router(config: Config, routing: str, steps: int, quantile: float) -> N
             raise BenchError("no router with routing 'oracle'", f"{name}={got}", "leave it out")
 
 
-def by_own_route(items: Items, route_B: Tensor, encode: Encode) -> Tensor:
+def by_own_route(items: _Items, route_B: Tensor, encode: Encode) -> Tensor:
     """Unit rows (B, D), each item encoded under its own route.
 
     Args:

@@ -9,24 +9,24 @@ from typing import Any
 
 import torch
 
-from benchmark.backbones import load
-from benchmark.clip import Clip
-from benchmark.data import mini
-from benchmark.data.features import FrozenFeatures
-from benchmark.data.feed import Feed
-from benchmark.data.loaded import Loaded, LoadedLabelled, LoadedPairs, load_split
-from benchmark.data.loaders import close, draw_pairs, join, make_loader, spread_texts
-from benchmark.data.shuffle import generator
-from benchmark.method import Method, no_grad_after_task
-from benchmark.registry import find_method
-from benchmark.suites import Recipe
-from benchmark.train import Fit
-from benchmark.types import Batch, Task, Texts, Tools
+from benchmark.backbones.backbone import Backbone
+from benchmark.backbones.load import load
+from benchmark.common.seeds import generator
+from benchmark.data import rendered as mini
+from benchmark.data.batches import close, draw_pairs, join, make_loader, spread_texts
+from benchmark.data.cache.frozen import FrozenFeatures
+from benchmark.data.items import Items
+from benchmark.data.tensors import LabelTensors, PairTensors, Tensors, load_split
+from benchmark.protocol.method import Method, no_grad_after_task
+from benchmark.protocol.types import Batch, Task, Texts, Tools
+from benchmark.run.registry import find_method
+from benchmark.run.train import Fit
+from benchmark.suites.suite import Recipe
 
 RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
 
 
-class Watched(Feed):
+class Watched(Items):
     """A feed that remembers, weakly, the pixels it handed out."""
 
     seen: list[weakref.ref[torch.Tensor]]
@@ -60,37 +60,37 @@ class Lab:
     """All that a test needs to train a method; only data is kept between tests."""
 
     root: Path
-    pairs: tuple[LoadedPairs, ...]
-    labelled: tuple[LoadedLabelled, ...]
-    reference: LoadedPairs
+    pairs: tuple[PairTensors, ...]
+    labelled: tuple[LabelTensors, ...]
+    reference: PairTensors
     recipe: Recipe = RECIPE
 
-    start: Clip | None = None
+    start: Backbone | None = None
 
-    def clip(self) -> Clip:
+    def clip(self) -> Backbone:
         """A copy of one freshly loaded backbone."""
         if self.start is None:
             self.start = load("tiny-s", "random:0")
         return copy.deepcopy(self.start)
 
-    def feed(self, clip: Clip) -> Watched:
+    def feed(self, clip: Backbone) -> Watched:
         about = (clip.name, clip.fingerprint, "cpu", clip.precision)
         frozen = FrozenFeatures(self.clip, about, clip.size, self.root)
         return Watched(clip, frozen)
 
-    def sets(self, kind: str) -> tuple[Loaded, ...]:
+    def sets(self, kind: str) -> tuple[Tensors, ...]:
         return self.pairs if kind == "pairs" else self.labelled
 
     def task(
-        self, feed: Feed, data: Loaded, index: int, total: int, seed: int = 0, batch_size: int = 0
+        self, feed: Items, data: Tensors, index: int, total: int, seed: int = 0, batch_size: int = 0
     ) -> Task:
         key = (seed, data.fingerprint)
         loader = make_loader(feed, data, key, batch_size or self.recipe.batch_size)
-        one = isinstance(data, LoadedLabelled)
+        one = isinstance(data, LabelTensors)
         classes = feed.classes((data,), first_prompt_only=True) if one else None
         return Task(index, total, loader, classes, lambda *k: generator(*key, "method", *k))
 
-    def method(self, name: str, feed: Feed, seed: int = 0, **changes: Any) -> Method:
+    def method(self, name: str, feed: Items, seed: int = 0, **changes: Any) -> Method:
         found = find_method(name, [])
 
         def reference(batch_size: int) -> Batch:
@@ -109,9 +109,9 @@ class Lab:
             close(task.loader)
 
     def train(
-        self, name: str, data: tuple[Loaded, ...], seed: int = 0, epochs: int = 1, **changes: Any
+        self, name: str, data: tuple[Tensors, ...], seed: int = 0, epochs: int = 1, **changes: Any
     ) -> Trained:
-        """The protocol of benchmark/runner.py without disk and display."""
+        """The protocol of benchmark/run/runner.py without disk and display."""
         feed = self.feed(self.clip())
         method = self.method(name, feed, seed, **changes)
         out = Trained(method, feed, [])
@@ -139,7 +139,7 @@ class Lab:
 
     @torch.no_grad()
     def embed(
-        self, method: Any, feed: Feed, data: LoadedPairs, task: int | None = None
+        self, method: Any, feed: Items, data: PairTensors, task: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Unit rows of all images and all captions of a set."""
         rows, texts = torch.arange(len(data)), torch.arange(len(data.tokens_ML))
@@ -148,7 +148,7 @@ class Lab:
         return image_ND, method.encode_text(text)
 
 
-def _load(split: Any, root: Path, clip: Clip) -> Any:
+def _load(split: Any, root: Path, clip: Backbone) -> Any:
     return load_split(split, clip.size, clip.tokenize, root)
 
 
@@ -163,12 +163,12 @@ def make_lab(root: Path) -> Lab:
     return Lab(root, tuple(pairs), tuple(labelled), reference)
 
 
-def make_captioned(lab: Lab) -> LoadedPairs:
+def make_captioned(lab: Lab) -> PairTensors:
     """Five captions or fewer per image, never the same number twice in a row."""
     split = mini.render_pairs("street", "train", 13, 0)
     texts = tuple(
         tuple(f"{own[0]} number {j}" for j in range(1 + i % 5))
         for i, own in enumerate(split.captions)
     )
-    loaded: LoadedPairs = _load(replace(split, captions=texts), lab.root, lab.clip())
+    loaded: PairTensors = _load(replace(split, captions=texts), lab.root, lab.clip())
     return loaded

@@ -6,11 +6,11 @@ from typing import Any
 
 from tiny_lock import write_lock
 
+from benchmark.cli.display import Display
 from benchmark.data.catalog import declaration
-from benchmark.data.hub import prepare
-from benchmark.data.hub.plan import Job, plan
-from benchmark.data.hub.store import Store
-from benchmark.display import Display
+from benchmark.data.published.preparation import prepare
+from benchmark.data.published.preparation.plan import Job, plan
+from benchmark.data.published.store import Store
 
 SIDE = 32
 QUIET = Display(quiet=True)

@@ -4,7 +4,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmark.results import file_stem, suite_folder, write_record
+from benchmark.records.naming import file_stem, suite_folder
+from benchmark.records.store import write_record
 from benchmark.tables.render import build_tables
 
 Row = dict[str, Any]

@@ -12,10 +12,10 @@ import hub_repos
 from local_hub import LocalHub
 
 from benchmark.data.catalog import CATALOG
-from benchmark.data.hub import lock
-from benchmark.data.hub.declare import Source
-from benchmark.data.hub.lock import Entry
-from benchmark.data.hub.store import source_name
+from benchmark.data.published.declare import Source
+from benchmark.data.published.store import source_name
+from benchmark.hub import lock
+from benchmark.hub.lock import Entry
 
 
 def _rows(source: Source, facts: "hub_repos.Facts") -> dict[str, int]:

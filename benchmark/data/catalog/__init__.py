@@ -1,7 +1,7 @@
 """Every published dataset that the suites use. Facts and their doubts: one declaration each."""
 
 from ...errors import BenchError, nearest
-from ..hub.declare import Declaration
+from ..published.declare import Declaration
 from . import coop, fine_grained, general, held_out, retrieval
 
 CATALOG: dict[str, Declaration] = {

@@ -8,12 +8,12 @@ hub and are taken from there.
 
 from dataclasses import replace
 
-from ..hub.declare import Declaration, Folder, Rule, Whole
+from ..published.declare import Declaration, Folder, SplitRule, Whole
 from . import fine_grained as fine
 from . import general
 
 URL = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
-SPLITS: dict[str, Rule] = {"train": Whole(("train",)), "test": Whole(("test",))}
+SPLITS: dict[str, SplitRule] = {"train": Whole(("train",)), "test": Whole(("test",))}
 
 
 def _coop(

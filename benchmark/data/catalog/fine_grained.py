@@ -4,7 +4,7 @@ The test images of Aircraft, Pets and Cars are those of CoOp's split_zhou files;
 and Food101 are not (see `coop`).
 """
 
-from ..hub.declare import Declaration, Source
+from ..published.declare import Declaration, Source
 from .general import OFFICIAL, TRAIN_TEST
 
 TRAIN_VAL_TEST = {**TRAIN_TEST, "validation": ("**/val*-*.parquet",)}

@@ -4,9 +4,9 @@ The test images of MNIST and SUN397 are those of CoOp's split_zhou files; those 
 and EuroSAT are not (see `coop`).
 """
 
-from ..hub.declare import Declaration, Rule, Source, Whole
+from ..published.declare import Declaration, Source, SplitRule, Whole
 
-OFFICIAL: dict[str, Rule] = {"train": Whole(("train",)), "test": Whole(("test",))}
+OFFICIAL: dict[str, SplitRule] = {"train": Whole(("train",)), "test": Whole(("test",))}
 TRAIN_TEST = {"train": ("**/train-*.parquet",), "test": ("**/test-*.parquet",)}
 
 CALTECH101 = Declaration(

@@ -1,6 +1,6 @@
 """Held-out sets: what a model may lose on data that it is never trained on."""
 
-from ..hub.declare import Declaration, Folder, Source, Whole
+from ..published.declare import Declaration, Folder, Source, Whole
 
 DOMAINS = ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")
 

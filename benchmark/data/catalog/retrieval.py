@@ -5,13 +5,13 @@ Where the paper does not say how a set without a test part is divided, the share
 permutation is that of `datasets.Dataset.train_test_split(seed=42)`.
 """
 
-from ..hub.declare import Declaration, Fraction, Rule, Source, Whole
+from ..published.declare import Declaration, Fraction, Source, SplitRule, Whole
 
 SEED = 42
-OFFICIAL: dict[str, Rule] = {"train": Whole(("train",)), "test": Whole(("test",))}
+OFFICIAL: dict[str, SplitRule] = {"train": Whole(("train",)), "test": Whole(("test",))}
 
 
-def _divided(test: float) -> dict[str, Rule]:
+def _divided(test: float) -> dict[str, SplitRule]:
     return {
         "train": Fraction("train", test, SEED, "train"),
         "test": Fraction("train", test, SEED, "test"),

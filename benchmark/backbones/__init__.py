@@ -1,0 +1,1 @@
+"""The models: open_clip's CLIP and BLIP behind one interface, their weights and tokenizers."""

@@ -1,0 +1,160 @@
+"""What is known of a backbone before it is built: its layout and its image side. No torch."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import BenchError, nearest
+
+SHIPPED = Path(__file__).parent / "shipped"
+BLIPS = SHIPPED  # folder of blip-*.json
+# Settings of open_clip's towers that change what a block computes.
+BLOCKS = (
+    "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc",
+)  # fmt: skip
+
+
+@cache
+def configs() -> dict[str, Path]:
+    """Every open_clip model and the tiny ones that ship with the package: name -> config file."""
+    spec = find_spec("open_clip")
+    folders = (spec.submodule_search_locations if spec is not None else None) or []
+    found = {p.stem: p for at in folders for p in (Path(at) / "model_configs").glob("*.json")}
+    return found | {p.stem: p for p in SHIPPED.glob("tiny-?.json")}
+
+
+def blips() -> dict[str, Path]:
+    """The BLIPs: name -> file of what is known of them."""
+    return {p.stem: p for p in BLIPS.glob("blip-*.json")}
+
+
+def blip_about(name: str) -> dict[str, Any]:
+    """What is known of a BLIP.
+
+    Returns:
+        config: as transformers has it; tags: repository on the hub of each; context; mean, std.
+    """
+    return cast(dict[str, Any], json.loads(blips()[name].read_text()))
+
+
+def _check_blip(name: str) -> None:
+    try:
+        found = version("transformers")
+    except PackageNotFoundError:
+        found = "none"
+    if found.split(".")[0] != "5":
+        raise BenchError(
+            f"transformers 5, which {name} needs",
+            found,
+            "install the extra: pip install 'cl-bench[blip]' (in a checkout, -e '.[blip]')",
+        )
+
+
+def check_backbone(name: str) -> None:
+    """Refuse a model that cannot run, by its config alone, before anything is built or fetched.
+
+    Raises:
+        BenchError: no model has that name, its towers are not those of OpenAI's CLIP, its images
+            are not square, or its library is not installed.
+    """
+    if name in blips():
+        return _check_blip(name)
+    known = {**configs(), **blips()}
+    if name not in known:
+        expected = f"an open_clip model name, or {', '.join(sorted(blips()))}"
+        raise BenchError(expected, f"'{name}'", nearest(name, known))
+    check_layout(name, _read(name))
+    if len(sides := _sides(name)) > 1:
+        got = f"'{name}' with {' x '.join(map(str, sides))} pixels"
+        raise BenchError("a model with square images", got, "choose another")
+
+
+def image_side(name: str) -> int:
+    """Side of a model's images in pixels.
+
+    Raises:
+        BenchError: as `check_backbone`.
+    """
+    check_backbone(name)
+    if name in blips():
+        return int(blip_about(name)["config"]["vision_config"]["image_size"])
+    return _sides(name)[0]
+
+
+def check_layout(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse an open_clip config whose model is more, or other, than two plain transformers.
+
+    The towers are run block by block (backbones/backbone.py), so that adapters and prompts have
+    their places. What a model does beside that would be left out, and every number would be wrong.
+
+    Raises:
+        BenchError: it names all that differs.
+    """
+    found = []
+    if config.get("init_logit_bias") is not None:
+        found.append("a bias on the similarity (SigLIP's sigmoid loss)")
+    if config.get("nonscalar_logit_scale"):
+        found.append("a similarity scale that is no scalar")
+    if "multimodal_cfg" in config:
+        found.append("a decoder that writes captions (CoCa)")
+    found += _image_tower(config.get("vision_cfg", {}))
+    found += _text_tower(config.get("text_cfg", {}))
+    if not found and config.get("custom_text"):
+        found.append("a text tower of its own (custom_text)")
+    if found:
+        raise BenchError(
+            "a CLIP with two plain transformers (OpenAI's layout)",
+            f"'{name}', which has {', '.join(found[:-1])}{' and ' if found[1:] else ''}{found[-1]}",
+            "choose a ViT-* model such as ViT-B-16-quickgelu",
+        )
+
+
+def _image_tower(config: Mapping[str, Any]) -> Iterator[str]:
+    if config.get("timm_model_name"):
+        yield f"an image tower of timm ({config['timm_model_name']})"
+    elif isinstance(config.get("layers"), list):
+        yield "a ResNet as image tower"
+    else:
+        if config.get("attentional_pool"):
+            yield "images pooled by attention"
+        elif (pool := config.get("pool_type", "tok")) != "tok":
+            yield f"images pooled by '{pool}' instead of at the class token"
+        if (places := config.get("pos_embed_type", "learnable")) != "learnable":
+            yield f"fixed positions of patches ({places})"
+        yield from _blocks(config, "image")
+
+
+def _text_tower(config: Mapping[str, Any]) -> Iterator[str]:
+    if config.get("hf_model_name"):
+        yield f"a text tower of transformers ({config['hf_model_name']})"
+        return
+    if (pool := config.get("pool_type", "argmax")) != "argmax":
+        yield f"texts read at '{pool}' instead of at the token of highest id"
+    if config.get("no_causal_mask"):
+        yield "no causal mask on texts"
+    if config.get("embed_cls"):
+        yield "a class token in the text tower"
+    if config.get("proj_type", "linear") != "linear" or config.get("proj_bias"):
+        yield "a projection of texts that is no plain matrix"
+    yield from _blocks(config, "text")
+
+
+def _blocks(config: Mapping[str, Any], tower: str) -> Iterator[str]:
+    odd = [key for key in BLOCKS if config.get(key)]
+    odd += ["block_type"] if config.get("block_type") not in (None, "default") else []
+    if odd:
+        yield f"other blocks in the {tower} tower ({', '.join(odd)})"
+
+
+def _read(name: str) -> Any:
+    return json.loads(configs()[name].read_text())
+
+
+def _sides(name: str) -> list[int]:
+    """The side of square images, else height and width."""
+    size = _read(name).get("vision_cfg", {}).get("image_size", 224)
+    return list(dict.fromkeys(size)) if isinstance(size, list) else [size]

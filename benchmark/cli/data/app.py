@@ -1,0 +1,122 @@
+"""`cl-bench data`: download, prepare and check the published datasets."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ...errors import BenchError
+
+app = typer.Typer(no_args_is_help=True, help="Prepare and check the published datasets.")
+
+Names = Annotated[
+    list[str], typer.Argument(help="suites, datasets, MODEL/TAG weights, or 'all'", metavar="NAME")
+]
+SomeNames = Annotated[
+    list[str] | None, typer.Argument(help="suites or datasets [all]", metavar="NAME")
+]
+Cache = Annotated[Path | None, typer.Option(help="cache folder [CL_BENCH_CACHE or ~/.cache]")]
+Show = Annotated[
+    Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
+]
+
+
+@app.command()
+def prepare(
+    names: Names,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+    side: Annotated[int | None, typer.Option(help="image side in pixels [the backbone's]")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
+    ] = None,
+    pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="a fall-back repository of one dataset; never ranked beside")
+    ] = None,
+    given: Annotated[
+        Path | None, typer.Option("--from", help="folder of files that no hub holds")
+    ] = None,
+    keep_raw: Annotated[bool, typer.Option(help="keep the downloaded files")] = False,
+    cache_dir: Cache = None,
+    display: Show = "auto",
+) -> None:
+    """Download, verify, decode and cache. Prints sizes and licences first, and asks.
+
+    A killed run goes on where it was when the same command is given again.
+    """
+    from .prepare import Options, prepare_all
+
+    if side is not None and side < 8:
+        raise BenchError("--side of at least 8 pixels", str(side), "correct it")
+    options = Options(side, backbone, pretrained, source, given, yes, keep_raw, cache_dir)
+    raise typer.Exit(prepare_all(names, options, display))
+
+
+@app.command()
+def lock(
+    names: Names,
+    relock: Annotated[
+        bool, typer.Option("--relock", help="forget what is known and take the present state")
+    ] = False,
+    source: Annotated[str | None, typer.Option(help="a fall-back repository")] = None,
+    given: Annotated[
+        Path | None, typer.Option("--from", help="folder of files that no hub holds")
+    ] = None,
+) -> None:
+    """Resolve revisions and files on the hub and note them in the lock file.
+
+    With HF_HUB_OFFLINE, what is not in it yet is noted as not resolved.
+    """
+    from .lock import lock_all
+
+    raise typer.Exit(lock_all(names, relock, source, given))
+
+
+@app.command()
+def status(names: SomeNames = None, cache_dir: Cache = None) -> None:
+    """What is prepared, unfinished and locked."""
+    from .reports import status as report
+
+    typer.echo(report(names or [], cache_dir))
+
+
+@app.command()
+def verify(names: SomeNames = None, cache_dir: Cache = None, display: Show = "auto") -> None:
+    """Read every byte again and compare; needs no network."""
+    from .reports import verify as check
+
+    troubles = check(names or [], cache_dir, display)
+    for trouble in troubles:
+        typer.echo(trouble, err=True)
+    if troubles:
+        raise BenchError(
+            "a cache as it was written",
+            f"{len(troubles)} troubles",
+            "remove what is damaged (`cl-bench data rm NAME`, or the file named) and prepare it "
+            "again",
+            code=5,
+        )
+
+
+@app.command()
+def stats(names: SomeNames = None, cache_dir: Cache = None) -> None:
+    """Counts per split: images, captions, duplicates, classes."""
+    from .reports import stats as count
+
+    typer.echo(count(names or [], cache_dir))
+
+
+@app.command()
+def licenses(names: SomeNames = None) -> None:
+    """Licence and citation of every dataset."""
+    from .reports import licenses as table
+
+    typer.echo(table(names or []))
+
+
+@app.command()
+def rm(names: Names, cache_dir: Cache = None) -> None:
+    """Remove prepared and unfinished sets, and what was downloaded of them."""
+    from .reports import remove
+
+    typer.echo(remove(names, cache_dir))

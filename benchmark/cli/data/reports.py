@@ -1,0 +1,143 @@
+"""What `cl-bench data status, verify, stats, licenses, rm` say and do."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from ...common.locks import held
+from ...data.catalog import declaration
+from ...data.published.declare import Declaration
+from ...data.published.load import usable
+from ...data.published.preparation.plan import guard_of
+from ...data.published.store import Store, folders_of, source_name, stores
+from ...errors import BenchError
+from ...hub import lock
+from ..display import DisplayMode, make_display
+from .names import GB, cache_folder, wanted
+
+
+def _stores(names: Sequence[str], root: Path) -> Iterator[tuple[Declaration, list[Store]]]:
+    for name in _named(names):
+        yield declaration(name), list(stores(root, declaration(name)))
+
+
+def status(names: Sequence[str], cache_dir: Path | None) -> str:
+    """`data status`: what is prepared, unfinished, locked."""
+    root, entries = cache_folder(cache_dir), lock.read(lock.lock_path())
+    rows: list[tuple[object, ...]] = []
+    for declared, found in _stores(names, root):
+        entry = entries.get(declared.name)
+        locked = "no" if entry is None or entry.revision is None else entry.revision[:12]
+        for store in found:
+            splits = ", ".join(f"{k} {v['rows']}" for k, v in store.manifest["splits"].items())
+            size = f"{store.nbytes() / GB:.2f}"
+            rows.append((declared.name, "prepared", store.side, splits, size, store.about, locked))
+        whole = {store.folder for store in found}
+        others = [folder for folder in folders_of(root, declared) if folder not in whole]
+        for folder in others:
+            done, side = len(list(folder.glob("[0-9]*.json"))), folder.name.rpartition("-")[2]
+            state = f"unfinished or old, {done} files done"
+            rows.append((declared.name, state, int(side), "", "", folder.name, locked))
+        if not found and not others:
+            rows.append((declared.name, "-", "", "", "", source_name(declared.source), locked))
+    heads = ("set", "state", "px", "splits", "GB", "source", "locked")
+    return tabulate(
+        rows, heads, disable_numparse=True, maxcolwidths=[None, 24, None, 40, None, 48, None]
+    )
+
+
+def verify(names: Sequence[str], cache_dir: Path | None, mode: DisplayMode) -> list[str]:
+    """`data verify`: what is damaged, in words. Without names, all of the cache."""
+    from ...data.published.verify import damage, noted_damage
+
+    root, display, troubles = cache_folder(cache_dir), make_display(mode), []
+    checked = 0
+    for declared, found in _stores(names, root):
+        for store in found:
+            with display.bars((declared.title, store.nbytes(), "B")) as (advance,):
+                troubles += list(damage(store, declared, advance))
+            checked += 1
+        whole = {store.folder for store in found}
+        for folder in folders_of(root, declared):
+            if folder in whole:
+                continue
+            if (folder / "manifest.json").exists():
+                troubles.append(f"{folder} is damaged or was written by another version")
+            else:
+                display.line(f"{folder} is unfinished and was not read")
+    if not names:
+        with display.bars(("features and tokens", 0, "B")) as (advance,):
+            troubles += list(noted_damage(root, advance))
+    display.line(f"{checked} prepared sets read, {len(troubles)} troubles")
+    return troubles
+
+
+def stats(names: Sequence[str], cache_dir: Path | None) -> str:
+    """`data stats`: counts of every prepared set among the names."""
+    from ...data.published.stats import HEADS, split_stats
+
+    root, rows = cache_folder(cache_dir), []
+    for name in _named(names):
+        declared = declaration(name)
+        if found := usable(root, declared):
+            rows += split_stats(declared, found[0])
+    if not rows:
+        command = f"cl-bench data prepare {' '.join(names) or 'NAME'}"
+        fix = f"run `{command}` first, or set CL_BENCH_CACHE to where they are"
+        raise BenchError(f"a prepared set in {root}", "none of those named", fix, 4)
+    return tabulate(rows, HEADS, disable_numparse=True)
+
+
+def licenses(names: Sequence[str]) -> str:
+    """`data licenses`: what may be done with each set, and whom to cite."""
+    rows = [
+        (d.name, source_name(d.source), d.licence, d.citation)
+        for d in map(declaration, _named(names))
+    ]
+    return tabulate(
+        rows, ("set", "source", "licence", "citation"), maxcolwidths=[None, None, 44, 48]
+    )
+
+
+def remove(names: Sequence[str], cache_dir: Path | None) -> str:
+    """`data rm`: prepared and unfinished sets, and what was downloaded of them.
+
+    Raises:
+        BenchError: one of them is being prepared, or cannot be removed.
+    """
+    root, freed = cache_folder(cache_dir), 0
+    for name in _named(names):
+
+        def busy(name: str = name) -> None:
+            fix = "wait for it to end, or end it"
+            raise BenchError(f"nobody to prepare {name}", "a process that does", fix, 6)
+
+        with held(guard_of(root, name), busy):
+            for kind in ("data", "raw"):
+                folder = root / kind / name
+                size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+                try:
+                    if folder.exists():
+                        shutil.rmtree(folder)
+                except OSError as error:
+                    reason = error.strerror or type(error).__name__
+                    raise BenchError(
+                        f"to remove {folder}", reason, "remove it by hand", 6
+                    ) from error
+                freed += size
+    return f"{freed / GB:.2f} GB removed"
+
+
+def _named(names: Sequence[str]) -> tuple[str, ...]:
+    """Datasets of the catalog; weights are in the hub's own cache, not in ours.
+
+    Raises:
+        BenchError: unknown names, or weights.
+    """
+    asked = wanted(names or ["all"])
+    if given := [name for name in names if "/" in name]:
+        fix = "see `hf cache ls` for the hub's cache, where weights are"
+        raise BenchError("datasets or suites", f"'{given[0]}'", fix)
+    return asked.names

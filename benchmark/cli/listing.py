@@ -1,0 +1,161 @@
+"""What there is: methods, suites, records; and one record in full. No torch."""
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import BenchError
+from ..protocol.badges import UNSEEN
+from ..run.registry import find_method, method_names
+from ..run.task_order import KINDS
+from ..suites.find import find_suite
+from ..suites.names import suite_names
+
+RESULTS = Path("results")
+
+
+def listing() -> str:
+    """Methods, suites with tasks and recipe, orders, and the records under results/."""
+    lines = ["methods (--method NAME or a .py file; `cl-bench ls NAME`: settings and variants)"]
+    names = method_names()
+    width = max(len(name) for name in names)
+    lines += [f"  {name:<{width}}  {origin}" for name, origin in sorted(names.items())]
+    lines.append("\nsuites (--suite NAME or a .toml file)")
+    for name in suite_names():
+        lines += _suite(name)
+    lines.append(f"\norders (--order): {KINDS}")
+    return "\n".join([*lines, *_records()])
+
+
+def describe(asked: str) -> str:
+    """One method: paper, badges, settings with their values, variants with what they change.
+
+    Args:
+        asked: as for --method; with a variant, the settings are those of the variant.
+
+    Raises:
+        BenchError: as `registry.find_method`.
+    """
+    found = find_method(asked, [])
+    cls, config = found.cls, vars(found.config)
+    width = max(map(len, [*config, *cls.variants]))
+    lines = [
+        f"{asked}: {cls.label}",
+        f"  paper  {cls.paper or 'none'}",
+        f"  uses   {', '.join(sorted(found.uses)) or 'the data of the current task alone'}",
+        f"\nsettings (--hp KEY=VALUE; {found.file.name} says where each value is from)",
+        *(f"  {key:<{width}}  {_shown(value)}" for key, value in config.items()),
+    ]
+    if cls.variants:
+        name = f"{found.file.name}:" if found.origin == "path" else f"{found.name}."
+        lines.append(f"\nvariants (--method {name}VARIANT)")
+    for tag, changes in cls.variants.items():
+        shown = ", ".join(f"{key}={_shown(value)}" for key, value in changes.items())
+        lines.append(f"  {tag:<{width}}  {shown}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _suite(name: str) -> list[str]:
+    suite = find_suite(name)
+    r = suite.recipe
+    budget = f"{r.steps} steps a task" if r.steps else f"{r.epochs} epochs"
+    published = any(d.needs for d in suite.tasks)
+    given = " --from FOLDER" if name.endswith("-coop") else ""
+    return [
+        f"  {name} {suite.version}: {suite.about}",
+        f"    tasks     {', '.join(d.name for d in suite.tasks)}",
+        *([f"    order ii  {', '.join(suite.order_ii)}"] if suite.order_ii else []),
+        f"    held out  {', '.join(d.name for d in suite.held_out)}",
+        *([f"    reference {suite.reference.title}"] if suite.reference else []),
+        *([f"    prompts   {suite.templates} (--templates)"] if suite.templates else []),
+        f"    backbone  {suite.backbone} ({suite.pretrained})",
+        f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
+        f" (added parameters {r.lr_added:g})",
+        *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
+    ]
+
+
+def _records() -> list[str]:
+    lines = []
+    for folder in sorted(p for p in RESULTS.glob("*") if p.is_dir()):
+        found = [f for f in folder.glob("[!.]*.parquet") if not f.name.endswith(".ranks.parquet")]
+        lines.append(f"  {folder}: {len(found)} records")
+    return ["\nrecords (cl-bench show FILE)", *(lines or ["  none yet"])]
+
+
+def show_record(path: Path, k: int) -> str:
+    """One record: identity, provenance in short, the end of the run, and its matrices.
+
+    Raises:
+        BenchError: no such file, not a record, or no scores at that k.
+    """
+    from ..records.store import read_record
+    from ..tables.render import final_row, matrix, render_matrix
+
+    if path.is_dir():
+        raise BenchError(
+            "a record's file", f"the folder '{path}'", "name one of its .parquet files"
+        )
+    record = read_record(path)
+    frame = record.frame
+    parts = [_head(record.provenance, frame.iloc[0]), final_row(frame)]
+    for direction, title in (("t2i", "text to image"), ("i2t", "image to text")):
+        if (frame["direction"] == direction).any():
+            table = render_matrix(matrix(frame, direction, "hit", k))
+            parts.append(f"{title} R@{k}, rows: after each stage\n{table}")
+    if (frame["metric"] == "acc").any():
+        table = render_matrix(matrix(frame, None, "acc", None))
+        parts.append(f"accuracy, rows: after each stage\n{table}")
+    parts += _routes(frame)
+    return "\n\n".join(parts)
+
+
+def _head(about: dict[str, Any], row: Any) -> str:
+    commit = str(about.get("code", {}).get("commit"))[:12]
+    made = [f"made {about.get('created', '?')} at commit {commit}"]
+    made += [f"{name} {seconds:.0f} s" for name, seconds in about.get("seconds", {}).items()]
+    lines = [
+        f"{row['suite']} {row['suite_version']}: {row['method']}"
+        + (f".{row['variant']}" if row["variant"] else "")
+        + (f" with {row['settings']}" if row["settings"] else ""),
+        f"order {row['order']} ({row['task_order']}), seed {row['seed']}, {row['backbone']} "
+        f"({row['pretrained']})",
+        ", ".join(made + _memory(about.get("peak_memory", {}))),
+    ]
+    if about.get("unofficial"):
+        lines.append("not for the leaderboard: " + "; ".join(about["unofficial"]))
+    return "\n".join(lines)
+
+
+def _memory(peaks: dict[str, Any]) -> list[str]:
+    """The largest of a run, from peaks per phase or, in older records, of the whole process."""
+    phases = [peak for peak in peaks.values() if isinstance(peak, dict)] or [peaks]
+    shown = []
+    for kind, head in (("process_mib", "peak"), ("gpu_mib", "GPU")):
+        if found := [peak[kind] for peak in phases if kind in peak]:
+            shown.append(f"{head} {max(found)} MiB")
+    return shown
+
+
+def _routes(frame: Any) -> list[str]:
+    """Share of each set's items per adapter at the last stage, where the method notes it."""
+    from ..tables.render import render_matrix
+
+    rows = frame[(frame["metric"] == "route") & (frame["step"] == frame["step"].max())]
+    parts = []
+    for modality in ("image", "text"):
+        mine = rows[rows["direction"] == modality]
+        if mine.empty:
+            continue
+        table = mine.pivot(index="eval_task", columns="k", values="value").fillna(0.0)
+        order = list(dict.fromkeys(mine["eval_task"]))
+        names = mine.iloc[0]["task_order"].split(",")
+        table = table.loc[order].rename(columns={**dict(enumerate(names)), UNSEEN: "unseen"})
+        shares = render_matrix(table, "set")
+        parts.append(f"{modality}s routed to each adapter, percent\n{shares}")
+    return parts

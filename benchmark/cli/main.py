@@ -1,0 +1,269 @@
+"""The command line. Heavy imports stay inside the commands: `--help` and `ls` import no torch."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .. import __version__
+from ..errors import BenchError
+from .data.app import app as data_app
+
+RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Benchmark of continual learning of vision-language models.",
+)
+app.add_typer(data_app, name="data")
+
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method",
+        "-m",
+        help="name, name.variant, or a path to a method's .py file; repeat it for several runs",
+    ),
+]
+
+
+@app.command()
+def run(
+    method: Methods,
+    order: Annotated[
+        list[str],
+        typer.Option(
+            "--order",
+            "-o",
+            help="forward (a protocol's order I) | reverse | ii (its order II, where the suite has "
+            "one) | measured | random:SEED | a,b,c; repeatable",
+        ),
+    ] = ["forward"],  # noqa: B006
+    suite: Annotated[
+        str | None,
+        typer.Option("--suite", "-s", help="a suite's name or a .toml file [retrieval or mini]"),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
+    ] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="weights tag, file, bundled or random:SEED [the suite's]")
+    ] = None,
+    seed: Annotated[list[int], typer.Option(help="repeat it for several runs")] = [42],  # noqa: B006
+    hp: Annotated[
+        list[str], typer.Option(metavar="KEY=VALUE", help="a method's setting; repeatable")
+    ] = [],  # noqa: B006
+    epochs: Annotated[int | None, typer.Option(help="per task [the suite's]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="pairs per step [the suite's]")] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            help="prompts of few-shot suites: generic | per-dataset | ensemble [the suite's]; "
+            "another than the suite's is never ranked"
+        ),
+    ] = None,
+    evals: Annotated[
+        str, typer.Option(help="all | id (tasks only) | ood (held-out sets only)")
+    ] = "all",
+    limit: Annotated[
+        int | None, typer.Option(help="N images of every split, evenly spaced; never ranked")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 | bf16 (the towers only)")] = "fp32",
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="records go to DIR, unfinished ones to DIR/scratch [results, scratch]"),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="decoded images and features [CL_BENCH_CACHE or ~/.cache]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="replace a finished record")] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="train even what an earlier run has trained alike (DAR, TA)")
+    ] = False,
+    save_ranks: Annotated[
+        bool, typer.Option(help="keep the rank of every query in .ranks.parquet")
+    ] = False,
+    display: Annotated[
+        Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
+    ] = "auto",
+) -> None:
+    """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet.
+
+    Several methods, orders and seeds are run one after the other, each to its own record.
+    """
+    from ..run.request import Request
+    from ..suites.ready import default_suite
+    from .run import run_all
+
+    named, why = (suite, "") if suite is not None else default_suite(cache_dir, backbone)
+    requests = [
+        Request(
+            method=m,
+            order=o,
+            suite=named,
+            backbone=backbone,
+            pretrained=pretrained,
+            seed=s,
+            hp=tuple(hp),
+            epochs=epochs,
+            batch_size=batch_size,
+            templates=templates,  # type: ignore[arg-type]
+            evals=evals,  # type: ignore[arg-type]
+            limit=limit,
+            device=device,
+            precision=precision,  # type: ignore[arg-type]
+            output_dir=output_dir,
+            cache_dir=cache_dir,
+            overwrite=overwrite,
+            fresh=fresh,
+            save_ranks=save_ranks,
+        )
+        for m in dict.fromkeys(method)
+        for s in dict.fromkeys(seed)
+        for o in dict.fromkeys(order)
+    ]
+    try:
+        code = run_all(requests, why, display)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command goes on from here.", err=True)
+        code = 130
+    raise typer.Exit(code)
+
+
+@app.command()
+def order(
+    suite: Annotated[
+        str | None, typer.Option("--suite", "-s", help="a suite's name or a .toml file")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
+    ] = None,
+    pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
+    limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
+    cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
+    display: Annotated[
+        Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
+    ] = "auto",
+) -> None:
+    """Zero-shot scores of a backbone on every task, beside the paper's, and the order they give."""
+    from ..run.request import Request, make_plan
+    from ..suites.ready import default_suite
+    from ..tables.spec import ZERO_SHOT
+    from .display import make_display
+    from .order import order_report
+
+    named = suite if suite is not None else default_suite(cache_dir, backbone)[0]
+    request = Request(
+        method=ZERO_SHOT,
+        suite=named,
+        backbone=backbone,
+        pretrained=pretrained,
+        evals="id",
+        limit=limit,
+        device=device,
+        precision=precision,  # type: ignore[arg-type]
+        cache_dir=cache_dir,
+    )
+    typer.echo(order_report(make_plan(request), make_display(display)))
+
+
+@app.command()
+def ls(
+    method: Annotated[
+        str | None, typer.Argument(help="a method or a file: its settings and variants")
+    ] = None,
+) -> None:
+    """Methods, suites with tasks, backbone and recipe, orders, and records."""
+    from .listing import describe, listing
+
+    typer.echo(listing() if method is None else describe(method))
+
+
+@app.command()
+def show(
+    record: Annotated[Path, typer.Argument(help="a record, results/<suite>/<run>.parquet")],
+    k: Annotated[int, typer.Option(help="K of Recall@K: 1, 5 or 10")] = 1,
+) -> None:
+    """One record: what ran, its scores, and the stage x dataset matrices."""
+    from .listing import show_record
+
+    typer.echo(show_record(record, k))
+
+
+@app.command()
+def tables(
+    results: Annotated[Path, typer.Option(help="folder of records")] = RESULTS,
+    out: Annotated[Path, typer.Option(help="folder for the tables")] = TABLES,
+    leaderboard: Annotated[Path, typer.Option(help="the leaderboard")] = LEADERBOARD,
+    check: Annotated[bool, typer.Option(help="change nothing; fail if one is stale")] = False,
+    lint: Annotated[
+        bool, typer.Option(help="only list the papers' printed numbers that do not add up")
+    ] = False,
+) -> None:
+    """Rebuild tables, figure and leaderboard from the records and the papers' numbers."""
+    from ..tables.paper.lint import lint_report
+    from ..tables.render import build_tables, check_tables
+
+    if lint:
+        if check or (results, out, leaderboard) != (RESULTS, TABLES, LEADERBOARD):
+            raise BenchError(
+                "--lint alone, as it reads the papers' numbers and writes nothing",
+                "other options with it",
+                "give them in two calls",
+            )
+        typer.echo(lint_report())
+        return
+    if check:
+        stale = check_tables(results, out, leaderboard)
+        if stale:
+            raise BenchError(
+                "tables that fit the records", ", ".join(map(str, stale)), "run `make tables`", 5
+            )
+        typer.echo("tables and leaderboard fit the records")
+        return
+    for path in build_tables(results, out, leaderboard):
+        typer.echo(str(path))
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, device, cache, git state, hub reachable or not."""
+    from .doctor import report
+
+    typer.echo(report())
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and exit")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence and an exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except BenchError as e:
+        typer.echo(f"error: {e}", err=True)
+        sys.exit(e.code)

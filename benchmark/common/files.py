@@ -1,0 +1,94 @@
+"""Files that a reader never sees half of, and files that stand for weights. No torch."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import BenchError
+
+PACKAGE = Path(__file__).parents[1]
+ROOT = PACKAGE.parent  # of the checkout, where there is one
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it is synced and takes `path`'s place.
+
+    Raises:
+        BenchError: the folder cannot be written or the disk is full; `path` is as it was.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as f:
+            os.fsync(f.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as e:
+        raise BenchError(
+            f"to write '{path}'",
+            e.strerror or type(e).__name__,
+            "free some space or choose another folder; what was finished before is kept",
+            code=6,
+        ) from e
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def weights_file(pretrained: str) -> Path | None:
+    """The file that `--pretrained` names, or None for a tag; it need not exist."""
+    path = Path(pretrained)
+    return path if path.suffix in (".safetensors", ".pt", ".pth", ".bin") else None
+
+
+def file_bytes(path: Path) -> bytes:
+    """A file's bytes; BenchError where it is missing or may not be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file, read in blocks; BenchError where it is missing or not readable."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> BenchError:
+    """The error for a file that the system does not give us."""
+    if isinstance(error, PermissionError):
+        return BenchError("a readable file", f"no permission for {path}", "grant it", 6)
+    reason = "no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+    return BenchError(f"a file {path}", reason, "correct the path or put the file there", 4)
+
+
+def cache_root(given: Path | None) -> Path:
+    """The cache folder: --cache-dir, else CL_BENCH_CACHE, else XDG's cache folder."""
+    if given is not None:
+        return given
+    if env := os.environ.get("CL_BENCH_CACHE"):
+        return Path(env)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cl-bench"
+
+
+def in_checkout() -> bool:
+    """Whether the program runs from its source tree, and not as an installed package."""
+    return (ROOT / "pyproject.toml").is_file()
+
+
+def file_digest(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

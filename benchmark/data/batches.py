@@ -1,0 +1,260 @@
+"""Training batches: the lease of a task's data, and loaders of pairs and of labelled images."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..common.digests import digest
+from ..errors import BenchError
+from ..protocol.types import Batch, Images, Loader, Texts
+from .items import Items
+from .lease import Lease
+from .mixing import Drawn, mixed
+from .tensors import LabelTensors, PairTensors, Tensors
+
+
+def _check_open(leases: tuple[Lease, ...]) -> None:
+    if any(lease.closed for lease in leases):
+        raise BenchError(
+            "a method to read a task's data during that task only",
+            "a read after it had ended",
+            "declare 'samples' in `uses` if the method keeps data, so that it is shown",
+        )
+
+
+@dataclass
+class PairLoader:
+    """Training batches over one or several sets of pairs. Implements `types.Loader`.
+
+    Every image once per epoch, with one of its captions drawn anew in every epoch.
+    """
+
+    feed: Items
+    sets: tuple[PairTensors, ...]
+    seed: tuple[object, ...]
+    batch_size: int
+    leases: tuple[Lease, ...]
+
+    def __len__(self) -> int:
+        return -(-sum(_sizes(self)) // self.batch_size)
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of that epoch, from batch `start` on."""
+        for place in _places(self, index, start):
+            yield self._batch(*place)
+
+    def _batch(self, of_set: Tensor, row: Tensor, draw: Tensor) -> Batch:
+        images, texts = [], []
+        for s, data in enumerate(self.sets):
+            mine = row[of_set == s]
+            if not len(mine):
+                continue
+            first, count = data.first_N[mine], data.first_N[mine + 1] - data.first_N[mine]
+            caption = first + (draw[of_set == s] * count).long()
+            images.append(self.feed.images(data, mine))
+            texts.append(self.feed.texts(data.tokens_ML, data.text_key, caption))
+        target = torch.arange(len(row), device=self.feed.device)
+        return Batch(_cat_images(images), _cat_texts(texts), target, paired=True)
+
+    def sweep(self) -> Iterator[Batch]:
+        """Every image once in order, with all of its captions."""
+        for data, lease in zip(self.sets, self.leases, strict=True):
+            for rows in lease.places(data).split(self.batch_size):
+                _check_open(self.leases)
+                captions, counts = _captions(data, rows)
+                target = (counts.cumsum(0) - counts).to(self.feed.device)
+                texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
+                single = len(captions) == len(rows)
+                yield Batch(self.feed.images(data, rows), texts, target, paired=single)
+
+    def keep(self, rows: Tensor) -> None:
+        """Give up all images but these."""
+        _keep(self, rows)
+
+
+@dataclass
+class LabelLoader:
+    """Training batches over labelled sets; the texts are all classes' first prompts.
+
+    Implements `types.Loader`. Joined sets share one list of classes.
+    """
+
+    feed: Items
+    sets: tuple[LabelTensors, ...]
+    seed: tuple[object, ...]
+    batch_size: int
+    leases: tuple[Lease, ...]
+
+    def __len__(self) -> int:
+        return -(-sum(_sizes(self)) // self.batch_size)
+
+    def keep(self, rows: Tensor) -> None:
+        """Give up all images but these."""
+        _keep(self, rows)
+
+    def _offsets(self) -> list[int]:
+        sizes = [len(s.names) for s in self.sets]
+        return [sum(sizes[:i]) for i in range(len(sizes))]
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of that epoch, from batch `start` on."""
+        classes = self.feed.classes(self.sets, first_prompt_only=True)
+        for of_set, row, _ in _places(self, index, start):
+            images, target = self._images(of_set, row)
+            yield Batch(images, classes.prompts, target, paired=False)
+
+    def _images(self, of_set: Tensor, row: Tensor) -> tuple[Images, Tensor]:
+        images, target = [], []
+        for s, offset in enumerate(self._offsets()):
+            mine = row[of_set == s]
+            if len(mine):
+                images.append(self.feed.images(self.sets[s], mine))
+                target.append(self.sets[s].label_N[mine] + offset)
+        return _cat_images(images), torch.cat(target).to(self.feed.device)
+
+    def sweep(self) -> Iterator[Batch]:
+        """Every image once in order, with the prompts of all classes."""
+        prompts = self.feed.classes(self.sets, first_prompt_only=True).prompts
+        for data, lease, offset in zip(self.sets, self.leases, self._offsets(), strict=True):
+            for rows in lease.places(data).split(self.batch_size):
+                _check_open(self.leases)
+                target = (data.label_N[rows] + offset).to(self.feed.device)
+                yield Batch(self.feed.images(data, rows), prompts, target, paired=False)
+
+
+Loaders = PairLoader | LabelLoader
+
+
+def _parts(loader: Loaders) -> list[tuple[Tensors, Lease]]:
+    sets: tuple[Tensors, ...] = loader.sets
+    return list(zip(sets, loader.leases, strict=True))
+
+
+def _sizes(loader: Loaders) -> list[int]:
+    return [lease.count(data) for data, lease in _parts(loader)]
+
+
+def _places(loader: Loaders, epoch: int, start: int) -> Iterator[Drawn]:
+    """As `mixed`, over the images that are left, as rows of their splits."""
+    left = [lease.rows for lease in loader.leases]
+    for of_set, row, draw in mixed(_sizes(loader), loader.batch_size, loader.seed, epoch, start):
+        _check_open(loader.leases)
+        for s, (lease, rows) in enumerate(zip(loader.leases, left, strict=True)):
+            if lease.rows is not rows:
+                raise BenchError(
+                    "a method that gives up images between epochs",
+                    "one that does it inside one",
+                    "begin another epoch after `keep`",
+                )
+            if rows is not None:
+                row[of_set == s] = rows[row[of_set == s]]
+        yield of_set, row, draw
+
+
+def _keep(loader: Loaders, rows: Tensor) -> None:
+    assert len(loader.sets) == 1, "joined loaders follow their parts"
+    _check_open(loader.leases)
+    loader.leases[0].keep(loader.sets[0], rows)
+
+
+def _captions(data: PairTensors, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """All captions of the images at `rows`, image by image, and how many each has."""
+    first, counts = data.first_N[rows], data.first_N[rows + 1] - data.first_N[rows]
+    starts = counts.cumsum(0) - counts
+    shift = (first - starts).repeat_interleave(counts)
+    return torch.arange(len(shift)) + shift, counts
+
+
+def make_loader(feed: Items, data: Tensors, seed: tuple[object, ...], batch_size: int) -> Loaders:
+    """The training loader of a loaded split."""
+    if isinstance(data, PairTensors):
+        return PairLoader(feed, (data,), seed, batch_size, (Lease(),))
+    return LabelLoader(feed, (data,), seed, batch_size, (Lease(),))
+
+
+def join(loaders: Iterable[Loader]) -> Loader:
+    """One loader that mixes the examples of several; a pure function of the set, not the order.
+
+    It can be read as long as every part can, and has what every part has left.
+
+    Raises:
+        BenchError: pairs and labelled sets together, which have no common batch.
+    """
+    parts = sorted(loaders, key=lambda p: repr(getattr(p, "seed", "")))
+    pairs = [p for p in parts if isinstance(p, PairLoader)]
+    labelled = [p for p in parts if isinstance(p, LabelLoader)]
+    same = pairs or labelled
+    if len(same) < len(parts):
+        raise BenchError(
+            "tasks of one kind to be trained jointly",
+            "image-caption and labelled tasks in one suite",
+            "choose another method or split the suite",
+        )
+    feed, size = same[0].feed, same[0].batch_size
+    seed = ("joined", *(p.seed for p in same))
+    leases = tuple(lease for p in same for lease in p.leases)
+    if pairs:
+        return PairLoader(feed, tuple(s for p in pairs for s in p.sets), seed, size, leases)
+    return LabelLoader(feed, tuple(s for p in labelled for s in p.sets), seed, size, leases)
+
+
+def draw_pairs(feed: Items, data: PairTensors, batch_size: int) -> Batch:
+    """A random batch of pairs, drawn with torch's global generator."""
+    rows = torch.randint(len(data), (batch_size,))
+    first, count = data.first_N[rows], data.first_N[rows + 1] - data.first_N[rows]
+    captions = first + (torch.rand(batch_size) * count).long()
+    texts = feed.texts(data.tokens_ML, data.text_key, captions)
+    target = torch.arange(batch_size, device=feed.device)
+    return Batch(feed.images(data, rows), texts, target, paired=True)
+
+
+def kept_bytes(loader: Loader) -> int:
+    """Bytes of a task's pixels, tokens and labels that may still be read."""
+    total = 0
+    if isinstance(loader, Loaders):
+        for data, lease in _parts(loader):
+            if not lease.closed:
+                total += data.pixels.nbytes // len(data) * lease.count(data)
+                if isinstance(data, PairTensors):
+                    captions, _ = _captions(data, lease.places(data))
+                    total += data.tokens_ML[captions].nbytes
+                else:
+                    total += data.label_N[lease.places(data)].nbytes
+    return total
+
+
+def spread_texts(feed: Items, data: PairTensors, count: int) -> Texts:
+    """At most `count` of the captions, evenly spaced; the frozen rows are of these alone."""
+    total = len(data.tokens_ML)
+    if count >= total:
+        return feed.texts(data.tokens_ML, data.text_key, torch.arange(total))
+    tokens_ML = data.tokens_ML[torch.arange(count) * total // count]
+    return feed.texts(tokens_ML, digest([data.text_key, str(count)]), torch.arange(count))
+
+
+def close(loader: Loader) -> None:
+    """End a lease: the loader gives no batch any more."""
+    if isinstance(loader, Loaders):
+        for lease in loader.leases:
+            lease.closed = True
+
+
+def _cat_images(parts: list[Images]) -> Images:
+    if len(parts) == 1:
+        return parts[0]
+    return Images(
+        torch.cat([p.pixels_B3HW for p in parts]),
+        _joined([p.frozen for p in parts]),
+    )
+
+
+def _cat_texts(parts: list[Texts]) -> Texts:
+    if len(parts) == 1:
+        return parts[0]
+    return Texts(torch.cat([p.tokens_ML for p in parts]), _joined([p.frozen for p in parts]))
+
+
+def _joined(parts: list[Callable[[], Tensor]]) -> Callable[[], Tensor]:
+    return lambda: torch.cat([part() for part in parts])

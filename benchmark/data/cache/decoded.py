@@ -1,0 +1,117 @@
+"""The decoded cache: every image once through the eval transform, as uint8 in a memory map.
+
+Resizing and cropping CLIP images ends in uint8, so that the cache is exact. A cache file is named
+by what it derives from (source content, transform); it is written whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from PIL import Image
+
+from ...common.digests import digest
+from ...common.files import atomic
+from ...errors import BenchError
+from ..pixels import PixelRows, Pixels
+from ..split import ImageSource, StoredImages
+
+VERSION = "1"  # of the transform below; a change makes every cache stale
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded images: pixels (N, S, S, 3) uint8, memory-mapped, and their sha256."""
+
+    pixels: PixelRows
+    digest: str
+
+
+def transform_id(size: int) -> str:
+    """Name of the eval transform, part of every cache key and of the record."""
+    return f"shortest-{size}-bicubic-centre-crop-uint8-v{VERSION}"
+
+
+def fit(image: Image.Image, size: int) -> Pixels:
+    """CLIP's eval transform up to uint8: shortest side to `size` (bicubic), centre crop.
+
+    Args:
+        image: RGB, any size.
+        size: side in pixels.
+
+    Returns:
+        (size, size, 3) uint8, equal to torchvision's Resize and CenterCrop.
+    """
+    w, h = image.size
+    if min(w, h) != size:
+        w, h = (size, int(size * h / w)) if w <= h else (int(size * w / h), size)
+        image = image.resize((w, h), Image.Resampling.BICUBIC)
+    left, top = round((w - size) / 2), round((h - size) / 2)
+    return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
+
+
+def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decoded:
+    """The source's images after the transform, from the cache or decoded now.
+
+    Args:
+        source: images to decode, or decoded ones.
+        size: side in pixels.
+        root: cache folder.
+
+    Raises:
+        BenchError: an image cannot be decoded, the cache cannot be written, or a stored source
+            was not prepared at that size.
+    """
+    if isinstance(source, StoredImages):
+        return Decoded(*source.pixels(size))
+    stem = digest([source.content, transform_id(size)])[:32]
+    path, note = root / "pixels" / f"{stem}.npy", root / "pixels" / f"{stem}.json"
+    shape = (source.size, size, size, 3)
+    found = _open(path, note, shape)
+    if found is None:
+        _build(source, size, path, note)
+        found = _open(path, note, shape)
+    if found is None:
+        raise BenchError(
+            f"a readable cache file '{path}'", "one that changed while it was written", "run again"
+        )
+    return found
+
+
+def _open(path: Path, note: Path, shape: tuple[int, ...]) -> Decoded | None:
+    """The cache if it is whole: the note is written last, and names size and digest."""
+    try:
+        sha = str(json.loads(note.read_text())["sha256"])
+        pixels = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        return None
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        return None
+    return Decoded(PixelRows.of([cast(Pixels, pixels)], shape[1:]), sha)
+
+
+def _build(source: ImageSource, size: int, path: Path, note: Path) -> None:
+    h = hashlib.sha256()
+    shape = (source.size, size, size, 3)
+    # Plain writes: a memory map of a full disk would end the process instead of raising.
+    with (
+        atomic(path) as temporary,
+        temporary.open("wb") as out,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        np.lib.format.write_array_header_2_0(
+            out, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+        for start in range(0, source.size, CHUNK):
+            rows = range(start, min(start + CHUNK, source.size))
+            block = b"".join(pool.map(lambda i: fit(source.open(i), size).tobytes(), rows))
+            out.write(block)
+            h.update(block)
+    with atomic(note) as temporary:
+        temporary.write_text(json.dumps({"sha256": h.hexdigest(), "content": source.content}))

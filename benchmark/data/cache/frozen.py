@@ -1,0 +1,156 @@
+"""Features of the frozen backbone, computed once per (weights, preprocessing, split, precision).
+
+Routing, prototypes, queries and the zero-shot row all read them here, whatever the method, the
+stage or the order. The key names everything that the numbers derive from; the fingerprint of the
+weights is computed from the tensors, so a changed file can never hit an old entry.
+
+Other encoders that never change (the backbone with one frozen adapter) have tables of the same
+kind. Every table is computed for its whole split in fixed batches: a row has the same bits whoever
+asks for it first.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...backbones.backbone import Backbone
+from ...common.digests import digest
+from ...common.files import atomic
+from ..pixels import PixelRows, Pixels
+from .decoded import transform_id
+
+VERSION = "1"  # of the encoding below
+BATCH = 256
+HELD = 2**30  # bytes of tables of other encoders that stay in memory
+
+
+class FrozenFeatures:
+    """Unit rows of the untouched backbone, from memory, disk, or one pass of the model.
+
+    Args:
+        make_clip: gives a pristine backbone on its device; called on the first miss only.
+        about: name, precision, device and weights fingerprint of that backbone.
+        size: image side in pixels.
+        root: cache folder.
+        code: names the code that other encoders are made by.
+    """
+
+    def __init__(
+        self,
+        make_clip: Callable[[], Backbone],
+        about: tuple[str, ...],
+        size: int,
+        root: Path,
+        code: str = "",
+    ) -> None:
+        self._make, self._about, self._root, self._code = make_clip, about, root, code
+        self._transform = transform_id(size)
+        self._clip: Backbone | None = None
+        self._rows: dict[str, Tensor] = {}
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
+
+    def images(self, pixels: PixelRows, key: str) -> Tensor:
+        """Pixels (N, S, S, 3) uint8 with their sha256 -> (N, D) float32 on the CPU."""
+        return self._get(
+            digest(["image", self._transform, key]),
+            len(pixels),
+            lambda clip, rows: clip.image(normalise(pixels[rows.numpy()], clip)),
+        )
+
+    def texts(self, tokens_ML: Tensor, key: str) -> Tensor:
+        """Tokens with their sha256 -> (M, D) float32 on the CPU."""
+        return self._get(
+            digest(["text", key]),
+            len(tokens_ML),
+            lambda clip, rows: clip.text(tokens_ML[rows].to(clip.logit_scale.device)),
+        )
+
+    def known(
+        self, kind: str, key: str, name: str, n: int, encode: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Unit rows (N, D) of a split by another encoder that never changes.
+
+        Args:
+            kind: "image" or "text".
+            key: sha256 of the split's pixels or tokens.
+            name: tells the encoder from all others of the same code and pretrained weights.
+            n: N.
+            encode: rows, int64, at most 256 -> their embeddings.
+        """
+        whole = digest(["known", self._code, kind, self._transform, key, name])
+        if whole not in self._known:
+            self._known[whole] = self._kept(whole, n, encode)
+            while len(self._known) > 1 and sum(t.nbytes for t in self._known.values()) > HELD:
+                self._known.popitem(last=False)
+        self._known.move_to_end(whole)
+        return self._known[whole]
+
+    def _get(self, key: str, n: int, encode: Callable[[Backbone, Tensor], Tensor]) -> Tensor:
+        if key not in self._rows:
+            self._rows[key] = self._kept(key, n, lambda rows: encode(self._pristine(), rows))
+        return self._rows[key]
+
+    def _kept(self, key: str, n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """The table of that key, from the disk or computed now."""
+        key = digest([VERSION, torch.__version__, *self._about, key])[:32]
+        path = self._root / "features" / f"{key}.npy"
+        rows = _read(path, n)
+        if rows is None:
+            with torch.no_grad():
+                rows = torch.cat([encode(some).cpu() for some in torch.arange(n).split(BATCH)])
+            _write(path, rows)
+        return rows
+
+    def _pristine(self) -> Backbone:
+        if self._clip is None:
+            with torch.random.fork_rng():  # building a model draws; a training step must not see it
+                self._clip = self._make()
+        return self._clip
+
+
+def normalise(pixels_BHW3: Pixels, clip: Backbone) -> Tensor:
+    """uint8 (B, S, S, 3) -> float32 (B, 3, S, S) on the backbone's device, mean and std applied."""
+    device = clip.logit_scale.device
+    x = torch.from_numpy(pixels_BHW3).to(device).permute(0, 3, 1, 2)
+    mean = torch.tensor(clip.mean, device=device)[:, None, None]
+    std = torch.tensor(clip.std, device=device)[:, None, None]
+    return (x.float() / 255 - mean) / std
+
+
+def contents(clip: Backbone) -> str:
+    """Tells values of a backbone's parameters from earlier ones, cheaply enough for every batch.
+
+    Sums of their bits: a step of an optimiser changes them, though it need not count a version.
+    """
+    sums = [_bits(p).sum(dtype=torch.int64) for p in clip.parameters()]
+    return digest([repr(torch.stack(sums).tolist())])
+
+
+def _bits(p: Tensor) -> Tensor:
+    return p.detach().contiguous().view(torch.int32 if p.element_size() == 4 else torch.int16)
+
+
+def _read(path: Path, n: int) -> Tensor | None:
+    """The rows if they are whole: the note beside them is written last and has their sha256."""
+    try:
+        rows = np.load(path)
+        about = json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError, EOFError):
+        return None
+    if len(rows) != n or about.get("sha256") != digest([rows.tobytes()]):
+        return None
+    # Copied to where torch would have put them: a product's last bits may depend on that.
+    return torch.from_numpy(rows).clone()
+
+
+def _write(path: Path, rows: Tensor) -> None:
+    array = rows.numpy()
+    with atomic(path) as temporary:
+        np.save(temporary.with_suffix(".npy"), array)
+    with atomic(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps({"sha256": digest([array.tobytes()])}))

@@ -1,0 +1,40 @@
+"""Whether training and test images can be told apart: no picture may be on both sides."""
+
+from ...errors import BenchError
+from ..division import ByColumn, DivisionRule
+from .table import Item, OwnTable
+
+
+def check_apart(name: str, train: OwnTable, test: OwnTable) -> None:
+    """Raises where both files hold one id or one image file, or the test file nothing new.
+
+    Single pictures of equal bytes and without an id are let pass: published splits have some.
+    """
+    there = {mark: item.where for item in train.items for mark in item.marks}
+    known = [(item, m) for item in test.items for m in item.marks if m in there]
+    named = [(item, mark) for item, mark in known if item.named]
+    for item, mark in named or known:
+        if named or len(known) == len(test.items):
+            got = f"one image in {there[mark]} and in {item.where}"
+            expected = f"separate training and test images of '{name}'"
+            raise BenchError(expected, got, "remove it from one of the files")
+
+
+def check_divisible(rule: DivisionRule, table: OwnTable) -> None:
+    """Raises where a rule could put one picture on both sides because its rows are not one image.
+
+    A split column says where each row belongs, so that copies on one side do no harm.
+    """
+    seen: dict[str, tuple[Item, str]] = {}
+    for item in table.items:
+        side = "any"
+        if isinstance(rule, ByColumn):
+            if item.part not in rule.train + rule.test:
+                continue
+            side = "train" if item.part in rule.train else "test"
+        for mark in item.marks:
+            first, there = seen.setdefault(mark, (item, side))
+            if first is not item and (side == "any" or side != there):
+                got = f"one picture in {first.where} and in {item.where}"
+                fix = "give both one id in a column that `id` names, or remove one"
+                raise BenchError("one id for all rows of a picture that is split", got, fix)

@@ -1,0 +1,1 @@
+"""Published datasets: declarations, preparation, and the prepared store."""

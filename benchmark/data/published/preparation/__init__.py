@@ -1,0 +1,1 @@
+"""From a declaration to a prepared store: revision, files, rows, decoded images."""

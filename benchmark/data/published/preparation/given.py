@@ -1,0 +1,97 @@
+"""Rows of files that the user gives as a folder: Places365, and CoOp's split_zhou lists."""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ....common.files import file_bytes, unreadable
+from ....errors import BenchError
+from ....hub.client import RemoteFile
+from ..classes import match_classes
+from ..declare import Declaration, Folder
+from .reader import RawRow
+
+
+def listed(declared: Declaration, source: Folder, folder: Path | None, command: str) -> RemoteFile:
+    """The list file of a given folder, verified, as the one file of its dataset.
+
+    Raises:
+        BenchError: no folder given, a file missing, or another md5 than its publisher states.
+    """
+    wanted = f"{source.images} and {source.listing}"
+    if folder is None:
+        raise BenchError(
+            f"the files of {declared.title}, which no hub holds ({wanted})",
+            "no folder",
+            f"get them from {source.url} and give their folder: `{command} --from FOLDER`",
+            code=4,
+        )
+    for name in (source.images, source.listing):
+        if not (folder / name).exists():
+            fix = f"get it from {source.url}, or correct --from"
+            raise BenchError(f"'{name}' in {folder}", "no such file", fix, code=4)
+        if name in source.md5:
+            _check_md5(folder / name, source.md5[name])
+    raw = file_bytes(folder / source.listing)
+    return RemoteFile(source.listing, len(raw), hashlib.sha256(raw).hexdigest())
+
+
+def _check_md5(file: Path, md5: str) -> None:
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "md5").hexdigest()
+    except OSError as error:
+        raise unreadable(file, error) from error
+    if found != md5:
+        raise BenchError(f"{file} with md5 {md5}", found, "fetch it again", code=4)
+
+
+def read_given(declared: Declaration, source: Folder, folder: Path) -> Iterator[RawRow]:
+    """The rows in the order of the list.
+
+    Raises:
+        BenchError: a damaged list, an image that is not there, a class that is none.
+    """
+    rows = _places if source.layout == "places365" else _coop
+    return rows(declared, source, folder)
+
+
+def _places(declared: Declaration, source: Folder, folder: Path) -> Iterator[RawRow]:
+    """Rows in the order of the tar, which is read once."""
+    lines = file_bytes(folder / source.listing).decode().split("\n")
+    labels = {name: int(number) for name, number in (line.split() for line in lines if line)}
+    try:
+        with tarfile.open(folder / source.images) as archive:
+            row = 0
+            for member in archive:
+                name = Path(member.name).name
+                stream = archive.extractfile(member) if member.isfile() else None
+                if stream is None:
+                    continue
+                if name not in labels:
+                    got = f"'{name}', which is not in it"
+                    raise BenchError(f"the images of {source.listing}", got, "fetch both again", 4)
+                part = source.parts[0]
+                yield RawRow(row, name, part, "", stream.read(), label=labels[name])
+                row += 1
+    except (tarfile.TarError, OSError) as error:
+        got = f"'{str(error).splitlines()[0]}'"
+        raise BenchError(f"a readable {source.images}", got, "fetch it again", 4) from error
+
+
+def _coop(declared: Declaration, source: Folder, folder: Path) -> Iterator[RawRow]:
+    where = str(folder / source.listing)
+    try:
+        lists = json.loads(file_bytes(folder / source.listing))
+        entries = [(part, *entry) for part in source.parts for entry in lists[part]]
+        records = [(p, str(path), int(label), str(name)) for p, path, label, name in entries]
+    except (ValueError, KeyError, TypeError) as error:
+        got = f"{type(error).__name__} '{error}'"
+        fix = "take the file from CoOp's DATASETS.md"
+        raise BenchError(f"a split_zhou list in {where}", got, fix, code=4) from error
+    for row, (part, path, _, name) in enumerate(records):
+        label = match_classes([name], str(declared.classes), where)[0]
+        image = file_bytes(folder / source.images / path)
+        yield RawRow(row, path, part, "", image, label=label)

@@ -1,0 +1,270 @@
+"""`data prepare`: from a declaration to a whole store, one source file after the other."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ....common.files import atomic
+from ....common.locks import held
+from ....common.report import Advance, Report
+from ....errors import BenchError
+from ....hub import lock
+from ....hub.client import RemoteFile, fetch, in_cache, matches
+from ....hub.lock import Entry
+from ...cache.decoded import transform_id
+from ...division import shown
+from ..declare import Declaration, Folder, Source
+from ..rules import manifest_of
+from ..store import (
+    VERSION,
+    FileNote,
+    Store,
+    identity,
+    manifest_digest,
+    read_rows_of,
+    read_store,
+    source_name,
+    store_key,
+)
+from .ahead import Ahead
+from .decode import bomb_cap, write_file
+from .given import read_given
+from .plan import Planned
+from .reader import SourceFile, read_rows
+
+NEAR = 0.05  # of a count that no source confirms
+
+
+def prepare(planned: Planned, report: Report) -> Store:
+    """Make the store whole; what an earlier attempt finished is taken as it is.
+
+    Raises:
+        BenchError: what `client`, `reader` and the disk raise; other rows than expected.
+    """
+    job, folder = planned.job, planned.folder
+    title = job.declared.title
+
+    def waiting() -> None:
+        report.line(f"{title}: another process prepares it; waiting for it to end")
+
+    with held(planned.guard, waiting):
+        kept = planned.raw / ".keep"
+        for leftover in (*folder.glob(".part-*"), *planned.raw.rglob("*.incomplete")):
+            leftover.unlink()  # of a killed process
+        if job.keep_raw:
+            planned.raw.mkdir(parents=True, exist_ok=True)
+            kept.touch()
+        store = planned.whole
+        if store is None:
+            with bomb_cap():
+                _files(planned, report, drop=not kept.exists())
+            store = _finish(planned, report)
+        if not kept.exists():
+            shutil.rmtree(planned.raw, ignore_errors=True)
+    report.line(f"{title}: prepared, {_counts(store)}")
+    return store
+
+
+def _counts(store: Store) -> str:
+    splits = ", ".join(f"{s['rows']} {name}" for name, s in store.manifest["splits"].items())
+    dropped = len(store.manifest["dropped"])
+    return splits + (f"; {dropped} rows dropped, see manifest.json" if dropped else "")
+
+
+def _files(planned: Planned, report: Report, drop: bool) -> None:
+    job, notes = planned.job, planned.notes()
+    todo = [i for i, note in enumerate(notes) if note is None]
+    if isinstance(job.source, Folder):
+        if todo:
+            _given(planned, job.source, report)
+        return
+    title, total = job.declared.title, len(planned.files)
+    if len(todo) < total:
+        report.line(f"{title}: going on, {total - len(todo)} of {total} files are done")
+    size = sum(planned.files[i].size for i in todo)
+    expected = sum((planned.entry.rows or job.source.rows).values())
+    left = max(0, expected - sum(note.total for note in notes if note is not None))
+    rows = (f"{title} download", size, "B"), (f"{title} images", left, "images")
+    with report.bars(*rows) as (arrived, decoded):
+
+        def download(index: int) -> tuple[Path, str]:
+            return _download(planned, index, arrived)
+
+        with Ahead(todo, download) as downloads:
+            _decode_all(planned, job.source, downloads, decoded, drop)
+
+
+def _download(planned: Planned, index: int, arrived: Advance) -> tuple[Path, str]:
+    """A source file, from the hub's own cache where another program left it."""
+    repo, file = planned.job.repo, planned.files[index]
+    cached = in_cache(repo, planned.commit, file)
+    return fetch(repo, planned.commit, file, planned.raw if cached is None else None, arrived)
+
+
+def _decode_all(
+    planned: Planned,
+    source: Source,
+    downloads: Iterator[tuple[int, tuple[Path, str]]],
+    decoded: Advance,
+    drop: bool,
+) -> None:
+    for index, (path, sha) in downloads:
+        _check_columns(planned, _one_file(planned, source, index, path, sha, decoded))
+        if drop and path.is_relative_to(planned.raw):
+            path.unlink()
+
+
+def _one_file(
+    planned: Planned, source: Source, index: int, path: Path, sha: str,
+    decoded: Advance,
+) -> FileNote:  # fmt: skip
+    job, file = planned.job, planned.files[index]
+    parts = [n for n, ps in source.parts.items() if any(matches(file.path, p) for p in ps)]
+    if source.part_column is None and len(parts) != 1:
+        got = f"'{file.path}' in {shown(parts)}"
+        raise BenchError(f"each file of {source.repo} in one part", got, "mend the declaration", 5)
+    part = None if source.part_column is not None else parts[0]
+    classes = job.declared.classes
+    rows, columns = read_rows(SourceFile(path, file.path, source, part, classes))
+    wanted = (row for row in rows if row.part in source.parts)
+    return write_file(
+        wanted, file.path, sha, file.size, columns, planned.folder, index, job.side,
+        job.declared.kind, decoded,
+    )  # fmt: skip
+
+
+def _given(planned: Planned, source: Folder, report: Report) -> None:
+    job, file = planned.job, planned.files[0]
+    assert job.given is not None, "checked by `listed`"
+    rows = read_given(job.declared, source, job.given)
+    total = sum(source.rows.values())
+    with report.bars((f"{job.declared.title} images", total, "images")) as (decoded,):
+        write_file(
+            rows, file.path, str(file.sha256), file.size, {}, planned.folder, 0, job.side,
+            job.declared.kind, decoded,
+        )  # fmt: skip
+
+
+def _check_columns(planned: Planned, note: FileNote) -> None:
+    """All files have the same columns, and those that the lock knows."""
+    known = planned.entry.columns or note.columns
+    first = planned.notes()[0]
+    for other in (known, first.columns if first else known):
+        if dict(other) != dict(note.columns):
+            note.path(planned.folder, "json").unlink()
+            raise BenchError(
+                f"the columns {dict(other)} in {note.file}",
+                f"{dict(note.columns)}",
+                f"find out what changed, or use `{lock.relock_command(planned.job.key)}`",
+                code=5,
+            )
+
+
+def _finish(planned: Planned, report: Report) -> Store:
+    """Counts, splits and lock, and the manifest as the last file."""
+    job, folder = planned.job, planned.folder
+    notes = [note for note in planned.notes() if note is not None]
+    if len(notes) != len(planned.files):
+        got = f"{len(notes)} of {len(planned.files)}; somebody removes files there"
+        raise BenchError(f"all files in {folder}", got, f"repeat `{job.command}`", 6)
+    found = contents(job.declared, folder, notes, tuple(job.source.parts))
+    _check_rows(planned, found["rows"], report)
+    mine = identity(job.declared, job.source)
+    manifest = {
+        "version": VERSION,
+        "dataset": job.declared.name,
+        "identity": mine,
+        "key": store_key(mine, planned.commit),
+        "source": source_name(job.source),
+        "declared": planned.entry.declared,
+        "revision": planned.commit,
+        "side": job.side,
+        "transform": transform_id(job.side),
+        **found,
+        "notes": [asdict(note) for note in notes],
+    }
+    note_in_lock(job.key, Store(folder, manifest))
+    with atomic(folder / "manifest.json") as temporary:
+        whole = {**manifest, "sha256": manifest_digest(manifest)}
+        temporary.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
+    store = read_store(folder)
+    assert store is not None, "just written"
+    return store
+
+
+def entry_of(store: Store) -> Entry:
+    """What a store says of its source, as the lock file would."""
+    about = store.manifest
+    lost = Counter(row["part"] for row in about["dropped"])
+    return Entry(
+        about["source"],
+        about["declared"],
+        about["revision"],
+        tuple(RemoteFile(n.file, n.size, n.sha256["file"]) for n in store.notes),
+        store.notes[0].columns or None,
+        about["rows"],
+        {part: lost[part] for part in about["rows"]},
+        about["splits"],
+    )
+
+
+def note_in_lock(key: str, store: Store) -> None:
+    """Complete the lock file by what a store holds.
+
+    Raises:
+        BenchError: they contradict each other.
+    """
+    found = entry_of(store)
+    lock.update(lock.lock_path(), key, lambda now: lock.merged(key, now, found))
+
+
+def contents(
+    declared: Declaration, folder: Path, notes: list[FileNote], parts: tuple[str, ...]
+) -> dict[str, Any]:
+    """Rows per part, dropped rows and splits, counted from the row tables of a folder."""
+    rows, dropped = read_rows_of(folder, notes)
+    names = [note.file for note in notes]
+    count = dict.fromkeys(parts, 0)
+    for part in (*rows.column("part"), *dropped.column("part").to_pylist()):
+        count[part] = count.get(part, 0) + 1
+    splits = manifest_of(declared, rows, names)
+    return {"rows": count, "dropped": _dropped(dropped, names), "splits": splits}
+
+
+def _check_rows(planned: Planned, count: dict[str, int], report: Report) -> None:
+    """Raises BenchError where there are other rows than the lock has, or than are declared.
+
+    Where the declaration is not sure, a count within `NEAR` of it is taken, and said.
+    """
+    source, locked = planned.job.source, planned.entry.rows
+    expected = dict(locked) if locked is not None else dict(source.rows)
+    slack = NEAR if locked is None and "rows" in source.unsure else 0.0
+    wrong: list[str] = []
+    near: list[str] = []
+    for part, n in expected.items():
+        found = count.get(part, 0)
+        if found != n:
+            said = f"{found} rows of part '{part}' instead of {n}"
+            (near if abs(found - n) <= slack * n else wrong).append(said)
+    if wrong:
+        raise BenchError(
+            f"the rows of {source_name(source)} that "
+            + ("the lock file has" if locked is not None else "are declared"),
+            "; ".join(wrong),
+            f"find out what changed; `{lock.relock_command(planned.job.key)}` forgets what the "
+            "lock file has, and a declaration is mended in benchmark/data/catalog",
+            code=5,
+        )
+    for said in near:
+        title = planned.job.declared.title
+        report.line(f"{title}: {said}, which is declared without certainty; noted in the lock")
+
+
+def _dropped(table: Any, names: list[str]) -> list[dict[str, Any]]:
+    columns = ("file", "row", "key", "part", "dropped")
+    records = table.select(list(columns)).to_pylist()
+    return [{**r, "file": names[r["file"]]} for r in records]

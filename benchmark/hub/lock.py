@@ -1,0 +1,224 @@
+"""The lock file: what the hub held when a dataset was first prepared, and must hold ever after."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..common.files import atomic, cache_root, in_checkout
+from ..common.locks import held
+from ..errors import BenchError
+from .client import RemoteFile
+
+SHIPPED = Path(__file__).with_name("hub.lock.json")
+VERSION = 1
+PLACE = "set CL_BENCH_LOCK to a copy of the lock file in a folder that can be written"
+ABOUT = (
+    "What `cl-bench data lock` and `data prepare` found on the hub; null is not resolved yet. A "
+    "difference from what is here is an error. Written by the program; commit it."
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one source of a dataset, or of a model's weights.
+
+    Attributes:
+        repo: hub id. declared: the revision as declared. revision: its 40 hex digits.
+        files: path, size and sha256 of every wanted file.
+        columns: which of the alternative columns was there.
+        rows: rows per part of the source. dropped: rows per part that could not be decoded.
+        splits: split -> rows and sha256 of its manifest.
+    """
+
+    repo: str
+    declared: str
+    revision: str | None = None
+    files: tuple[RemoteFile, ...] | None = None
+    columns: Mapping[str, str] | None = None
+    rows: Mapping[str, int] | None = None
+    dropped: Mapping[str, int] | None = None
+    splits: Mapping[str, Mapping[str, Any]] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def lock_path() -> Path:
+    """CL_BENCH_LOCK, else the file of the checkout; of an installed package, one in the cache.
+
+    What an installer wrote is left as it is: the file in the cache takes what is found, beside
+    what the package came with (see `read`).
+    """
+    given = os.environ.get("CL_BENCH_LOCK")
+    if given:
+        return Path(given)
+    return SHIPPED if in_checkout() else cache_root(None) / SHIPPED.name
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """Every entry by its key; nothing where there is no file.
+
+    The file of an installed package in the cache completes the one that the package came with.
+    Where a newer package declares another revision, the package counts.
+
+    Raises:
+        BenchError: a file that is no lock file.
+    """
+    own = _read(path)
+    if path == SHIPPED or path != lock_path() or os.environ.get("CL_BENCH_LOCK"):
+        return own
+    shipped = _read(SHIPPED)
+    newer = {k: e for k, e in shipped.items() if k not in own or own[k].declared != e.declared}
+    return {**own, **newer}
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    try:
+        found = json.loads(path.read_text())
+        if found["version"] != VERSION:
+            raise ValueError(f"version {found['version']}")
+        return {key: _entry(value) for key, value in found["entries"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchError(
+            f"a lock file of version {VERSION}",
+            f"'{path}' ({type(error).__name__}: {error})",
+            "restore it with git",
+            code=4,
+        ) from error
+
+
+def _entry(value: dict[str, Any]) -> Entry:
+    known = {f.name for f in fields(Entry)}
+    if set(value) - known:
+        raise ValueError(f"unknown key {sorted(set(value) - known)[0]}")
+    files = value.get("files")
+    listed = None if files is None else tuple(RemoteFile(**file) for file in files)
+    entry = Entry(**{**value, "files": listed})
+    for name in ("repo", "declared"):
+        _typed(name, getattr(entry, name), str)
+    if entry.revision is not None:
+        _typed("revision", entry.revision, str)
+    for file in entry.files or ():
+        _typed("path", file.path, str)
+        _typed("size", file.size, int)
+    for name, kind in (("columns", str), ("rows", int), ("dropped", int), ("splits", dict)):
+        held = getattr(entry, name)
+        if held is not None:
+            _typed(name, held, dict)
+            for item in held.values():
+                _typed(name, item, kind)
+    for split in (entry.splits or {}).values():
+        _typed("rows", split["rows"], int)
+        _typed("sha256", split["sha256"], str)
+    return entry
+
+
+def _typed(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r}, which is no {kind.__name__}")
+
+
+def update(path: Path, key: str, change: Callable[[Entry | None], Entry]) -> Entry:
+    """Change one entry, safe beside other processes that change others.
+
+    Raises:
+        BenchError: the file cannot be written.
+    """
+    known = read(path).get(key)
+    if (entry := change(known)) == known:
+        return entry  # a file that cannot be written is no trouble where nothing changes
+    with held(path.with_name(f".{path.name}.lock"), lambda: None, PLACE):
+        entries = read(path)
+        entry = change(entries.get(key))
+        if entries.get(key) != entry:
+            entries[key] = entry
+            write(path, entries)
+    return entry
+
+
+def write(path: Path, entries: Mapping[str, Entry]) -> None:
+    """The whole file, sorted."""
+    plain = {key: entries[key].plain() for key in sorted(entries)}
+    lines: dict[str, str] = {}
+    for key, entry in plain.items():  # a file a line, not a key a line
+        for i, file in enumerate(entry["files"] or ()):
+            lines[f"{key}#{i}"] = json.dumps(file)
+        if entry["files"] is not None:
+            entry["files"] = [f"{key}#{i}" for i in range(len(entry["files"]))]
+    text = json.dumps({"about": ABOUT, "version": VERSION, "entries": plain}, indent=1)
+    for name, line in lines.items():
+        text = text.replace(json.dumps(name), line, 1)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def relock_command(key: str) -> str:
+    """What takes the present state of an entry."""
+    if key.startswith("weights "):
+        return "cl-bench data lock MODEL/TAG --relock"
+    name, _, source = key.partition("@")
+    return f"cl-bench data lock {name} --relock" + (f" --source {source}" if source else "")
+
+
+def merged(key: str, known: Entry | None, found: Entry) -> Entry:
+    """What is known under a key, completed by what was found.
+
+    Raises:
+        BenchError: they contradict each other; the difference is spelled out.
+    """
+    if known is None:
+        return found
+    differences = differ(known, found)
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise BenchError(
+            f"{found.repo} as the lock file has it ({lock_path()})",
+            "; ".join(differences[:3]) + more,
+            "find out what changed; to take the new state for all later runs, use "
+            f"`{relock_command(key)}`, and do not compare with older records",
+            code=5,
+        )
+    changes = {f.name: getattr(found, f.name) for f in fields(Entry)}
+    return replace(known, **{k: v for k, v in changes.items() if v is not None})
+
+
+def differ(known: Entry, found: Entry) -> list[str]:
+    """What both say differently, in words; silence of either is no difference."""
+    out = []
+    for name in ("repo", "declared", "revision"):
+        a, b = getattr(known, name), getattr(found, name)
+        if a is not None and b is not None and a != b:
+            out.append(f"{name} was {a} and is {b}")
+    if known.files is not None and found.files is not None:
+        out += _differing_files(known.files, found.files)
+    for name in ("columns", "rows", "dropped", "splits"):
+        a, b = getattr(known, name), getattr(found, name)
+        if a is not None and b is not None:
+            keys = [k for k in {**a, **b} if a.get(k) != b.get(k)]
+            out += [f"{name} of '{k}' were {_short(a, k)} and are {_short(b, k)}" for k in keys]
+    return out
+
+
+def _short(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key, "absent")
+    if isinstance(value, Mapping):
+        return f"{value['rows']} rows ({value['sha256'][:12]})"
+    return str(value)
+
+
+def _differing_files(known: tuple[RemoteFile, ...], found: tuple[RemoteFile, ...]) -> list[str]:
+    a, b = {f.path: f for f in known}, {f.path: f for f in found}
+    out = [f"{path} is gone" for path in sorted(a.keys() - b.keys())]
+    out += [f"{path} is new" for path in sorted(b.keys() - a.keys())]
+    for path in sorted(a.keys() & b.keys()):
+        if a[path].size != b[path].size:
+            out.append(f"{path} had {a[path].size} bytes and has {b[path].size}")
+        elif None not in (a[path].sha256, b[path].sha256) and a[path].sha256 != b[path].sha256:
+            out.append(f"{path} has another sha256 ({str(b[path].sha256)[:12]})")
+    return out

@@ -1,0 +1,1 @@
+"""The rendered world: scenes drawn from a seed. It imports errors and digests alone."""

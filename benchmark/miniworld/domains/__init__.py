@@ -1,0 +1,1 @@
+"""The domains of the suite `mini`, one file a domain."""

@@ -1,0 +1,1 @@
+"""The seam between the harness and the methods."""

@@ -1,0 +1,260 @@
+"""The protocol of a method: training hooks and inference hooks, each with a plain default.
+
+A method file holds a frozen dataclass `Config`, one final subclass of `Method`, and a docstring
+with its paper. It never sees a dataset's name, a device, a seed, a file, past or future data.
+"""
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones.backbone import Backbone, unit
+from ..errors import BenchError
+from .badges import Badge
+from .losses import matching
+from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
+
+PROMPTS = 256  # class prompts that a text tower takes at a time
+
+
+@dataclass(frozen=True)
+class Config:
+    """Fields that every method has; a method's Config extends it.
+
+    Attributes:
+        lr: peak learning rate; None takes the suite's, which has one for pretrained weights and
+            one for parameters that the method adds.
+        weight_decay: AdamW's decoupled weight decay; None takes the suite's.
+    """
+
+    lr: float | None = None
+    weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        """A Config that checks its own values calls this too."""
+        if (self.lr or 0) < 0 or (self.weight_decay or 0) < 0:
+            raise BenchError(
+                "lr and weight_decay of at least 0",
+                f"{self.lr} and {self.weight_decay}",
+                "correct --hp",
+            )
+
+
+def check_steps(lr: float | None, weight_decay: float | None) -> None:
+    """Refuse an optimiser's settings in a method that makes no step.
+
+    Raises:
+        BenchError: one of them is set.
+    """
+    if lr is not None or weight_decay is not None:
+        raise BenchError(
+            "no lr and no weight_decay, as this method makes no training step",
+            f"lr={lr} and weight_decay={weight_decay}",
+            "leave them out",
+        )
+
+
+class Encoder(Protocol):
+    """What evaluation asks of a model."""
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Images -> unit rows (B, D), float32."""
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Texts -> unit rows (M, D), float32."""
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Classes -> function of images -> scores (B, C)."""
+
+
+class Method(nn.Module, ABC):
+    """A continual-learning method. Abstract: every method is one final subclass.
+
+    Training that several methods share is an abstract class between the two (`GatedMethod`).
+
+    Attributes:
+        Config: the method's hyper-parameters.
+        variants: tag -> overrides of Config; `--method name.tag` asks for one.
+        label: name in tables. paper: whom to cite.
+        uses: what the method needs beyond the current task's data; shown as badges. Where that
+            depends on the settings, see `badges`.
+        refuses: kind of task ("pairs" or "labelled") -> why the method is not defined for it. A
+            run that has such a task ends before anything is evaluated. Where that depends on the
+            settings, see `refused`.
+        training_only: names of tensors and modules that training needs, in a task or for the next
+            one, and no prediction reads; what a task costs at inference leaves them out. A module
+            of a method may have this attribute too.
+        budgets: where the suite gives each task a number of steps, how many of these the training
+            after `before_task` has; 1, but for a method that learns several tasks at once.
+    """
+
+    Config: ClassVar[type[Config]] = Config
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    label: ClassVar[str]
+    paper: ClassVar[str] = ""
+    uses: frozenset[Badge] = frozenset()
+    refuses: ClassVar[Mapping[str, str]] = {}
+    training_only: ClassVar[tuple[str, ...]] = ()
+    budgets: int = 1
+
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+        super().__init__()
+        self.clip, self.config, self.tools = clip, config, tools
+        self.uses = self.badges(config)
+
+    @classmethod
+    def badges(cls, config: Any) -> frozenset[Badge]:
+        """`uses` of the method with these settings."""
+        return cls.uses
+
+    @classmethod
+    def refused(cls, config: Any) -> Mapping[str, str]:
+        """`refuses` of the method with these settings."""
+        return cls.refuses
+
+    # -- training, called in this order for every task
+
+    def before_task(self, task: Task) -> None:
+        """Build what the task needs, from (config, task.index, task.generator, weights) alone.
+
+        A resumed run replays it for the finished tasks and then loads the saved tensors; in a
+        replay the weights are the pretrained ones, so use them for what is saved, nothing else.
+        What the loader gives, frozen features above all, is the same in a replay. Gradients are on.
+        """
+
+    def loader(self, task: Task) -> Loader:
+        """The batches to train on; past tasks' only for methods that declare "samples"."""
+        return task.loader
+
+    def trainable(self) -> list[ParamGroup]:
+        """Parameters to train in this task; an empty list means no step is made."""
+        return [ParamGroup(self.clip.weights())]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings of a training batch, with gradient."""
+        return Features(
+            self.encode_image(batch.images),
+            self.encode_text(batch.texts),
+            self.clip.scale,
+            batch.target_B,
+            batch.paired,
+        )
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms; training minimises their sum and logs each."""
+        return {"match": matching(self.features(batch))}
+
+    def training_key(self) -> Mapping[str, Any] | None:
+        """The settings that training depends on, if nothing of earlier tasks does.
+
+        None, unless training on a task starts from the pretrained model and what `before_task`
+        builds, reads nothing that earlier tasks left, and changes no tensor but the trained ones.
+        Then runs that agree in these settings, `lr` and `weight_decay` train each task once,
+        whatever their order and their other settings.
+        """
+        return None
+
+    def after_step(self, step: int, total: int) -> None:
+        """After optimiser step `step` (1-based) of `total`; no gradients here."""
+
+    def after_task(self, task: Task) -> None:
+        """After the last step, in eval mode; may read the task's loader once more.
+
+        Gradients are off; a method that needs some (a Fisher estimate) turns them on.
+        """
+
+    def report(self) -> Mapping[str, Any]:
+        """What the method did in the task, for the record; asked once, after `after_task`.
+
+        Numbers, strings, lists, and mappings with strings as keys: at most 16 KiB as JSON (see
+        `record.plain_report`). A record has them under `reports`, one entry for each task.
+        """
+        return {}
+
+    # -- inference, in eval mode and without gradients
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Images -> unit rows (B, D), float32. An item's row must not depend on the others."""
+        return self.clip.image(images.pixels_B3HW)
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Texts -> unit rows (M, D), float32. An item's row must not depend on the others."""
+        return self.clip.text(texts.tokens_ML)
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Classes -> function of images -> scores (B, C); class texts are encoded once."""
+        return prompt_classifier(self, classes, self.clip.scale)
+
+
+def prompt_classifier(
+    encoder: Encoder, classes: Classes, scale: Tensor
+) -> Callable[[Images], Tensor]:
+    """CLIP's zero-shot classifier: mean of a class's prompt embeddings, scaled to length 1.
+
+    Args:
+        encoder: whose text and image embeddings are compared.
+        classes: C classes with their prompts.
+        scale: multiplies the cosine.
+
+    Returns:
+        Function of B images -> scores (B, C).
+    """
+    class_CD = encode_classes(encoder.encode_text, classes)
+    return lambda images: scale * encoder.encode_image(images) @ class_CD.T
+
+
+def encode_classes(encode: Callable[[Texts], Tensor], classes: Classes) -> Tensor:
+    """One unit row per class (C, D), from at most `PROMPTS` prompts at a time.
+
+    A classifier of a method's own asks here, too: all prompts in one batch would be ImageNet's
+    80,000, which need 46 GiB on ViT-B/16.
+
+    Args:
+        encode: texts -> their rows (B, D), for example the method's `encode_text`.
+        classes: C classes with their prompts.
+    """
+    parts = torch.arange(len(classes.prompts), device=classes.owner_M.device).split(PROMPTS)
+    if len(parts) == 1:
+        return class_rows(encode(classes.prompts), classes)
+    return class_rows(torch.cat([encode(classes.prompts[rows]) for rows in parts]), classes)
+
+
+def class_rows(text_MD: Tensor, classes: Classes) -> Tensor:
+    """Embeddings of all prompts (M, D) -> one unit row per class (C, D), the mean's direction."""
+    sum_CD = text_MD.new_zeros(len(classes), text_MD.shape[1])
+    return unit(sum_CD.index_add(0, classes.owner_M, text_MD))
+
+
+class Frozen:
+    """The untouched backbone as an encoder, from the shared cache: step 0 of every run."""
+
+    def __init__(self, scale: Tensor) -> None:
+        self.scale = scale
+
+    def encode_image(self, images: Images) -> Tensor:
+        """Images -> unit rows (B, D)."""
+        return images.frozen()
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Texts -> unit rows (M, D)."""
+        return texts.frozen()
+
+    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
+        """Zero-shot classifier of the untouched backbone."""
+        return prompt_classifier(self, classes, self.scale)
+
+
+def trainable_count(method: Method) -> int:
+    """Number of scalars that the method trains in the current task."""
+    return sum(p.numel() for group in method.trainable() for p in group.params)
+
+
+def no_grad_after_task(method: Method, task: Task) -> None:
+    """Calls `after_task` as the protocol promises: eval mode, no gradients."""
+    method.eval()
+    with torch.no_grad():
+        method.after_task(task)

@@ -1,0 +1,289 @@
+"""What crosses the seam between the harness and a method.
+
+Shape legend, used as name suffixes everywhere:
+B images in a batch · M candidate texts · C classes · P prompt templates · L tokens · D embedding ·
+W tower width · H, W pixels (after 3) · T tasks · K selected adapters · R rank.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import BenchError
+from .badges import Badge
+
+Log = Callable[[str, Tensor], None]
+Partner = Callable[[], Tensor | None]
+
+
+class Keyed(Protocol):
+    """What an encoder adds to the backbone, for example a `toolkit.lora.LoRA`."""
+
+    def digest(self) -> str:
+        """Sha256 of everything that its embeddings depend on, computed from the values."""
+
+
+Cached = Callable[[Keyed, Callable[[Any], Tensor]], Tensor]
+
+
+def _no_log(key: str, value_B: Tensor) -> None:
+    """Where nobody counts, a note goes nowhere."""
+
+
+class _Items:
+    """What images and texts have in common; the fields are those of `Images`."""
+
+    frozen: Callable[[], Tensor]
+    note: Log
+    known: Cached | None
+    _task: int | None
+    _partner: Partner | None
+
+    def _at(self, rows: Tensor) -> tuple[Any, ...]:
+        """All fields but the first, of the items at `rows`."""
+        known, partner = self.known, self._partner
+
+        def known_rows(part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
+            assert known is not None
+            return known(part, encode)[rows]
+
+        def partner_rows() -> Tensor | None:
+            whole = None if partner is None else partner()
+            return None if whole is None else whole[rows]
+
+        return (
+            lambda: self.frozen()[rows],
+            self.note,
+            self._task,
+            None if known is None else known_rows,
+            None if partner is None else partner_rows,
+        )
+
+    @property
+    def task(self) -> int:
+        """0-based index of the learned task that the items belong to, -1 for none.
+
+        Raises:
+            BenchError: the method does not declare "task id".
+        """
+        if self._task is None:
+            raise _undeclared("task id", ".task")
+        return self._task
+
+    @property
+    def partner(self) -> Tensor | None:
+        """Frozen features (B, D) of what the test set pairs each item with.
+
+        Of a text its image's unit row, of an image the mean of its captions' unit rows; None for
+        items of labelled sets, which have none.
+
+        Raises:
+            BenchError: the method does not declare "test pairing".
+        """
+        if self._partner is None:
+            raise _undeclared("test pairing", ".partner")
+        return self._partner()
+
+
+def _undeclared(badge: Badge, what: str) -> BenchError:
+    return BenchError(
+        f"a method that declares '{badge}' in `uses`",
+        f"a method that reads `{what}` without that",
+        "declare it, so that the leaderboard can show it",
+    )
+
+
+@dataclass(frozen=True)
+class Images(_Items):
+    """A batch of images as a method sees it.
+
+    Attributes:
+        pixels_B3HW: float32, normalised with the backbone's mean and standard deviation.
+        frozen: gives the unit rows (B, D) of the untouched backbone. They come from a cache that
+            all methods, stages and orders share, so asking costs one look-up.
+        note: note("route", index_B) counts an integer per item, in [0, 32767], for example the
+            adapter that it was routed to; the counts per evaluation set are in the record.
+        known: known(part, encode) gives the unit rows (B, D) of encode(items), which may depend
+            on the backbone and on `part` alone. They are computed for the whole evaluation set
+            and kept, under the contents of both, for every stage, order and variant. None in
+            training.
+    """
+
+    pixels_B3HW: Tensor
+    frozen: Callable[[], Tensor]
+    note: Log = _no_log
+    _task: int | None = None
+    known: Cached | None = None
+    _partner: Partner | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels_B3HW)
+
+    def __getitem__(self, rows: Tensor) -> "Images":
+        """The items at `rows`, with all that belongs to them."""
+        return Images(self.pixels_B3HW[rows], *self._at(rows))
+
+
+@dataclass(frozen=True)
+class Texts(_Items):
+    """A batch of tokenised texts. Attributes as in `Images`; tokens_ML is int64, 0-padded."""
+
+    tokens_ML: Tensor
+    frozen: Callable[[], Tensor]
+    note: Log = _no_log
+    _task: int | None = None
+    known: Cached | None = None
+    _partner: Partner | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens_ML)
+
+    def __getitem__(self, rows: Tensor) -> "Texts":
+        """The items at `rows`, with all that belongs to them."""
+        return Texts(self.tokens_ML[rows], *self._at(rows))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's data, the same shape for retrieval and for few-shot classification.
+
+    Attributes:
+        images: B images.
+        texts: M texts. Retrieval: M = B, the captions. Classification: the M classes' prompts.
+        target_B: int64 in [0, M): the text of each image.
+        paired: True where text j belongs to image j alone, so that text-to-image is a task too;
+            then M = B.
+    """
+
+    images: Images
+    texts: Texts
+    target_B: Tensor
+    paired: bool
+
+
+@dataclass(frozen=True)
+class Features:
+    """Embeddings of a batch: unit rows image_BD, text_MD, and the similarity scale."""
+
+    image_BD: Tensor
+    text_MD: Tensor
+    scale: Tensor
+    target_B: Tensor
+    paired: bool
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes that an image is to be told apart among.
+
+    Attributes:
+        names: C class names.
+        prompts: M texts, one or several for each class.
+        owner_M: the class of each prompt, in [0, C).
+        task_C: the 0-based index of the learned task that each class belongs to, in that task's
+            own order of classes; -1 for classes of tasks not learned yet and of held-out sets.
+            Where only one dataset's classes compete, it would name the task of every test image,
+            and is -1 for methods that do not declare "task id".
+    """
+
+    names: tuple[str, ...]
+    prompts: Texts
+    owner_M: Tensor
+    task_C: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Loader(Protocol):
+    """A task's training batches, a pure function of (seed, dataset, epoch)."""
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of that epoch from batch `start` on; skipped ones are not read."""
+
+    def sweep(self) -> Iterator[Batch]:
+        """Every image once, in the split's order, with all of its texts.
+
+        Retrieval: all captions of the B images, `target_B` the first of each; not `paired` where
+        an image has several. Classification: the prompts of all classes, `target_B` the label.
+        """
+
+    def keep(self, rows: Tensor) -> None:
+        """Give up all images but these, for good: no batch has another one any more.
+
+        So a method that declares "samples" shows how much it keeps: what remains is counted as
+        its state. Loaders that this one was joined to follow.
+
+        Args:
+            rows: distinct places of the split's order (`sweep`'s, before anything was given up).
+
+        Raises:
+            BenchError: a row that is not there, or was given up before.
+        """
+
+
+@dataclass
+class Task:
+    """The lease of one task's training data. No test data, no other task, no dataset name.
+
+    Attributes:
+        index: 0-based position in the order.
+        total: number of tasks in the order.
+        loader: the training batches. Closed when the task ends, unless the method declares
+            "samples".
+        classes: the task's classes, or None for image-caption tasks.
+        generator: generator(*key) is a fresh seeded generator that depends on the run's seed, the
+            dataset and the key, and on nothing else: not on the position in the order.
+    """
+
+    index: int
+    total: int
+    loader: Loader
+    classes: Classes | None
+    generator: Callable[..., torch.Generator]
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters to train, and how AdamW treats them.
+
+    Attributes:
+        lr_scale: multiplies the learning rate.
+        weight_decay: None takes the Config's, and if that is None the suite's.
+        betas: decay rates of AdamW's moments.
+    """
+
+    params: list[nn.Parameter]
+    lr_scale: float = 1.0
+    weight_decay: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+def _no_reference_texts(count: int) -> Texts:
+    raise _undeclared("reference data", "tools.reference_texts")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the harness lends a method for the whole run.
+
+    Attributes:
+        generator: as in `Task`, but tied to the run's seed and the key alone.
+        reference: reference(batch_size) -> image-text pairs from outside the tasks, drawn with
+            torch's generator, which is seeded anew at every step; only for methods that declare
+            "reference data".
+        join: joins loaders into one that mixes their examples.
+        reference_texts: reference_texts(count) -> at most so many texts of that reference data,
+            evenly spaced, always the same; likewise only for methods that declare it.
+    """
+
+    generator: Callable[..., torch.Generator]
+    reference: Callable[[int], Batch]
+    join: Callable[[Iterable[Loader]], Loader]
+    reference_texts: Callable[[int], Texts] = _no_reference_texts

@@ -1,0 +1,1 @@
+"""Run records: their schema, their names, and their files. No torch."""

@@ -1,0 +1,213 @@
+"""Run records: one parquet file per run, written atomically and read strictly.
+
+A record holds one row per step x evaluation set x direction x metric x k, and the run's provenance
+as JSON in the file's metadata. Everything published is a pure function of these rows.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..common.files import atomic
+from ..errors import BenchError
+from .naming import file_stem, method_label, suite_folder
+from .schema import (
+    INTEGERS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    invalid,
+    validate,
+    validate_content,
+    validate_name,
+    validate_provenance,
+)
+
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "Record",
+    "file_stem",
+    "method_label",
+    "read_record",
+    "read_records",
+    "read_results",
+    "suite_folder",
+    "to_frame",
+    "validate",
+    "write_record",
+]
+
+METADATA_KEY = b"cl_bench"
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run.
+
+    Attributes:
+        frame: the rows, columns and dtypes of `SCHEMA` (integers as pandas' nullable ones).
+        provenance: resolved config, versions, hardware, fingerprints, costs.
+        path: the file that it was read from.
+    """
+
+    frame: pd.DataFrame
+    provenance: dict[str, Any]
+    path: Path
+
+
+def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    unknown = sorted({name for row in rows for name in row} - set(SCHEMA.names))
+    if unknown:
+        raise ValueError(f"columns that the schema does not have: {', '.join(unknown)}")
+    stamped = [{"schema_version": SCHEMA_VERSION, **row} for row in rows]
+    return pa.Table.from_pylist(stamped, schema=SCHEMA)
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(types_mapper=INTEGERS.get)
+    return frame
+
+
+def to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame with the columns and dtypes of `SCHEMA`.
+
+    Args:
+        rows: column name -> value; `schema_version` may be left out, nullable columns too.
+
+    Raises:
+        ValueError: a column that the schema does not have, or a value of the wrong type.
+    """
+    return _to_pandas(_to_table(rows))
+
+
+def write_record(
+    path: Path, rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]
+) -> None:
+    """Write one run; the same rows and provenance give the same bytes.
+
+    Args:
+        path: the target, see `file_stem`.
+        rows: see `to_frame`.
+        provenance: JSON-able; no NaN.
+
+    Raises:
+        BenchError: code 6, when the file cannot be written; nothing is left behind.
+        ValueError: rows that do not fit the schema, or provenance that is not JSON.
+    """
+    metadata = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
+    table = _to_table(rows).replace_schema_metadata({METADATA_KEY: metadata.encode()})
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def _load(path: Path) -> pa.Table:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BenchError(
+            f"a readable record '{path}'",
+            f"'{error.strerror or error}'",
+            "check the path and its permissions",
+            code=6 if path.exists() else 4,
+        ) from error
+    try:
+        # From memory, not by path: a folder named like 'a=b' would become a partition column.
+        return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise invalid(path, "a whole parquet file", "a damaged or foreign one") from error
+
+
+def _provenance(table: pa.Table, path: Path) -> dict[str, Any]:
+    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+    try:
+        provenance = json.loads(raw) if raw is not None else None
+    except ValueError:
+        provenance = None
+    if not isinstance(provenance, dict):
+        raise invalid(path, "a record of cl-bench", "a parquet file without its provenance")
+    return provenance
+
+
+def read_record(path: Path) -> Record:
+    """Read one run, refusing what is not whole, not ours, inconsistent or newer than this program.
+
+    Its name and folder are not judged: see `read_records`.
+
+    Raises:
+        BenchError: code 5 for a damaged, foreign, invalid or newer file; 4 or 6 when it cannot be
+            opened.
+    """
+    table = _load(path)
+    provenance = _provenance(table, path)
+    names = table.schema.names
+    if "schema_version" in names and pa.types.is_integer(table.schema.field("schema_version").type):
+        newest = max(table["schema_version"].drop_null().to_pylist(), default=SCHEMA_VERSION)
+        if newest > SCHEMA_VERSION:
+            raise BenchError(
+                f"schema version {SCHEMA_VERSION} or older in '{path}'",
+                f"version {newest}",
+                "upgrade cl-bench (pip install --upgrade cl-bench)",
+                code=5,
+            )
+    for field in SCHEMA:
+        if names.count(field.name) != 1:
+            raise invalid(path, f"one column '{field.name}'", f"{names.count(field.name)} of them")
+        kind = table.schema.field(field.name).type
+        if kind != field.type:
+            raise invalid(path, f"column '{field.name}' of type {field.type}", f"type {kind}")
+    if len(names) != len(SCHEMA.names):
+        extra = sorted(set(names) - set(SCHEMA.names))
+        raise invalid(path, "no other columns than the schema's", f"'{', '.join(extra)}'")
+    frame = _to_pandas(table.select(SCHEMA.names))
+    validate_content(frame, path)
+    validate_provenance(provenance, path)
+    return Record(frame, provenance, path)
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Every valid record of a results folder, ordered by path.
+
+    Args:
+        folder: holds `<suite>/<stem>.parquet`. `*.ranks.parquet` and `scratch/` are passed over.
+
+    Raises:
+        BenchError: code 4 when the folder does not exist; code 5 at the first record that is
+            damaged, invalid, misnamed, or in another suite's folder.
+    """
+    if not folder.is_dir():
+        raise BenchError(
+            "a folder of results",
+            f"no folder '{folder}'",
+            "check the path, or run a method",
+            code=4,
+        )
+    records = []
+    for path in sorted(folder.glob("*/*.parquet")):
+        # A leading dot is a temporary file that a killed process left behind.
+        hidden = path.name.startswith(".")
+        if hidden or path.name.endswith(".ranks.parquet") or path.parent.name == SCRATCH:
+            continue
+        record = read_record(path)
+        validate_name(record.frame, path)
+        home = suite_folder(record.frame["suite"].iloc[0])
+        if path.parent.name != home:
+            raise invalid(path, f"the suite '{path.parent.name}', as the folder says", f"'{home}'")
+        records.append(record)
+    return records
+
+
+def read_results(folder: Path) -> pd.DataFrame:
+    """The rows of all records of a results folder, see `read_records`.
+
+    Returns:
+        One frame with the columns and dtypes of `SCHEMA`; empty when there are no records.
+    """
+    frames = [record.frame for record in read_records(folder)]
+    return pd.concat(frames, ignore_index=True) if frames else to_frame([])

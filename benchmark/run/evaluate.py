@@ -1,0 +1,211 @@
+"""Scores an encoder on one evaluation set. The only evaluator; it knows no method.
+
+Two kinds of sets: pairs ask for embeddings of images and of texts, labelled ones for a classifier.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.items import Items
+from ..data.tensors import LabelTensors, PairTensors, Tensors
+from ..errors import BenchError
+from ..metrics.classification import top1
+from ..metrics.retrieval import first_positive_rank, hits
+from ..protocol.badges import Badge
+from ..protocol.method import Encoder
+from ..protocol.types import Log
+
+KS = (1, 5, 10)
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """One test split and how it is scored.
+
+    Attributes:
+        name, title: of the dataset. data: the loaded split.
+        position: 0-based place in the learned order, None where it is held out.
+        scope: for labelled sets, all splits whose classes compete; own: the index of this one.
+        places: position of every split of the scope.
+    """
+
+    name: str
+    title: str
+    data: Tensors
+    position: int | None
+    scope: tuple[LabelTensors, ...] = ()
+    own: int = 0
+    places: tuple[int | None, ...] = ()
+
+    @property
+    def label_space(self) -> str | None:
+        """own, union, or None for pairs."""
+        return None if not self.scope else "own" if len(self.scope) == 1 else "union"
+
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Rows of one evaluation, and per direction the rank of the first positive of each query."""
+
+    rows: list[Row]
+    ranks: dict[str, list[int]]
+
+
+class _Notes:
+    """Counts what a method notes per item."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], Counter[int]] = {}
+
+    def of(self, modality: str) -> Log:
+        def note(key: str, value_B: Tensor) -> None:
+            values = value_B.flatten().tolist()
+            if key != "route" or not all(isinstance(v, int) and 0 <= v < 2**15 for v in values):
+                raise BenchError(
+                    "notes under the key 'route', integers from 0 to 32767",
+                    f"'{key}' with {max(values, default=None, key=abs)}",
+                    "note the index of what an item was routed to",
+                )
+            self.counts.setdefault((key, modality), Counter()).update(values)
+
+        return note
+
+    def rows(self) -> Iterator[Row]:
+        for (key, modality), counter in sorted(self.counts.items()):
+            for value, count in sorted(counter.items()):
+                n = counter.total()
+                yield _row(key, modality, value, count, n, 0)
+
+
+def _row(
+    metric: str, direction: str | None, k: int | None, count: int, queries: int, gallery: int
+) -> Row:
+    return {
+        "direction": direction,
+        "metric": metric,
+        "k": k,
+        "value": count / queries,
+        "hits": count,
+        "n_queries": queries,
+        "n_gallery": gallery,
+    }
+
+
+@torch.no_grad()
+def evaluate(
+    encoder: Encoder,
+    feed: Items,
+    which: EvalSet,
+    step: int = 0,
+    uses: frozenset[Badge] = frozenset(),
+) -> Scores:
+    """Score one set.
+
+    Args:
+        encoder: a method in eval mode, or the frozen backbone.
+        feed: makes the batches.
+        which: the set.
+        step: number of tasks learned.
+        uses: what the method declares. With "task id", items carry their learned task; with
+            "test pairing", the features of what they are paired with.
+
+    Raises:
+        ValueError: an embedding or a score is NaN or infinite.
+    """
+    learned = which.position if which.position is not None and which.position < step else -1
+    told = "task id" in uses
+    shown = told or len(which.scope) > 1
+    places = [p if shown and p is not None and p < step else -1 for p in which.places]
+    task, pairing = learned if told else None, "test pairing" in uses
+    if isinstance(which.data, PairTensors):
+        return _pairs(encoder, feed, which.data, task, pairing)
+    return _labelled(encoder, feed, which, which.data, task, pairing, places)
+
+
+def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
+    """What stands in the record where a set could not be scored: a status, never a hole."""
+    data = which.data
+    if isinstance(data, PairTensors):
+        n = {"t2i": (len(data.tokens_ML), len(data)), "i2t": (len(data), len(data.tokens_ML))}
+        empty = [_row("hit", d, k, 0, *n[d]) for d in n for k in KS]
+    else:
+        empty = [_row("acc", None, None, 0, len(data), sum(len(s.names) for s in which.scope))]
+    return [{**r, "value": None, "hits": None, "status": status, "error": error} for r in empty]
+
+
+def _encode(n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    return torch.cat([encode(rows) for rows in torch.arange(n).split(BATCH)])
+
+
+def _encode_by_length(length_M: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    """Texts of like length share a batch: a tower works on the batch's longest."""
+    order_M = length_M.argsort(stable=True)
+    rows_MD = torch.cat([encode(rows) for rows in order_M.split(BATCH)])
+    return rows_MD[order_M.argsort().to(rows_MD.device)]
+
+
+def _pairs(
+    encoder: Encoder, feed: Items, data: PairTensors, task: int | None, pairing: bool
+) -> Scores:
+    notes, tokens = _Notes(), data.tokens_ML
+    told: dict[str, Any] = {"task": task, "known": True}
+
+    def images(rows: Tensor) -> Tensor:
+        partner = partial(feed.captions_of, data, rows) if pairing else None
+        return encoder.encode_image(
+            feed.images(data, rows, notes.of("image"), **told, partner=partner)
+        )
+
+    def texts(rows: Tensor) -> Tensor:
+        partner = partial(feed.image_of, data, rows) if pairing else None
+        return encoder.encode_text(
+            feed.texts(tokens, data.text_key, rows, notes.of("text"), **told, partner=partner)
+        )
+
+    image_ND = _encode(len(data), images)
+    text_MD = _encode_by_length(feed.clip.end_of_text(tokens), texts)
+    device = image_ND.device
+    owner_M1 = data.owner_M[:, None].to(device)
+    offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))
+    caption_NP = data.first_N[:-1, None] + offset
+    caption_NP = caption_NP.where(caption_NP < data.first_N[1:, None], -1).to(device)
+    rank = {
+        "t2i": first_positive_rank(text_MD, image_ND, owner_M1),
+        "i2t": first_positive_rank(image_ND, text_MD, caption_NP),
+    }
+    gallery = {"t2i": len(data), "i2t": len(data.tokens_ML)}
+    rows = [_row("hit", d, k, hits(r, k), len(r), gallery[d]) for d, r in rank.items() for k in KS]
+    return Scores(rows + list(notes.rows()), {d: r.tolist() for d, r in rank.items()})
+
+
+def _labelled(
+    encoder: Encoder,
+    feed: Items,
+    which: EvalSet,
+    data: LabelTensors,
+    task: int | None,
+    pairing: bool,
+    places: list[int],
+) -> Scores:
+    notes = _Notes()
+    partner = (lambda: None) if pairing else None  # there are no pairs here
+    told: dict[str, Any] = {"task": task, "known": True, "partner": partner}
+    classes = feed.classes(which.scope, note=notes.of("text"), learned=places, **told)
+    score = encoder.classifier(classes)
+    guess_B = _encode(
+        len(data), lambda i: top1(score(feed.images(data, i, notes.of("image"), **told)))
+    )
+    offset = sum(len(s.names) for s in which.scope[: which.own])
+    right = int((guess_B.cpu() == data.label_N + offset).sum())
+    rows = [_row("acc", None, None, right, len(data), len(classes))]
+    return Scores(rows + list(notes.rows()), {})

@@ -1,0 +1,248 @@
+"""Everything that a run reads, opened and checked before the first training step."""
+
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..backbones.backbone import Backbone
+from ..backbones.load import load
+from ..common.files import cache_root
+from ..common.report import Report
+from ..data.batches import draw_pairs, spread_texts
+from ..data.cache.decoded import transform_id
+from ..data.cache.frozen import FrozenFeatures
+from ..data.items import Items
+from ..data.tensors import LabelTensors, PairTensors, Tensors, load_split
+from ..errors import BenchError
+from ..protocol.method import Frozen
+from ..protocol.types import Batch, Texts
+from ..suites.suite import Dataset, Suite
+from .evaluate import EvalSet, Row, evaluate
+from .provenance.machine import hardware
+from .registry import ResolvedMethod
+from .request import Plan
+from .task_order import resolve_order
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A run's backbone and data.
+
+    Attributes:
+        order: task names as they are learned. measured: scores they were sorted by, if any.
+        train: training split per task. evals: tasks in learned order, then held-out sets.
+        identity: fingerprints of all that the numbers derive from.
+    """
+
+    clip: Backbone
+    device: torch.device
+    feed: Items
+    order: tuple[str, ...]
+    measured: dict[str, float]
+    titles: dict[str, str]
+    train: dict[str, Tensors]
+    evals: tuple[EvalSet, ...]
+    reference_data: Tensors | None
+    identity: dict[str, Any]
+
+    def reference(self, batch_size: int) -> Batch:
+        """A random batch of the suite's reference data; raises as `reference_texts`."""
+        return draw_pairs(self.feed, self._reference_pairs(), batch_size)
+
+    def reference_texts(self, count: int) -> Texts:
+        """At most so many texts of the suite's reference data, evenly spaced.
+
+        Raises:
+            BenchError: the suite has none, or not as image-text pairs.
+        """
+        return spread_texts(self.feed, self._reference_pairs(), count)
+
+    def _reference_pairs(self) -> PairTensors:
+        if not isinstance(self.reference_data, PairTensors):
+            raise BenchError(
+                "a suite with image-text reference data, which the method distils from",
+                "one without",
+                "choose a suite that declares it",
+            )
+        return self.reference_data
+
+
+def pick_device(asked: str) -> torch.device:
+    """Auto takes a GPU where there is one.
+
+    Raises:
+        BenchError: an unknown or absent device.
+    """
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"'{device.type}' is not supported")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as e:
+        there = "cpu" + (", cuda" if torch.cuda.is_available() else "")
+        raise BenchError(
+            f"a device of this machine (auto, {there})",
+            f"'{asked}' ({str(e).splitlines()[0]})",
+            "correct --device",
+        ) from e
+    return device
+
+
+def open_inputs(plan: Plan, report: Report) -> Inputs:
+    """Load the backbone and every split of a plan.
+
+    Raises:
+        BenchError: whatever is wrong with weights, data, order or device.
+    """
+    device = pick_device(plan.request.device)
+    root = cache_root(plan.request.cache_dir)
+    clip = _backbone(plan, device)
+    feed = Items(clip, _features(plan, clip, device, root))
+    read = partial(_read, clip=clip, root=root, limit=plan.request.limit)
+    tasks = {d.name: d for d in plan.suite.tasks}
+    tests: dict[str, Tensors] = {}
+
+    def measure() -> dict[str, float]:
+        report.line("order: measuring zero-shot scores")
+        tests.update({name: read(d, "test") for name, d in tasks.items()})
+        sets = _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
+        return {which.name: _main(_zero_shot(clip, feed, which)) for which in sets}
+
+    second = plan.suite.order_ii
+    order, measured = resolve_order(plan.request.order, list(tasks), measure, second)
+    for name in plan.left_out:
+        report.line(f"held-out set {name} is not prepared and left out")
+    report.line(f"data: {len(order)} tasks, decoded images in {root}")
+    train = {name: read(tasks[name], "train") for name in order}
+    _check_kinds(plan.found, train)
+    tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
+    ordered = [d for d in plan.suite.tasks if d.name in order]
+    evals = _eval_sets(ordered, tests, order, plan.suite) if plan.request.evals != "ood" else []
+    if plan.request.evals != "id":
+        evals += [_held_out(d, read(d, "test")) for d in plan.suite.held_out]
+    if not evals:
+        raise BenchError(
+            "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
+        )
+    reference = plan.suite.reference if "reference data" in plan.found.uses else None
+    reference_data = read(reference, "train") if reference is not None else None
+    identity = {
+        "weights": clip.fingerprint,
+        "normalisation": [clip.mean, clip.std],
+        "transform": transform_id(clip.size),
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "order": list(order),
+        "train": {name: data.fingerprint for name, data in train.items()},
+        "test": {which.name: which.data.fingerprint for which in evals},
+        "reference": reference_data.fingerprint if reference_data is not None else None,
+    }
+    titles = {d.name: d.title for d in plan.suite.tasks}
+    return Inputs(
+        clip, device, feed, tuple(order), measured, titles, train, tuple(evals), reference_data,
+        identity,
+    )  # fmt: skip
+
+
+def _check_kinds(found: ResolvedMethod, train: dict[str, Tensors]) -> None:
+    """Raises BenchError for a task of a kind that the method refuses."""
+    refused = found.cls.refused(found.config)
+    for name, data in train.items():
+        kind = "labelled" if isinstance(data, LabelTensors) else "pairs"
+        if kind in refused:
+            raise BenchError(
+                f"tasks that {found.cls.label} is defined for",
+                f"'{name}', of the kind '{kind}': {refused[kind]}",
+                "choose another suite, --order or --method",
+            )
+
+
+def _backbone(plan: Plan, device: torch.device) -> Backbone:
+    clip = load(plan.backbone, plan.weights)
+    clip.precision = plan.request.precision
+    return clip.to(device)
+
+
+def _features(plan: Plan, clip: Backbone, device: torch.device, root: Path) -> FrozenFeatures:
+    about = (
+        clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
+        plan.request.precision, str(torch.get_num_threads()), version(clip.library),
+        repr(hardware()),
+    )  # fmt: skip
+    code = plan.code + plan.found.sha
+    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code)
+
+
+def _read(dataset: Dataset, split: Any, clip: Backbone, root: Path, limit: int | None) -> Tensors:
+    return load_split(dataset.load(split), clip.size, clip.tokenize, root, limit, clip.tokenizer)
+
+
+def _eval_sets(
+    datasets: list[Dataset], tests: dict[str, Tensors], order: list[str], suite: Suite
+) -> list[EvalSet]:
+    """Evaluation sets of the tasks, in learned order; classes compete in the suite's order."""
+    labelled = {d.name: t for d in datasets if isinstance(t := tests[d.name], LabelTensors)}
+    found = []
+    for d in sorted(datasets, key=lambda d: order.index(d.name)):
+        data, position = tests[d.name], order.index(d.name)
+        if isinstance(data, PairTensors):
+            found.append(EvalSet(d.name, d.title, data, position))
+        elif suite.class_scope == "own":
+            found.append(EvalSet(d.name, d.title, data, position, (data,), 0, (position,)))
+        else:
+            scope, own = tuple(labelled.values()), list(labelled).index(d.name)
+            places = tuple(order.index(name) for name in labelled)
+            found.append(EvalSet(d.name, d.title, data, position, scope, own, places))
+    return found
+
+
+def _held_out(dataset: Dataset, data: Tensors) -> EvalSet:
+    scope = (data,) if isinstance(data, LabelTensors) else ()
+    return EvalSet(dataset.name, dataset.title, data, None, scope, 0, (None,) * len(scope))
+
+
+def measure_tasks(plan: Plan, report: Report) -> dict[str, dict[str, float]]:
+    """Zero-shot scores of a plan's backbone on the test split of every task.
+
+    Returns:
+        Task -> t2i and i2t R@1, or acc, in percent, and n, the number of images.
+
+    Raises:
+        BenchError: whatever is wrong with weights, data or device.
+    """
+    device = pick_device(plan.request.device)
+    root = cache_root(plan.request.cache_dir)
+    clip = _backbone(plan, device)
+    feed = Items(clip, _features(plan, clip, device, root))
+    names = [d.name for d in plan.suite.tasks]
+    tests = {d.name: _read(d, "test", clip, root, plan.request.limit) for d in plan.suite.tasks}
+    found = {}
+    for which in _eval_sets(list(plan.suite.tasks), tests, names, plan.suite):
+        report.line(f"{which.title}: {len(which.data)} images")
+        rows = [r for r in _zero_shot(clip, feed, which) if r["k"] in (1, None)]
+        scores = {str(r["direction"] or r["metric"]): 100 * float(r["value"]) for r in rows}
+        found[which.name] = {**scores, "n": len(which.data)}
+    return found
+
+
+def _zero_shot(clip: Backbone, feed: Items, which: EvalSet) -> list[Row]:
+    """All scores of the untouched backbone."""
+    try:
+        return evaluate(Frozen(clip.scale), feed, which).rows
+    except ValueError as e:
+        raise BenchError(
+            "zero-shot scores to measure the order by", f"{which.title}: {e}", "check the weights"
+        ) from e
+
+
+def _main(rows: list[Row]) -> float:
+    """I2T R@1, or accuracy."""
+    main = [r for r in rows if r["metric"] == "acc" or (r["direction"], r["k"]) == ("i2t", 1)]
+    return float(main[0]["value"])

@@ -1,0 +1,238 @@
+"""Finds a method by name, entry point or path. Listing imports nothing."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.metadata import EntryPoint, entry_points
+from math import isfinite
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from ..errors import BenchError, MethodError, nearest
+
+if TYPE_CHECKING:
+    from ..protocol.badges import Badge
+    from ..protocol.method import Config, Method
+
+GROUP = "cl_bench.methods"
+
+
+@dataclass(frozen=True)
+class ResolvedMethod:
+    """A method that was asked for.
+
+    Attributes:
+        name, variant: as in records; variant is "" for none. cls: the Method subclass.
+        config: defaults, the variant's overrides and --hp, in this order.
+        overrides: what --hp really changed, as text. file: where it is defined; sha: of that file.
+        origin: "methods", "entry point" or "path".
+    """
+
+    name: str
+    variant: str
+    cls: "type[Method]"
+    config: "Config"
+    overrides: dict[str, str]
+    file: Path
+    sha: str
+    origin: str
+
+    @property
+    def uses(self) -> "frozenset[Badge]":
+        """What the method needs beyond the current task's data, with these settings."""
+        return self.cls.badges(self.config)
+
+
+def _folder() -> Path:
+    spec = importlib.util.find_spec("methods")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _built_in() -> dict[str, Path]:
+    files = sorted(_folder().glob("[a-z]*.py"))
+    return {f.stem.replace("_", "-"): f for f in files}
+
+
+def _plugins() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def method_names() -> dict[str, str]:
+    """Method name -> where it comes from, without importing any of them."""
+    known = {name: "methods/" + path.name for name, path in _built_in().items()}
+    for name, entries in _plugins().items():
+        origin = " and ".join(f"entry point {e.value}" for e in entries)
+        known[name] = f"{known[name]} and {origin}" if name in known else origin
+    return known
+
+
+def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
+    """The method of that name with its config.
+
+    Args:
+        asked: "name", "name.variant", or a path to a .py file (with ".py:variant" for a variant).
+        hp: "key=value" overrides of the config.
+
+    Raises:
+        BenchError: unknown name, variant, key or value; two methods of one name; a file that
+            defines no method or several; a plugin that cannot be imported.
+    """
+    path, _, variant = asked.partition(":")
+    if path.endswith(".py"):
+        file = Path(path)
+        if not file.is_file():
+            raise BenchError("a method file", f"no file '{path}'", "correct --method")
+        name, module = file.stem.replace("_", "-"), _import_file(file)
+        origin = "path"
+    else:
+        name, _, variant = asked.partition(".")
+        module, origin = _import_named(name, asked)
+    cls = _only_method(module, asked)
+    base = _own_code(asked, lambda: _base_config(cls, name, variant))
+    changes = _changes(base, name, hp)
+    config = _own_code(asked, lambda: replace(base, **changes))
+    overrides = {
+        key: ",".join(value) if isinstance(value, tuple) else str(value)
+        for key, value in sorted(vars(config).items())
+        if value != getattr(base, key)
+    }
+    source = Path(inspect.getfile(cls))
+    sha = sha256(source.read_bytes()).hexdigest()
+    return ResolvedMethod(name, variant, cls, config, overrides, source, sha, origin)
+
+
+def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
+    files, plugins = _built_in(), _plugins()
+    if len(plugins.get(name, [])) + (name in files) > 1:
+        raise BenchError(f"one method named '{name}'", method_names()[name], "rename one of them")
+    if name not in files and name not in plugins:
+        raise BenchError(
+            "a method, 'method.variant' or a path to a .py file",
+            f"'{asked}'",
+            nearest(name, [*files, *plugins]) + "; `cl-bench ls` lists all",
+        )
+    built_in = name in files
+    value = f"methods.{files[name].stem}" if built_in else plugins[name][0].value
+    try:
+        module = importlib.import_module(value.partition(":")[0])
+        return module, "methods" if built_in else "entry point"
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as e:
+        raise MethodError(
+            f"{'' if built_in else 'the entry point '}'{name}' ({value}) to import",
+            f"{type(e).__name__}: {e}",
+            "mend the file" if built_in else "mend or uninstall that package",
+        ) from e
+
+
+def _import_file(file: Path) -> ModuleType:
+    name = f"cl_bench_method_{sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as e:
+        raise MethodError(
+            "a method file that imports", f"{type(e).__name__}: {e}", f"mend '{file}'"
+        ) from e
+    return module
+
+
+def _only_method(module: ModuleType, asked: str) -> "type[Method]":
+    from ..protocol.method import Method
+
+    own = [
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c) and issubclass(c, Method) and c.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise BenchError(
+            f"one subclass of Method in '{asked}'",
+            ", ".join(c.__name__ for c in own) or "none",
+            "keep one method in one file",
+        )
+    if not hasattr(own[0], "label"):
+        raise BenchError(
+            f"a class attribute `label` in {own[0].__name__}", "none", "give its name in tables"
+        )
+    return own[0]
+
+
+def _own_code(asked: str, make: Callable[[], "Config"]) -> "Config":
+    """What a method's Config makes of its values, with a sentence for what it raises itself."""
+    try:
+        return make()
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as e:
+        raise MethodError(
+            f"a Config of '{asked}' that can be made (a frozen dataclass that extends Config)",
+            f"{type(e).__name__}: {e}",
+            "mend the method's file",
+        ) from e
+
+
+def _base_config(cls: "type[Method]", name: str, variant: str) -> "Config":
+    if not variant:
+        return cls.Config()
+    if variant not in cls.variants:
+        known = ", ".join(cls.variants) or "none"
+        raise BenchError(
+            f"a variant of {name} ({known})",
+            f"'{variant}'",
+            nearest(variant, cls.variants) if cls.variants else f"use --method {name}",
+        )
+    return replace(cls.Config(), **cls.variants[variant])
+
+
+def _changes(config: "Config", name: str, hp: list[str]) -> dict[str, Any]:
+    types = get_type_hints(type(config))  # a plugin may have postponed annotations
+    changes: dict[str, Any] = {}
+    for item in hp:
+        key, equals, text = item.partition("=")
+        if not equals or key not in types:
+            raise BenchError(
+                f"--hp key=value with a setting of {name} ({', '.join(types)})",
+                f"'{item}'",
+                nearest(key, types),
+            )
+        if key in changes:
+            raise BenchError("each key once in --hp", f"'{key}' twice", "remove one of them")
+        changes[key] = _parse(types[key], text, item)
+    return changes
+
+
+def _parse(kind: Any, text: str, item: str) -> Any:
+    """Text -> the field's type: int, float, bool, str, tuple[str, ...], or None where allowed."""
+    options = get_args(kind) if type(None) in get_args(kind) else (kind,)
+    if type(None) in options and text.lower() == "none":
+        return None
+    kind = next(o for o in options if o is not type(None))
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind is float and not isfinite(float(text)):
+            raise ValueError
+        if kind in (int, float, str):
+            return kind(text)
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    except (KeyError, ValueError):
+        wanted = getattr(kind, "__name__", str(kind))
+        raise BenchError(f"a value of type {wanted}", f"'{item}'", "correct --hp") from None

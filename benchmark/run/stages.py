@@ -1,0 +1,69 @@
+"""Scores all sets at the stages of a run; what is finished is on disk at once."""
+
+import torch
+
+from ..common.report import Report
+from ..protocol.badges import Badge
+from ..protocol.method import Encoder
+from .evaluate import EvalSet, Scores, evaluate, failed_rows
+from .inputs import Inputs
+from .provenance.usage import Usage
+from .record import Cell, score_text
+from .state.workspace import Workspace
+
+
+class Stages:
+    """The evaluation half of a run: every set after every stage.
+
+    Args:
+        bench: the sets and their features.
+        uses: what the method declares.
+        space: where finished scores are kept.
+        report: what the user sees.
+        usage: filled with what evaluation takes.
+    """
+
+    def __init__(
+        self,
+        bench: Inputs,
+        uses: frozenset[Badge],
+        space: Workspace,
+        report: Report,
+        usage: Usage,
+    ) -> None:
+        self.bench, self.uses, self.space = bench, uses, space
+        self.report, self.usage = report, usage
+
+    def scored(self, step: int) -> bool:
+        """Whether every set was scored at that stage."""
+        return all(self.space.scores(step, which.name) for which in self.bench.evals)
+
+    def run(self, step: int, encoder: Encoder) -> list[Cell]:
+        """Scores of all sets at stage `step`; those that are on disk are taken from there.
+
+        Args:
+            step: number of finished tasks.
+            encoder: in eval mode.
+        """
+        cells = []
+        stage = f"stage {step}/{len(self.bench.order)}"
+        with self.usage.phase("evaluate"), self.report.evaluating(stage, len(self.bench.evals)):
+            for which in self.bench.evals:
+                scores = self.space.scores(step, which.name)
+                if scores is None:
+                    scores = self._score(step, encoder, which)
+                    self.space.keep_scores(step, which.name, scores)
+                    self.space.keep_usage(self.usage.spent())
+                self.report.evaluated(which.title, score_text(scores.rows))
+                cells.append((step, which, scores))
+        return cells
+
+    def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
+        try:
+            return evaluate(encoder, self.bench.feed, which, step, self.uses)
+        except torch.OutOfMemoryError as e:
+            status, error = "oom", str(e)
+        except ValueError as e:
+            status, error = "failed", str(e)
+        self.report.line(f"stage {step}, {which.title}: {status} ({error})")
+        return Scores(failed_rows(which, status, error), {})

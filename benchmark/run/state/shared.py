@@ -1,0 +1,82 @@
+"""What training on a task gave, shared by all runs that would train the very same thing.
+
+Only for methods that say what their training depends on (`Method.training_key`). The key also has
+the values that training starts from, the data, the recipe, the seed, the code, and whatever else
+the frozen features are keyed by, so that a run ends in the same numbers, bit for bit, whether it
+trained a task itself or not.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...common.digests import digest
+from ..train import Fit
+from . import checkpoint
+from .checkpoint import DamagedCheckpoint
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where trained parameters lie.
+
+    Attributes:
+        root: cache folder.
+        about: everything beside the method and the task that training depends on.
+        fresh: train again and replace what is there.
+    """
+
+    root: Path
+    about: tuple[str, ...]
+    fresh: bool = False
+
+    def key(self, fit: Fit, data: str, settings: Mapping[str, Any]) -> str:
+        """Names one training.
+
+        Args:
+            fit: before its first step.
+            data: fingerprint of the task's training split.
+            settings: those of the method that its training depends on.
+        """
+        config = fit.method.config
+        asked = [repr(sorted(settings.items())), repr((config.lr, config.weight_decay))]
+        return digest([*self.about, *asked, repr(fit.recipe), repr(fit.seed), data, _sha(fit)])
+
+    def load(self, key: str, fit: Fit) -> dict[str, Any] | None:
+        """Give the parameters of `fit` their trained values; what was noted, or None if absent."""
+        path = self._path(key)
+        if self.fresh or not path.exists():
+            return None
+        try:
+            tensors, about = checkpoint.read(path)
+        except DamagedCheckpoint:
+            return None  # it is trained anew and written again
+        with torch.no_grad():
+            for index, p in enumerate(fit.params):
+                p.copy_(tensors[str(index)])
+        return about
+
+    def keep(self, key: str, fit: Fit, about: Mapping[str, Any]) -> None:
+        """Keep what training gave, and the notes."""
+        checkpoint.write(self._path(key), _tensors(fit.params), about)
+
+    def _path(self, key: str) -> Path:
+        return self.root / "trained" / f"{key[:32]}.safetensors"
+
+
+def _tensors(params: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {str(index): p for index, p in enumerate(params)}
+
+
+def _sha(fit: Fit) -> str:
+    """Digest of what is trained: the values that training starts from."""
+    sha = hashlib.sha256()
+    for p in fit.params:
+        sha.update(repr((tuple(p.shape), p.dtype)).encode())
+        sha.update(p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()

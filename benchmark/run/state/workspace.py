@@ -1,0 +1,134 @@
+"""The folder of an unfinished run: its lock, scores that are done, states to go on from."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...common.files import atomic
+from ...common.locks import held
+from ...errors import BenchError
+from ..evaluate import Scores
+from ..provenance.usage import Usage
+from . import checkpoint
+from .checkpoint import DamagedCheckpoint
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A state to go on from: after `tasks` finished ones, and inside the next if `step` > 0."""
+
+    tasks: int
+    step: int
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+
+class Workspace:
+    """One run's folder, named by everything that its numbers depend on.
+
+    Args:
+        folder: the run's own.
+        say: shows a sentence to the user.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self._say = folder, say
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one process works on a run.
+
+        Raises:
+            BenchError: another one does, or the folder cannot be made.
+        """
+
+        def busy() -> None:
+            raise BenchError(
+                "to be the only process of this run",
+                f"another one at work in '{self.folder}'",
+                "wait for it, or stop it first",
+                code=6,
+            )
+
+        with held(self.folder / "lock", busy, "give --output-dir a folder that you may write to"):
+            yield
+
+    def remove(self) -> None:
+        """The run is finished; its record holds everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- scores
+
+    def scores(self, step: int, name: str) -> Scores | None:
+        """Scores that were finished, or None; a damaged file counts as none."""
+        try:
+            return Scores(**json.loads(self._cell(step, name).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep_scores(self, step: int, name: str, scores: Scores) -> None:
+        """Keep the scores of one evaluation set at one stage."""
+        with atomic(self._cell(step, name)) as temporary:
+            temporary.write_text(json.dumps(asdict(scores)))
+
+    def _cell(self, step: int, name: str) -> Path:
+        return self.folder / "scores" / f"{step:03d}-{name}.json"
+
+    # -- usage
+
+    def usage(self) -> Usage:
+        """What earlier processes of this run have spent; a damaged file counts as none."""
+        usage = Usage()
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            usage.add(json.loads((self.folder / "usage.json").read_text()))
+        return usage
+
+    def keep_usage(self, spent: dict[str, Any]) -> None:
+        """Keep what the whole run has spent until now."""
+        with atomic(self.folder / "usage.json") as temporary:
+            temporary.write_text(json.dumps(spent))
+
+    # -- states
+
+    def keep_task(self, tasks: int, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+        """Keep the state after `tasks` finished tasks, and the one before it."""
+        checkpoint.write(self._state(tasks), tensors, about)
+        (self.folder / "step.safetensors").unlink(missing_ok=True)
+        for old in range(1, tasks - 1):
+            self._state(old).unlink(missing_ok=True)
+
+    def keep_step(self, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+        """Keep a state inside a task."""
+        checkpoint.write(self.folder / "step.safetensors", tensors, about)
+
+    def newest(self, total: int, scored: Callable[[int], bool]) -> Saved | None:
+        """The newest state to go on from; one that is damaged is reported and passed over.
+
+        Args:
+            total: number of tasks.
+            scored: whether all scores of a stage are there. A stage before the state cannot be
+                scored again, so a state is of use only if those before it all are.
+        """
+        for path in [self.folder / "step.safetensors", *map(self._state, range(total, 0, -1))]:
+            if not path.exists():
+                continue
+            try:
+                tensors, about = checkpoint.read(path)
+            except DamagedCheckpoint as e:
+                self._say(f"a saved state is damaged ({e}); going on from the one before it")
+                path.unlink(missing_ok=True)
+                continue
+            tasks, step = about["tasks"], about.get("step", 0)
+            if all(scored(stage) for stage in range(1, tasks + (1 if step else 0))):
+                return Saved(tasks, step, tensors, about)
+            self._say(f"scores before {path.name} are damaged; going on from an earlier state")
+        return None
+
+    def _state(self, tasks: int) -> Path:
+        return self.folder / f"task-{tasks:03d}.safetensors"

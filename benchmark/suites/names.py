@@ -1,0 +1,17 @@
+"""Names of the suites that come with the package, and the words that suites are declared in."""
+
+from typing import Literal
+
+SplitName = Literal["train", "test"]
+ClassScope = Literal["own", "union"]
+Templates = Literal["generic", "per-dataset", "ensemble"]
+
+EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
+PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
+# Suites that come or will come with the package, and the folder of unfinished work.
+RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
+
+
+def suite_names() -> tuple[str, ...]:
+    """Names of the suites that come with the package."""
+    return (*EMBEDDED, *PUBLISHED)

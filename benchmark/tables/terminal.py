@@ -1,0 +1,176 @@
+"""One run as matrices, and its summary for the terminal."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from ..errors import BenchError
+from ..metrics.continual import ScoreMatrix, average, forgetting_from_learned, last, transfer
+from ..records.naming import method_label
+from .cells import MISSING, distinct
+from .spec import DIRECTIONS
+
+
+def _select(frame: pd.DataFrame, direction: str | None, metric: str, k: int | None) -> pd.DataFrame:
+    chosen = frame["metric"] == metric
+    chosen &= frame["direction"].isna() if direction is None else frame["direction"] == direction
+    chosen &= frame["k"].isna() if k is None else (frame["k"] == k).fillna(False)
+    return frame[chosen.astype(bool)]
+
+
+def _recorded(frame: pd.DataFrame) -> str:
+    kinds = frame[["metric", "direction", "k"]].drop_duplicates().astype(object)
+    words = (
+        " ".join(str(word) for word in kind if not pd.isna(word))
+        for kind in kinds.itertuples(index=False)
+    )
+    return ", ".join(sorted(words))
+
+
+def matrix(
+    frame: pd.DataFrame, direction: str | None, metric: str = "hit", k: int | None = 1
+) -> pd.DataFrame:
+    """One score of one run, stage by dataset.
+
+    Args:
+        frame: the rows of one run.
+        direction: i2t or t2i; None for labelled sets.
+        metric: hit, acc or route.
+        k: the K of Recall@K (or the index of a route); None for acc.
+
+    Returns:
+        Fractions in [0, 1], NaN where there is no value. Rows `0 zero-shot`, `1 <task>`, ...;
+        columns the learned datasets that have the score, in learned order, then the held-out ones.
+
+    Raises:
+        BenchError: the run has no such score.
+    """
+    rows = _select(frame, direction, metric, k)
+    if rows.empty:
+        asked = " ".join(str(word) for word in (metric, direction, k) if word is not None)
+        raise BenchError(
+            "a score that the record has", f"'{asked}'", f"choose one of {_recorded(frame)}"
+        )
+    names = rows[["eval_position", "eval_task"]].drop_duplicates()
+    names = names.sort_values(["eval_position", "eval_task"], na_position="last")
+    table = rows.pivot(index="step", columns="eval_task", values="value")
+    steps = range(int(frame["n_steps"].iloc[0]) + 1)
+    table = table.reindex(index=list(steps), columns=names["eval_task"].tolist())
+    learned = ["zero-shot", *frame["task_order"].iloc[0].split(",")]
+    table.index = pd.Index([f"{step} {learned[step]}" for step in steps], name="stage")
+    table.columns.name = None
+    return table.astype("float64")
+
+
+def _percent(value: float, sign: str = "") -> str:
+    # Adding 0.0 turns -0.0 into 0.0.
+    return MISSING if np.isnan(value) else f"{round(100 * value, 1) + 0.0:{sign}.1f}"
+
+
+def _text_table(lines: Iterable[Sequence[str]], heads: Sequence[str]) -> str:
+    align = ("left", *["right"] * (len(heads) - 1))
+    return tabulate(lines, heads, tablefmt="simple", disable_numparse=True, colalign=align)
+
+
+def render_matrix(table: pd.DataFrame, head: str = "stage") -> str:
+    """A matrix of `matrix` as text, in percent with one decimal; a dash where there is no value."""
+    lines = [
+        [str(stage), *(_percent(value) for value in row)]
+        for stage, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return _text_table(lines, [head, *table.columns])
+
+
+def score_matrix(frame: pd.DataFrame, direction: str) -> ScoreMatrix:
+    """The matrix R of `benchmark.metrics.continual` for one run.
+
+    Args:
+        frame: the rows of one run.
+        direction: i2t or t2i. A labelled task has one accuracy, which counts for both.
+
+    Returns:
+        Fractions, shape (T + 1, T), columns in learned order: Recall@1 of pairs, accuracy of
+        labelled tasks, NaN where there is no value.
+    """
+    size = int(frame["n_steps"].iloc[0])
+    R = np.full((size + 1, size), np.nan)
+    words = (frame[name].tolist() for name in ("metric", "direction", "value"))
+    numbers = (
+        frame[name].to_numpy(dtype=np.int64, na_value=0).tolist()
+        for name in ("k", "step", "eval_position")
+    )
+    # One plain pass: the leaderboard does this for every run, and pandas takes ten times as long.
+    for metric, way, value, k, step, place in zip(*words, *numbers, strict=True):
+        if place and (metric == "acc" or (metric == "hit" and k == 1 and way == direction)):
+            R[step, place - 1] = value
+    return R
+
+
+def _ending(frame: pd.DataFrame, head: str, direction: str | None) -> str:
+    """Three rows: the method at the end, the untouched backbone, the change."""
+    metric, k = ("acc", None) if direction is None else ("hit", 1)
+    kind = "labelled" if direction is None else "pairs"
+    learned = frame[frame["eval_position"].notna() & (frame["kind"] == kind)]
+    titles = learned.sort_values("eval_position").drop_duplicates("eval_task")
+    rows = _select(learned, direction, metric, k).set_index("eval_task")
+    end = int(frame["n_steps"].iloc[0])
+    first, final = (rows[rows["step"] == step].reindex(titles["eval_task"]) for step in (0, end))
+    start, values = (part["value"].to_numpy(dtype=np.float64) for part in (first, final))
+    shown = [
+        status if isinstance(status, str) and status != "ok" else _percent(value)
+        for value, status in zip(values, final["status"], strict=True)
+    ]
+    change = values - start
+    one = frame.iloc[0]
+    lines = [
+        [method_label(one["method"], one["variant"], one["settings"]), *shown,
+         _percent(values.mean())],
+        ["zero-shot", *map(_percent, start), _percent(start.mean())],
+        ["change", *(_percent(x, "+") for x in change), _percent(change.mean(), "+")],
+    ]  # fmt: skip
+    heads = distinct(dict(zip(titles["eval_task"], titles["eval_title"], strict=True)))
+    return _text_table(lines, [head, *heads.values(), "Avg."])
+
+
+SUMMARY: Mapping[str, Callable[[ScoreMatrix], Any]] = {
+    "Transfer": transfer,
+    "Average": average,
+    "Last": last,
+    "Forgetting": forgetting_from_learned,
+}
+
+
+def _summary(frame: pd.DataFrame) -> str:
+    words = []
+    for name, metric in SUMMARY.items():
+        try:
+            words.append(f"{name} {_percent(float(np.mean(metric(score_matrix(frame, 'i2t')))))}")
+        except ValueError:
+            words.append(f"{name} {MISSING}")
+    return "   ".join(words)
+
+
+def final_row(frame: pd.DataFrame) -> str:
+    """What a finished run achieved, for the terminal: the row of Table 1 beside zero-shot.
+
+    Args:
+        frame: the rows of one run.
+
+    Returns:
+        Recall@1 in percent, text to image and image to text, of the learned pairs datasets; and
+        the accuracy of the labelled ones, with Transfer, Average, Last and Forgetting when all
+        are labelled.
+    """
+    learned = frame[frame["eval_position"].notna()]
+    kinds = set(learned["kind"])
+    parts = []
+    if "pairs" in kinds:
+        parts += [_ending(frame, f"{arrow} R@1", direction) for direction, arrow in DIRECTIONS]
+    if "labelled" in kinds:
+        parts.append(_ending(frame, "Accuracy", None))
+    if kinds == {"labelled"}:
+        parts.append(_summary(frame))
+    return "\n\n".join(parts)

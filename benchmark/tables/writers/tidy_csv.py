@@ -1,0 +1,51 @@
+"""Tables as tidy CSV: one line a number, in percent."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from ..columns import Column
+from ..grids import Grid, PaperTable, Shown, TableLine
+
+_HEAD = (
+    "source", "suite", "version", "backbone", "pretrained", "order", "method", "dataset",
+    "direction", "metric", "k", "step", "seeds", "mean", "sd", "status", "paper", "note", "why_not",
+)  # fmt: skip
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _line(column: Column, line: TableLine, shown: Shown, order: str) -> tuple[object, ...]:
+    place, printed, row, cell = column.place, shown.printed, line.row, shown.measured
+    printed_text = ("", "") if printed is None else (printed.value, printed.erratum)
+    if row is None or cell is None:
+        label, step = ("", None) if printed is None else (printed.label, printed.step)
+        source, numbers, why = "paper", ("", "", "", "ok"), ""
+    else:
+        runs = row.of(column.group)
+        label, why, source = row.label, row.why, "measured"
+        step = place.step
+        if step is None and place.metric != "delta":
+            step = row.runs[0].n_steps
+        numbers = (str(len(runs)), _number(cell.mean), _number(cell.sd), cell.status)
+    what = (label, place.dataset, place.direction, place.metric, place.k, step)
+    return source, *column.group, order, *what, *numbers, *printed_text, why
+
+
+def _lines(grid: Grid, order: str) -> Iterator[tuple[object, ...]]:
+    for line in grid.lines:
+        for column, shown in zip(grid.columns, line.cells, strict=True):
+            yield _line(column, line, shown, order)
+
+
+def render_csv(table: PaperTable) -> str:
+    """The measured numbers of all blocks, then the printed ones."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_HEAD)
+    for section in table.sections:
+        for grid in section.grids:
+            writer.writerows(_lines(grid, table.spec.order))
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Banks of adapters, and the rules that merge several of them."""
