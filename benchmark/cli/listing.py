@@ -117,8 +117,8 @@ def show_record(path: Path, k: int) -> str:
 
 def _head(about: dict[str, Any], row: Any) -> str:
     code = about.get("code", {})
-    commit = f"commit {str(code.get('commit'))[:12]} (numerics {code.get('numerics', 1)})"
-    made = [f"made {about.get('created', '?')} at {commit}"]
+    made = [f"made {about.get('created', '?')} at commit {str(code.get('commit'))[:12]}"]
+    made += [f"numerics {code['numerics']}"] if "numerics" in code else []
     made += [f"{name} {seconds:.0f} s" for name, seconds in about.get("seconds", {}).items()]
     lines = [
         f"{row['suite']} {row['suite_version']}: {row['method']}"

@@ -57,6 +57,8 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
             codes.append(_run(plan, display))
         except BenchError as e:
             failed(e)
+        except BrokenPipeError:
+            raise  # nobody reads any more what is said
         except (Exception, SystemExit) as e:
             failed(_crash(plan.request, plan, e))
     if not errors:
@@ -74,7 +76,8 @@ def _crash(request: Request, plan: Plan | None, error: BaseException) -> MethodE
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if plan and Path(frame.filename) == plan.method.file]
     where = (own or frames)[-1]
-    text = " ".join(str(error).split())[:200]
+    said = str(traceback.TracebackException.from_exception(error))  # whatever its __str__ does
+    text = " ".join(said.split())[:200]
     scratch = plan.scratch if plan else (request.output_dir or Path()) / "scratch"
     file = scratch / "failed" / f"{plan.stem if plan else Path(request.method).stem}.txt"
     fix = "mend it"

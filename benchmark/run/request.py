@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..backbones.known import Precision, check_backbone, image_side
 from ..common.digests import digest
-from ..common.files import cache_root, file_digest, weights_file
+from ..common.files import ROOT, cache_root, file_digest, weights_file
 from ..data.split import ImageSource, Pairs
 from ..errors import BenchError
 from ..hub.lock import lock_path
@@ -286,7 +286,8 @@ def _unofficial(
         reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
     elif published and git["commit"] is not None and git_dirty(lock_path()):
         reasons.append(f"{lock_path().name} is not committed")
-    if method.origin == "path":
+    built_in = method.origin == "methods"  # or taken for it, where another `methods` comes first
+    if method.origin == "path" or (built_in and not method.file.is_relative_to(ROOT)):
         reasons.append("the method is a file outside methods/")
     if git["commit"] is None:
         reasons.append("the code is not in a git checkout")

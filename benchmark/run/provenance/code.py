@@ -24,29 +24,48 @@ NO_NUMBER = frozenset({"__init__", "__main__", "api", "cli", "errors", "tables"}
 _NO_EFFECT = frozenset({"annotation", "returns", "type_params", "type_comment", "kind", "ctx"})
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
 
-Origin = Callable[[ast.ImportFrom, str], str]  # what names the place that a name is imported from
+Origin = Callable[[ast.ImportFrom, str], str]  # names the place that a name is imported from
 
 
 @cache
 def code_sha() -> str:
-    """Hex sha256 of the harness's code that can change a number, wherever in it a file lies.
+    """`tree_sha` of the harness.
 
     Computed once: what runs is what was imported, not what is saved meanwhile.
     """
-    files = [f for f in PACKAGE.rglob("*.py") if room_of(f) not in NO_NUMBER]
-    return digest(sorted({digest([_text(_parsed(f), _by_content(f))]) for f in files}))
+    return tree_sha(PACKAGE)
+
+
+def tree_sha(package: Path) -> str:
+    """Hex sha256 of a package's code that can change a number, wherever in it a file lies.
+
+    Args:
+        package: its folder; rooms as in ours, see `NO_NUMBER`.
+    """
+    files = [f for f in package.rglob("*.py") if _room(f, package) not in NO_NUMBER]
+    trees = {file: ast.parse(file.read_bytes()) for file in files}
+    alone = {file: digest([_text(tree, None)]) for file, tree in trees.items()}
+    return digest(sorted({digest([_text(t, _by_content(f, alone))]) for f, t in trees.items()}))
+
+
+def _room(file: Path, package: Path) -> str:
+    """The folder of the package, or the module on its top level, that a file is in."""
+    return file.relative_to(package).parts[0].removesuffix(".py")
 
 
 def content_sha(file: Path) -> str:
     """Hex sha256 of one file's code: without docstrings, comments, formatting and type hints.
 
     Type hints of fields stay: dataclasses and `--hp` read them. What is imported counts, its order
-    does not. It is the same under every version of Python that can read the file.
-
-    Raises:
-        OSError, SyntaxError, ValueError: the file cannot be read or is no Python.
+    does not. It is the same under every version of Python that can read the file; what is no
+    source of Python (a compiled plugin) is known by its bytes.
     """
-    return digest([_text(_parsed(file), lambda node, _: f"{'.' * node.level}{node.module or ''}")])
+    raw = file.read_bytes()
+    try:
+        tree = ast.parse(raw)
+    except (SyntaxError, ValueError):
+        return digest([raw])
+    return digest([_text(tree, lambda node, _: f"{'.' * node.level}{node.module or ''}")])
 
 
 def unchanged(about: Mapping[str, Any], method_sha: str, method_file: Path) -> bool:
@@ -63,16 +82,7 @@ def unchanged(about: Mapping[str, Any], method_sha: str, method_file: Path) -> b
     return made in (method_sha, sha256(method_file.read_bytes()).hexdigest()) and NUMERICS == 1
 
 
-def room_of(file: Path) -> str:
-    """The folder of the package, or the module on its top level, that a file is in."""
-    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
 # -- content
-
-
-def _parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes())
 
 
 def _text(node: object, origin: Origin | None) -> str:
@@ -82,6 +92,9 @@ def _text(node: object, origin: Origin | None) -> str:
         return f"[{','.join([*imports, *(_text(n, origin) for n in node if not _idle(n))])}]"
     if not isinstance(node, ast.AST):
         return ascii(node)
+    if isinstance(node, ast.JoinedStr):  # to which Python 3.12 adds empty pieces
+        pieces = [p for p in node.values if not (isinstance(p, ast.Constant) and p.value == "")]
+        return f"(JoinedStr {_text(pieces, origin)})"
     parts = [type(node).__name__]
     for name in sorted(node._fields):
         value = getattr(node, name, None)
@@ -102,31 +115,28 @@ def _idle(node: object) -> bool:
 def _imports(node: object, origin: Origin | None) -> list[str]:
     if origin is None or not isinstance(node, ast.Import | ast.ImportFrom):
         return []
-    whole = isinstance(node, ast.Import)
-    return [
-        f"({a.name} as {a.asname or a.name} from {'' if whole else origin(node, a.name)})"
-        for a in node.names
-    ]
+    named = [(alias.name, alias.asname or alias.name) for alias in node.names]
+    if isinstance(node, ast.Import):
+        return [f"(import {name} as {own})" for name, own in named]
+    return [f"(import {name} as {own} from {origin(node, name)})" for name, own in named]
 
 
-def _by_content(file: Path) -> Origin:
-    """Our own modules are named by their content: moved, they are the same ones."""
+def _by_content(file: Path, alone: Mapping[Path, str]) -> Origin:
+    """Modules of the package are named by their content: moved, they are the same ones.
+
+    Args:
+        file: that imports.
+        alone: digest of every module that counts, without what it imports.
+    """
 
     def origin(node: ast.ImportFrom, name: str) -> str:
         if not node.level:
             return node.module or ""
         folder = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-        for target in (folder / f"{name}.py", folder / "__init__.py", folder.with_suffix(".py")):
-            if target.is_file():
-                return "" if room_of(target) in NO_NUMBER else _module_sha(target)
-        return node.module or ""
+        places = (folder / f"{name}.py", folder / "__init__.py", folder.with_suffix(".py"))
+        return next((alone[place] for place in places if place in alone), "")
 
     return origin
-
-
-@cache
-def _module_sha(file: Path) -> str:
-    return digest([_text(_parsed(file), None)])
 
 
 # -- git
@@ -144,7 +154,7 @@ def git_state(file: Path) -> dict[str, Any]:
         of the code).
     """
     paths = [str(PACKAGE), str(ROOT / "methods")]
-    if file.resolve().is_relative_to(ROOT):
+    if file.resolve().is_relative_to(ROOT.resolve()):
         paths.append(str(file))
     try:
         if not _in_own_checkout():
@@ -166,12 +176,14 @@ def git_dirty(file: Path) -> bool:
 
 def _in_own_checkout() -> bool:
     try:
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        if tomllib.loads(text)["project"]["name"] != "cl-bench":
+            return False
     except (OSError, ValueError, KeyError):
         return False
-    own = project.get("name") == "cl-bench"
-    at_root = own and Path(_git("rev-parse", "--show-toplevel")).resolve() == ROOT.resolve()
-    return at_root and bool(_git("ls-files", "--", str(PACKAGE / "__init__.py")))
+    if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
+        return False
+    return bool(_git("ls-files", "--", str(PACKAGE / "__init__.py")))
 
 
 def _git(*words: str) -> str:
