@@ -7,11 +7,11 @@ Suites: mini (234 runs, about 4 hours on two cores, two at a time), mini-xtail (
 hours) and mini-mtil (156, 1 to 2).
 
 The first form needs nothing but the package: it has a cache of its own, so that no adapter of an
-earlier run is taken. A record of the very same harness, method code and weights (in the first, of
-the same libraries and processor too) is not made again, so that a killed script goes on where it
-was. Scores agree bit for bit on one machine. Another processor or another library rounds
-differently, and training makes more of it: there, give `--tolerance` a few times the standard
-deviation over seeds that leaderboard.md shows (one image of a test set is 0.5 points).
+earlier run is taken. A record of the same numerics, method and weights (in the first, of the very
+same code of the harness, libraries and processor too) is not made again, so that a killed script
+goes on where it was. Scores agree bit for bit on one machine. Another processor or another library
+rounds differently, and training makes more of it: there, give `--tolerance` a few times the
+standard deviation over seeds that leaderboard.md shows (one image of a test set is 0.5 points).
 """
 
 import argparse
@@ -30,7 +30,9 @@ import pandas as pd
 
 from benchmark.backbones.load import load
 from benchmark.errors import BenchError
+from benchmark.records.naming import method_label
 from benchmark.records.store import read_record
+from benchmark.run.provenance.code import unchanged
 from benchmark.run.provenance.machine import hardware, versions
 from benchmark.run.request import Plan, Request, make_plan
 
@@ -126,20 +128,23 @@ def is_current(plan: Plan) -> bool:
         about = read_record(plan.target).provenance
     except BenchError:
         return False
-    made = [about.get(part, {}).get("sha256") for part in ("code", "method", "weights")]
-    if plan.request.output_dir is not None:  # to be compared: committed ones may be another's
-        if about.get("versions") != versions():
-            return False
-        theirs, ours = about.get("hardware", {}), hardware()
-        if any(theirs.get(key) != ours[key] for key in ("system", "cpu")):
-            return False
-    return made == [plan.code, plan.found.sha, weights_of(plan.backbone)]
+    if about.get("weights", {}).get("sha256") != weights_of(plan.backbone):
+        return False
+    if plan.request.output_dir is None:
+        return unchanged(about, plan.method.sha, plan.method.file)
+    # To be compared: it shows that an edit of the harness changed nothing, so it is made by it.
+    theirs, ours = about.get("hardware", {}), hardware()
+    return (
+        [about.get(part, {}).get("sha256") for part in ("code", "method")]
+        == [plan.code, plan.method.sha]
+        and about.get("versions") == versions()
+        and all(theirs.get(key) == ours[key] for key in ("system", "cpu"))
+    )
 
 
 def name_of(plan: Plan) -> str:
     """The method as the command line takes it."""
-    found = plan.found
-    return f"{found.name}.{found.variant}" if found.variant else found.name
+    return method_label(plan.method.name, plan.method.variant)
 
 
 def family_of(plan: Plan) -> tuple[str, int, str]:

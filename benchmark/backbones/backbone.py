@@ -12,7 +12,7 @@ the feature is read at the end-of-text token, so what follows it cannot matter.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import BenchError, nearest
+from .known import Precision
 from .sites import (
     Attention,
     Delta,  # methods and toolkit know it as a part of the backbone
@@ -30,7 +31,6 @@ from .sites import (
 )
 
 PARALLEL = "mlp.parallel"
-Precision = Literal["fp32", "bf16"]
 
 
 class Backbone(nn.Module):

@@ -6,10 +6,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ..errors import BenchError, nearest
 
+Precision = Literal["fp32", "bf16"]  # of the towers
 SHIPPED = Path(__file__).parent / "shipped"
 BLIPS = SHIPPED  # folder of blip-*.json
 # Settings of open_clip's towers that change what a block computes.

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import typer
 
+from ..common.report import Advance, Report
+
 DisplayMode = Literal["auto", "rich", "plain", "none"]
-Advance = Callable[[int], None]
 EVERY = 10.0  # seconds between plain lines of long work
 
 
@@ -36,7 +37,7 @@ class Meter:
         return f"{self.done}/{self.total} {self.unit}  {rate:.0f}/s{ends}"
 
 
-class Display:
+class Display(Report):
     """Plain lines: one per phase and one per epoch. Also the base of the live view."""
 
     def __init__(self, quiet: bool = False) -> None:

@@ -9,7 +9,8 @@ import urllib.request
 from pathlib import Path
 
 from ..common.files import ROOT, cache_root
-from ..run.provenance.machine import git_state, hardware, versions
+from ..run.provenance.code import NUMERICS, git_state
+from ..run.provenance.machine import hardware, versions
 
 HUB = "https://huggingface.co"
 
@@ -26,6 +27,7 @@ def report() -> str:
         lines += [f"  {path}" for path in git["dirty"]]
     else:
         lines.append(f"code: {git['commit'][:12]}, clean")
+    lines.append(f"numerics: {NUMERICS}")
     return "\n".join([*lines, _cache(), _hub()])
 
 

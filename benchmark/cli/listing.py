@@ -116,8 +116,9 @@ def show_record(path: Path, k: int) -> str:
 
 
 def _head(about: dict[str, Any], row: Any) -> str:
-    commit = str(about.get("code", {}).get("commit"))[:12]
-    made = [f"made {about.get('created', '?')} at commit {commit}"]
+    code = about.get("code", {})
+    made = [f"made {about.get('created', '?')} at commit {str(code.get('commit'))[:12]}"]
+    made += [f"numerics {code['numerics']}"] if "numerics" in code else []
     made += [f"{name} {seconds:.0f} s" for name, seconds in about.get("seconds", {}).items()]
     lines = [
         f"{row['suite']} {row['suite_version']}: {row['method']}"

@@ -1,7 +1,7 @@
 """`cl-bench order`: zero-shot scores of a backbone, beside the paper's, and the order they give."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
@@ -16,7 +16,7 @@ CAUSES = (
     "the usual causes are another split size, another caption column, a prefix on the captions, or "
     "weights with the other activation"
 )
-ZeroShotScores = Mapping[str, float]  # "t2i", "i2t" or "acc" -> percent
+KINDS = {"t2i": "T→I R@1", "i2t": "I→T R@1", "acc": "accuracy"}
 
 
 def order_report(plan: Plan, display: Display) -> str:
@@ -31,54 +31,65 @@ def order_report(plan: Plan, display: Display) -> str:
     """
     from ..run.inputs import measure_tasks  # torch
 
-    measured = measure_tasks(plan, display)
-    names = [d.name for d in plan.suite.tasks]
-    titles = {d.name: d.title for d in plan.suite.tasks}
+    return render(plan, compare(plan, measure_tasks(plan, display)))
+
+
+# -- comparing
+
+
+@dataclass(frozen=True)
+class ComparedTask:
+    """The untouched backbone on the test split of one task.
+
+    Attributes:
+        name, title: of the task. images: of its test split.
+        ours: kind of score -> percent. paper: kind -> what is printed.
+        copy: the source, where the data are not the declared one's; no paper is beside it.
+    """
+
+    name: str
+    title: str
+    images: int
+    ours: dict[str, float]
+    paper: dict[str, list[float]]
+    copy: str = ""
+
+    def beside(self, kind: str) -> list[float]:
+        """What a paper prints for the very same data."""
+        return [] if self.copy else self.paper.get(kind, [])
+
+    def gap(self, kind: str) -> float | None:
+        """Points from the nearest printed value; None where there are not both."""
+        if kind not in self.ours or not self.beside(kind):
+            return None
+        return deviation(self.ours[kind], self.beside(kind))
+
+
+def compare(plan: Plan, measured: Mapping[str, Mapping[str, float]]) -> list[ComparedTask]:
+    """Every task of a plan's suite, in forward order, beside the papers' numbers.
+
+    Args:
+        plan: see `order_report`.
+        measured: see `measure_tasks`.
+    """
     printed = {}
-    copies = {k.removeprefix("source."): v for k, v in plan.settings.items() if "source." in k}
     if plan.pretrained == PAPER_PRETRAINED and plan.request.limit is None:
-        printed = {k: v for k, v in printed_zero_shot(plan.backbone).items() if k[0] in names}
-    kinds = [k for k in ("t2i", "i2t", "acc") if any(k in s for s in measured.values())]
-    rows: list[list[Any]] = []
-    off: list[str] = []
-    for name in names:
-        row: list[Any] = [titles[name], measured[name].pop("n")]
-        for kind in kinds:
-            ours = measured[name].get(kind)
-            paper = printed.get((name, kind), []) if name not in copies else []
-            gap = None if ours is None or not paper else deviation(ours, paper)
-            row += [
-                "" if ours is None else f"{ours:.1f}",
-                " / ".join(f"{v:.1f}" for v in paper) or "-",
-                "-" if gap is None else f"{gap:+.1f}",
-            ]
-            if gap is not None and abs(gap) > OFF:
-                off.append(f"{titles[name]} ({_title(kind)} {gap:+.1f})")
-        rows.append(row)
-    heads = ["set", "images"]
-    for kind in kinds:
-        heads += [f"{_title(kind)}, ours", "paper", "off by"]
-    key = {name: scores.get("i2t", scores.get("acc", 0.0)) for name, scores in measured.items()}
-    order, _ = resolve_order("measured", names, lambda: key)
-    lines = [
-        f"zero-shot of {plan.backbone} ({plan.pretrained}), suite {plan.suite.name}, percent",
-        tabulate(rows, heads, disable_numparse=True),
-        "paper: DAR, Table 1 (and Table 8 where it prints another value)" if printed else
-        f"no paper prints zero-shot scores of {plan.backbone} on these sets",
-        f"measured order: {', '.join(order)}",
-        f"forward order:  {', '.join(names)}"
-        + (" (the same)" if order == names else " (--order measured runs the other)"),
-    ]  # fmt: skip
-    lines += [
-        f"{name} is the copy {source}: no paper is beside it" for name, source in copies.items()
-    ]
-    if plan.request.limit is not None:
-        lines.append("limited galleries: no paper is beside them")
-    if off:
-        lines.append(f"off by more than {OFF:g} points: {', '.join(off)}; {CAUSES}")
-    elif printed:
-        lines.append(f"no set is off by more than {OFF:g} points")
-    return "\n".join(lines)
+        printed = printed_zero_shot(plan.backbone)
+    copies = _copies(plan)
+    tasks = []
+    for task in plan.suite.tasks:
+        scores = measured[task.name]
+        ours = {kind: scores[kind] for kind in KINDS if kind in scores}
+        paper = {kind: values for (name, kind), values in printed.items() if name == task.name}
+        copy = copies.get(task.name, "")
+        tasks.append(ComparedTask(task.name, task.title, int(scores["n"]), ours, paper, copy))
+    return tasks
+
+
+def _copies(plan: Plan) -> dict[str, str]:
+    """Dataset -> source, where it is not the declared one."""
+    sources = {k: v for k, v in plan.settings.items() if k.startswith("source.")}
+    return {k.removeprefix("source."): v for k, v in sources.items()}
 
 
 def deviation(ours: float, paper: Sequence[float]) -> float:
@@ -101,5 +112,55 @@ def printed_zero_shot(backbone: str) -> dict[tuple[str, str], list[float]]:
     return found
 
 
-def _title(kind: str) -> str:
-    return {"t2i": "T→I R@1", "i2t": "I→T R@1", "acc": "accuracy"}[kind]
+# -- printing
+
+
+def render(plan: Plan, tasks: Sequence[ComparedTask]) -> str:
+    """The table, both orders, and what is off."""
+    printed = any(task.paper for task in tasks)
+    names = [task.name for task in tasks]
+    key = {task.name: task.ours.get("i2t", task.ours.get("acc", 0.0)) for task in tasks}
+    order, _ = resolve_order("measured", names, lambda: key)
+    return "\n".join([
+        f"zero-shot of {plan.backbone} ({plan.pretrained}), suite {plan.suite.name}, percent",
+        _table(tasks),
+        "paper: DAR, Table 1 (and Table 8 where it prints another value)" if printed else
+        f"no paper prints zero-shot scores of {plan.backbone} on these sets",
+        f"measured order: {', '.join(order)}",
+        f"forward order:  {', '.join(names)}"
+        + (" (the same)" if order == names else " (--order measured runs the other)"),
+        *(f"{name} is the copy {of}: no paper is beside it" for name, of in _copies(plan).items()),
+        *(["limited galleries: no paper is beside them"] if plan.request.limit is not None else []),
+        *_verdict(tasks, printed),
+    ])  # fmt: skip
+
+
+def _table(tasks: Sequence[ComparedTask]) -> str:
+    kinds = [kind for kind in KINDS if any(kind in task.ours for task in tasks)]
+    heads = ["set", "images"]
+    for kind in kinds:
+        heads += [f"{KINDS[kind]}, ours", "paper", "off by"]
+    rows = []
+    for task in tasks:
+        row: list[object] = [task.title, task.images]
+        for kind in kinds:
+            gap = task.gap(kind)
+            row += [
+                f"{task.ours[kind]:.1f}" if kind in task.ours else "",
+                " / ".join(f"{value:.1f}" for value in task.beside(kind)) or "-",
+                "-" if gap is None else f"{gap:+.1f}",
+            ]
+        rows.append(row)
+    return tabulate(rows, heads, disable_numparse=True)
+
+
+def _verdict(tasks: Sequence[ComparedTask], printed: bool) -> list[str]:
+    gaps = [(task.title, kind, task.gap(kind)) for task in tasks for kind in KINDS]
+    off = [
+        f"{title} ({KINDS[kind]} {gap:+.1f})"
+        for title, kind, gap in gaps
+        if gap is not None and abs(gap) > OFF
+    ]
+    if off:
+        return [f"off by more than {OFF:g} points: {', '.join(off)}; {CAUSES}"]
+    return [f"no set is off by more than {OFF:g} points"] if printed else []

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..common.files import atomic
 from ..errors import BenchError, MethodError
+from ..records.naming import method_label
 from ..records.store import Record, read_record
+from ..run.provenance.code import unchanged
 from ..run.request import Plan, Request, make_plan
 from .display import Display, DisplayMode, make_display
 
@@ -55,6 +57,8 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
             codes.append(_run(plan, display))
         except BenchError as e:
             failed(e)
+        except BrokenPipeError:
+            raise  # nobody reads any more what is said
         except (Exception, SystemExit) as e:
             failed(_crash(plan.request, plan, e))
     if not errors:
@@ -70,9 +74,10 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
 def _crash(request: Request, plan: Plan | None, error: BaseException) -> MethodError:
     """One sentence for what nobody foresaw, with the whole traceback in a file."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if plan and Path(frame.filename) == plan.found.file]
+    own = [frame for frame in frames if plan and Path(frame.filename) == plan.method.file]
     where = (own or frames)[-1]
-    text = " ".join(str(error).split())[:200]
+    said = str(traceback.TracebackException.from_exception(error))  # whatever its __str__ does
+    text = " ".join(said.split())[:200]
     scratch = plan.scratch if plan else (request.output_dir or Path()) / "scratch"
     file = scratch / "failed" / f"{plan.stem if plan else Path(request.method).stem}.txt"
     fix = "mend it"
@@ -90,7 +95,7 @@ def _crash(request: Request, plan: Plan | None, error: BaseException) -> MethodE
 
 def _first_line(plan: Plan, why: str) -> str:
     default = f" (the default: {why})" if why else ""
-    name = f"{plan.found.name}.{plan.found.variant}" if plan.found.variant else plan.found.name
+    name = method_label(plan.method.name, plan.method.variant)
     settings = "".join(f", {k}={v}" for k, v in plan.settings.items())
     return (
         f"suite {plan.suite.name}{default}: {name}{settings}, {plan.backbone}, "
@@ -130,13 +135,11 @@ def _existing(plan: Plan) -> tuple[Record, str] | None:
             "use --overwrite to replace it or --output-dir to keep both",
             code=5,
         )
-    same_code = record.provenance.get("code", {}).get("sha256") == plan.code
-    same_code &= record.provenance.get("method", {}).get("sha256") == plan.found.sha
-    if same_code:
-        return record, ""
-    if plan.unofficial:
-        return None  # scratch records follow the code that is being written
-    return record, "; the code has changed since it was made"
+    if plan.unofficial:  # scratch records follow the code that is being written
+        made_by = [record.provenance.get(k, {}).get("sha256") for k in ("code", "method")]
+        return (record, "") if made_by == [plan.code, plan.method.sha] else None
+    same = unchanged(record.provenance, plan.method.sha, plan.method.file)
+    return record, "" if same else "; the code has changed since it was made"
 
 
 def _is_there(target: Path) -> bool:

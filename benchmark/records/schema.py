@@ -87,6 +87,8 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("asked.config", "asked.recipe", "data.train", "data.test"), (dict,)),
     **dict.fromkeys(("data.train.*", "data.test.*", "weights.sha256"), (str,)),
     "code.commit": (str, type(None)),
+    "code.numerics": (int,),
+    **dict.fromkeys(("code.sha256", "method.sha256"), (str,)),
     "peak_memory.*": (int, float, dict),
     "peak_memory.*.*": (int, float),
     "seconds.*": (int, float),

@@ -120,7 +120,7 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
         report.line(f"held-out set {name} is not prepared and left out")
     report.line(f"data: {len(order)} tasks, decoded images in {root}")
     train = {name: read(tasks[name], "train") for name in order}
-    _check_kinds(plan.found, train)
+    _check_kinds(plan.method, train)
     tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
     ordered = [d for d in plan.suite.tasks if d.name in order]
     evals = _eval_sets(ordered, tests, order, plan.suite) if plan.request.evals != "ood" else []
@@ -130,7 +130,7 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
         raise BenchError(
             "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
         )
-    reference = plan.suite.reference if "reference data" in plan.found.uses else None
+    reference = plan.suite.reference if "reference data" in plan.method.uses else None
     reference_data = read(reference, "train") if reference is not None else None
     identity = {
         "weights": clip.fingerprint,
@@ -176,7 +176,7 @@ def _features(plan: Plan, clip: Backbone, device: torch.device, root: Path) -> F
         plan.request.precision, str(torch.get_num_threads()), version(clip.library),
         repr(hardware()),
     )  # fmt: skip
-    code = plan.code + plan.found.sha
+    code = plan.code + plan.method.sha
     return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code)
 
 

@@ -18,6 +18,7 @@ from ..records.schema import validate
 from ..records.store import to_frame, write_record
 from .evaluate import EvalSet, Row, Scores
 from .inputs import Inputs
+from .provenance.code import NUMERICS
 from .provenance.machine import hardware, versions
 from .provenance.usage import Usage
 from .request import Plan
@@ -114,29 +115,29 @@ def score_text(rows: list[Row]) -> str:
     return "failed"
 
 
-def rows_of(plan: Plan, bench: Inputs, cells: list[Cell]) -> list[Row]:
+def rows_of(plan: Plan, inputs: Inputs, cells: list[Cell]) -> list[Row]:
     """Every cell's rows with the columns of the record (see `records.SCHEMA`)."""
     settings = ",".join(f"{k}={v}" for k, v in plan.settings.items())
     common = {
         "suite": plan.suite.name,
         "suite_version": plan.suite.version,
-        "method": plan.found.name,
-        "variant": plan.found.variant,
+        "method": plan.method.name,
+        "variant": plan.method.variant,
         "settings": settings,
         "backbone": plan.backbone,
         "pretrained": plan.pretrained,
         "order": plan.request.order,
-        "task_order": ",".join(bench.order),
+        "task_order": ",".join(inputs.order),
         "seed": plan.request.seed,
-        "n_steps": len(bench.order),
-        "uses": ",".join(sorted(plan.found.uses)),
+        "n_steps": len(inputs.order),
+        "uses": ",".join(sorted(plan.method.uses)),
         "source": "measured",
     }
     rows = []
     for step, which, scores in cells:
         place = {
             "step": step,
-            "step_task": bench.order[step - 1] if step else None,
+            "step_task": inputs.order[step - 1] if step else None,
             "eval_task": which.name,
             "eval_title": which.title,
             "eval_position": None if which.position is None else which.position + 1,
@@ -166,10 +167,10 @@ def ranks_of(cells: list[Cell]) -> list[dict[str, Any]]:
     ]
 
 
-def provenance_of(plan: Plan, bench: Inputs, costs: Costs, usage: Usage) -> dict[str, Any]:
+def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dict[str, Any]:
     """All that the numbers came from and what they cost."""
-    names = {*bench.identity["train"], *bench.identity["test"]}
-    reference = bench.identity["reference"]
+    names = {*inputs.identity["train"], *inputs.identity["test"]}
+    reference = inputs.identity["reference"]
     used = (
         d for d in plan.suite.datasets
         if d.name in names or (reference is not None and d == plan.suite.reference)
@@ -180,23 +181,23 @@ def provenance_of(plan: Plan, bench: Inputs, costs: Costs, usage: Usage) -> dict
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "unofficial": list(plan.unofficial),
         "method": {
-            "label": plan.found.cls.label,
-            "paper": plan.found.cls.paper,
-            "origin": plan.found.origin,
-            "sha256": plan.found.sha,
+            "label": plan.method.cls.label,
+            "paper": plan.method.cls.paper,
+            "origin": plan.method.origin,
+            "sha256": plan.method.sha,
         },
-        "code": {"sha256": plan.code, **plan.git},
+        "code": {"sha256": plan.code, "numerics": NUMERICS, **plan.git},
         "versions": versions(),
-        "hardware": {**hardware(), "device": bench.device.type},
+        "hardware": {**hardware(), "device": inputs.device.type},
         "weights": {
             "backbone": plan.backbone,
-            "sha256": bench.clip.fingerprint,
-            "origin": bench.clip.origin,
+            "sha256": inputs.clip.fingerprint,
+            "origin": inputs.clip.origin,
         },
-        "transform": transform_id(bench.clip.size),
+        "transform": transform_id(inputs.clip.size),
         "data": {
-            "train": bench.identity["train"],
-            "test": bench.identity["test"],
+            "train": inputs.identity["train"],
+            "test": inputs.identity["test"],
             **({} if reference is None else {"reference": reference}),
             "left_out": list(plan.left_out),
         },
@@ -208,9 +209,9 @@ def provenance_of(plan: Plan, bench: Inputs, costs: Costs, usage: Usage) -> dict
             }
             for d in used
         },
-        "order": {"tasks": list(bench.order), "measured": bench.measured},
+        "order": {"tasks": list(inputs.order), "measured": inputs.measured},
         "parameters": {
-            "total": sum(p.numel() for p in bench.clip.parameters()),
+            "total": sum(p.numel() for p in inputs.clip.parameters()),
             "trainable": costs.trainable,
             "inference": costs.inference,
         },
@@ -226,13 +227,13 @@ def provenance_of(plan: Plan, bench: Inputs, costs: Costs, usage: Usage) -> dict
     }
 
 
-def write_run(plan: Plan, bench: Inputs, costs: Costs, usage: Usage, cells: list[Cell]) -> None:
+def write_run(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage, cells: list[Cell]) -> None:
     """Check and write the record, and the ranks beside it where they were asked for.
 
     Raises:
         BenchError: the record is not consistent, or the folder cannot be written.
     """
-    rows = rows_of(plan, bench, cells)
+    rows = rows_of(plan, inputs, cells)
     validate(to_frame(rows), plan.target)
     ranks = plan.target.with_suffix(".ranks.parquet")
     if not plan.request.save_ranks:
@@ -240,4 +241,4 @@ def write_run(plan: Plan, bench: Inputs, costs: Costs, usage: Usage, cells: list
     else:
         with atomic(ranks) as temporary:
             pq.write_table(pa.Table.from_pylist(ranks_of(cells)), temporary, compression="zstd")
-    write_record(plan.target, rows, provenance_of(plan, bench, costs, usage))
+    write_record(plan.target, rows, provenance_of(plan, inputs, costs, usage))

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from ..errors import BenchError, MethodError, nearest
+from .provenance.code import content_sha
 
 if TYPE_CHECKING:
     from ..protocol.badges import Badge
@@ -29,7 +30,7 @@ class ResolvedMethod:
     Attributes:
         name, variant: as in records; variant is "" for none. cls: the Method subclass.
         config: defaults, the variant's overrides and --hp, in this order.
-        overrides: what --hp really changed, as text. file: where it is defined; sha: of that file.
+        overrides: what --hp really changed, as text. file: where it is defined; sha: its content.
         origin: "methods", "entry point" or "path".
     """
 
@@ -107,7 +108,7 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
         if value != getattr(base, key)
     }
     source = Path(inspect.getfile(cls))
-    sha = sha256(source.read_bytes()).hexdigest()
+    sha = content_sha(source)
     return ResolvedMethod(name, variant, cls, config, overrides, source, sha, origin)
 
 

@@ -1,15 +1,14 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
-import hashlib
 import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..backbones.known import check_backbone, image_side
+from ..backbones.known import Precision, check_backbone, image_side
 from ..common.digests import digest
-from ..common.files import cache_root, weights_file
+from ..common.files import ROOT, cache_root, file_digest, weights_file
 from ..data.split import ImageSource, Pairs
 from ..errors import BenchError
 from ..hub.lock import lock_path
@@ -18,12 +17,11 @@ from ..suites.find import find_suite
 from ..suites.names import PUBLISHED, Templates
 from ..suites.ready import PreparedData, ready
 from ..suites.suite import Recipe, Suite
-from .provenance.machine import code_sha, git_dirty, git_state
+from .provenance.code import code_sha, git_dirty, git_state
 from .registry import ResolvedMethod, find_method
 from .task_order import resolve_order
 
 Evals = Literal["all", "id", "ood"]
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -60,13 +58,14 @@ class Plan:
         settings: whatever differs from the suite's and the method's defaults, as text; part of
             the record's name.
         asked: everything that the numbers depend on, for comparison with an existing record.
+        code: see `code_sha`. git: see `git_state`.
         unofficial: why the record may not land in results/; empty if it may.
         left_out: optional held-out sets that are not prepared.
     """
 
     request: Request
     suite: Suite
-    found: ResolvedMethod
+    method: ResolvedMethod
     backbone: str
     pretrained: str
     weights: str
@@ -83,8 +82,8 @@ class Plan:
         """File name of the record, without suffix."""
         settings = ",".join(f"{k}={v}" for k, v in self.settings.items())
         return file_stem(
-            self.found.name,
-            self.found.variant,
+            self.method.name,
+            self.method.variant,
             settings,
             self.backbone,
             self.request.order,
@@ -109,38 +108,86 @@ def make_plan(request: Request) -> Plan:
     """Resolve a request.
 
     Raises:
-        BenchError: an unknown suite, method, setting or a value out of range.
+        BenchError: an unknown suite, method, setting or a value out of range; data that is not
+            prepared.
     """
     _check_range(request)
     suite = find_suite(request.suite, request.cache_dir, templates=request.templates)
     backbone = request.backbone or suite.backbone
     check_backbone(backbone)
-    found = find_method(request.method, list(request.hp))
+    method = find_method(request.method, list(request.hp))
     names = [d.name for d in suite.tasks]
-    zeros = dict.fromkeys(names, 0.0)
-    order, _ = resolve_order(request.order, names, lambda: zeros, suite.order_ii)
-    changed = {k: v for k in ("epochs", "batch_size") if (v := getattr(request, k)) is not None}
-    if "epochs" in changed:
-        changed["steps"] = 0
-    recipe = replace(suite.recipe, **changed)
-    if request.suite in PUBLISHED:
+    unmeasured = dict.fromkeys(names, 0.0)
+    tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
+    if request.suite in PUBLISHED:  # its images are read at the backbone's side
         side = image_side(backbone)
         suite = find_suite(request.suite, request.cache_dir, side, request.templates)
-    there = _ready(request, suite, order, backbone, found.uses)
-    if there is not None and there.left_out:
-        held_out = tuple(d for d in suite.held_out if d.name not in there.left_out)
+    prepared = _prepared(request, suite, tasks, backbone, method.uses)
+    if prepared is not None:
+        held_out = tuple(d for d in suite.held_out if d.name not in prepared.left_out)
         suite = replace(suite, held_out=held_out)
+    recipe = _recipe(request, suite)
     weights = request.pretrained or suite.weights
     pretrained = _weights_name(weights)
-    settings = {**found.overrides, **_differences(request, suite, recipe, pretrained)}
-    copies = there.copies if there is not None else {}
-    settings |= {f"source.{name}": source for name, source in sorted(copies.items())}
+    copies = {} if prepared is None else prepared.copies
+    settings = {
+        **method.overrides,
+        **_differences(request, suite, recipe, pretrained),
+        **{f"source.{name}": source for name, source in sorted(copies.items())},
+    }
+    git, left_out = git_state(method.file), len(names) - len(tasks)
+    return Plan(
+        request=request,
+        suite=suite,
+        method=method,
+        backbone=backbone,
+        pretrained=pretrained,
+        weights=weights,
+        recipe=recipe,
+        settings=settings,
+        asked=_asked(request, suite, method, backbone, pretrained, recipe, prepared),
+        code=code_sha(),
+        git=git,
+        unofficial=tuple(_unofficial(request, method, git, left_out, prepared is not None)),
+        left_out=() if prepared is None else prepared.left_out,
+    )
+
+
+def _recipe(request: Request, suite: Suite) -> Recipe:
+    """The suite's, with what the request changes; epochs replace a budget of steps."""
+    recipe = suite.recipe
+    if request.epochs is not None:
+        recipe = replace(recipe, epochs=request.epochs, steps=0)
+    if request.batch_size is not None:
+        recipe = replace(recipe, batch_size=request.batch_size)
+    return recipe
+
+
+def _prepared(
+    request: Request, suite: Suite, tasks: list[str], backbone: str, uses: Collection[str]
+) -> PreparedData | None:
+    """What of the suite's published data is there; None for a suite that has none."""
+    datasets = [d for d in suite.tasks if d.name in tasks]
+    datasets += suite.held_out if request.evals != "id" else ()
+    if suite.reference is not None and "reference data" in uses:
+        datasets.append(suite.reference)
+    if not any(d.needs for d in datasets):
+        return None
+    return ready(suite, datasets, cache_root(request.cache_dir), image_side(backbone))
+
+
+def _asked(
+    request: Request, suite: Suite, method: ResolvedMethod, backbone: str, pretrained: str,
+    recipe: Recipe, prepared: PreparedData | None,
+) -> dict[str, Any]:  # fmt: skip
+    """See `Plan.asked`. Its entries are compared with those of records: none changes its form."""
+    config = asdict(method.config).items()
     asked = {
         "suite": suite.name,
         "suite_version": suite.version,
-        "method": found.name,
-        "variant": found.variant,
-        "config": _plain(asdict(found.config)),
+        "method": method.name,
+        "variant": method.variant,
+        "config": {k: list(v) if isinstance(v, tuple) else v for k, v in config},
         "recipe": {k: v for k, v in asdict(recipe).items() if k != "steps" or v},
         "backbone": backbone,
         "pretrained": pretrained,
@@ -150,29 +197,9 @@ def make_plan(request: Request) -> Plan:
         "limit": request.limit,
         "precision": request.precision,
         "ranks": request.save_ranks,
-        "data": _content(suite) if there is None else there.content,
+        "data": _content(suite) if prepared is None else prepared.content,
     }
-    if suite.templates is not None:
-        asked["templates"] = suite.templates
-    git = git_state(found.file)
-    return Plan(
-        request, suite, found, backbone, pretrained, weights, recipe, settings, asked, code_sha(),
-        git, tuple(_unofficial(request, found, git, len(names) - len(order), there is not None)),
-        there.left_out if there is not None else (),
-    )  # fmt: skip
-
-
-def _ready(
-    request: Request, suite: Suite, order: list[str], backbone: str, uses: Collection[str]
-) -> PreparedData | None:
-    """What of the suite's published data is there; None for a suite that has none."""
-    datasets = [d for d in suite.tasks if d.name in order]
-    datasets += suite.held_out if request.evals != "id" else ()
-    if suite.reference is not None and "reference data" in uses:
-        datasets.append(suite.reference)
-    if not any(d.needs for d in datasets):
-        return None
-    return ready(suite, datasets, cache_root(request.cache_dir), image_side(backbone))
+    return asked if suite.templates is None else {**asked, "templates": suite.templates}
 
 
 def _weights_name(pretrained: str) -> str:
@@ -181,8 +208,7 @@ def _weights_name(pretrained: str) -> str:
     if file is None:
         return pretrained
     try:
-        with file.open("rb") as f:
-            return f"{file.name}@{hashlib.file_digest(f, 'sha256').hexdigest()[:12]}"
+        return f"{file.name}@{file_digest(file)[:12]}"
     except OSError as e:
         raise BenchError(
             "a weights file",
@@ -207,10 +233,6 @@ def _content(suite: Suite) -> str | None:
             assert isinstance(split.images, ImageSource), "of the user's own files"
             parts += [dataset.name, name, split.images.content, texts]
     return digest(parts)
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
 
 
 def _check_range(request: Request) -> None:
@@ -251,7 +273,7 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
 
 
 def _unofficial(
-    request: Request, found: ResolvedMethod, git: dict[str, Any], left_out: int, published: bool
+    request: Request, method: ResolvedMethod, git: dict[str, Any], left_out: int, published: bool
 ) -> list[str]:
     reasons = []
     if left_out:
@@ -264,7 +286,8 @@ def _unofficial(
         reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
     elif published and git["commit"] is not None and git_dirty(lock_path()):
         reasons.append(f"{lock_path().name} is not committed")
-    if found.origin == "path":
+    built_in = method.origin == "methods"  # or taken for it, where another `methods` comes first
+    if method.origin == "path" or (built_in and not method.file.is_relative_to(ROOT)):
         reasons.append("the method is a file outside methods/")
     if git["commit"] is None:
         reasons.append("the code is not in a git checkout")

@@ -40,31 +40,31 @@ class Run:
 
     Args:
         plan: what was asked for.
-        bench: backbone, data and features, made by `open_inputs`.
+        inputs: backbone, data and features, made by `open_inputs`.
         space: where unfinished work is kept.
         report: what the user sees.
         usage: what was spent before; filled while running, like `costs`.
     """
 
     def __init__(
-        self, plan: Plan, bench: Inputs, space: Workspace, report: Report, usage: Usage
+        self, plan: Plan, inputs: Inputs, space: Workspace, report: Report, usage: Usage
     ) -> None:
-        self.plan, self.bench, self.space = plan, bench, space
+        self.plan, self.inputs, self.space = plan, inputs, space
         self.report, self.usage, self.costs = report, usage, Costs()
-        self.stages = Stages(bench, plan.found.uses, space, report, usage)
+        self.stages = Stages(inputs, plan.method.uses, space, report, usage)
         self.loaders: list[Loader] = []  # of the finished tasks
-        self.pristine = Pristine.of(bench.clip)
+        self.pristine = Pristine.of(inputs.clip)
         self._reseed("init")
-        self.method: Method = plan.found.cls(bench.clip, plan.found.config, self._tools())
-        self.method.to(bench.device)
+        self.method: Method = plan.method.cls(inputs.clip, plan.method.config, self._tools())
+        self.method.to(inputs.device)
         known = ("weights", "normalisation", "transform", "torch", "device", "threads")
         about = (
-            plan.code, plan.found.sha, plan.backbone, plan.request.precision, repr(versions()),
+            plan.code, plan.method.sha, plan.backbone, plan.request.precision, repr(versions()),
             repr(hardware()),
         )  # fmt: skip
         self.trained = Trained(
             cache_root(plan.request.cache_dir),
-            (*about, *(repr(bench.identity[k]) for k in known)),
+            (*about, *(repr(inputs.identity[k]) for k in known)),
             plan.request.fresh,
         )
 
@@ -78,13 +78,13 @@ class Run:
 
     def _tools(self) -> Tools:
         def declared() -> Inputs:
-            if "reference data" not in self.plan.found.uses:
+            if "reference data" not in self.plan.method.uses:
                 raise BenchError(
                     "a method that declares 'reference data' in `uses`",
                     "one that reads it without",
                     "declare it, so that the leaderboard can show it",
                 )
-            return self.bench
+            return self.inputs
 
         def generate(*key: object) -> torch.Generator:
             return generator(*self._seed("method", *key))
@@ -97,27 +97,27 @@ class Run:
         )
 
     def _task(self, index: int) -> Task:
-        name = self.bench.order[index]
-        data = self.bench.train[name]
+        name = self.inputs.order[index]
+        data = self.inputs.train[name]
         seed = self._seed(data.fingerprint)
-        loader = make_loader(self.bench.feed, data, seed, self.plan.recipe.batch_size)
+        loader = make_loader(self.inputs.feed, data, seed, self.plan.recipe.batch_size)
         classes = None
         if isinstance(data, LabelTensors):
-            classes = self.bench.feed.classes((data,), first_prompt_only=True)
+            classes = self.inputs.feed.classes((data,), first_prompt_only=True)
 
         def generate(*key: object) -> torch.Generator:
             return generator(*seed, "method", *key)
 
-        return Task(index, len(self.bench.order), loader, classes, generate)
+        return Task(index, len(self.inputs.order), loader, classes, generate)
 
     # -- the protocol
 
     def go(self) -> list[Cell]:
         """All stages; returns every cell."""
-        saved = self.space.newest(len(self.bench.order), self.stages.scored)
+        saved = self.space.newest(len(self.inputs.order), self.stages.scored)
         self.method.eval()
-        cells = self.stages.run(0, Frozen(self.bench.clip.scale))
-        for index in range(len(self.bench.order)):
+        cells = self.stages.run(0, Frozen(self.inputs.clip.scale))
+        for index in range(len(self.inputs.order)):
             task = self._task(index)
             if saved is not None and index < saved.tasks:
                 self._replay(task, saved)
@@ -169,14 +169,14 @@ class Run:
     def _before(self, task: Task) -> None:
         self._reseed(self._data(task), "before")
         self.method.before_task(task)
-        self.method.to(self.bench.device)
+        self.method.to(self.inputs.device)
 
     def _data(self, task: Task) -> str:
-        return self.bench.train[self.bench.order[task.index]].fingerprint
+        return self.inputs.train[self.inputs.order[task.index]].fingerprint
 
     def _end(self, task: Task) -> None:
         self.loaders.append(task.loader)
-        if "samples" not in self.plan.found.uses:
+        if "samples" not in self.plan.method.uses:
             close(task.loader)
 
     def _restore(self, saved: Saved) -> None:
@@ -208,7 +208,7 @@ class Run:
         self.trained.keep(key, fit, {"progress": asdict(fit.progress), "seconds": seconds})
 
     def _head(self, fit: Fit) -> str:
-        title = self.bench.titles[self.bench.order[fit.task.index]]
+        title = self.inputs.titles[self.inputs.order[fit.task.index]]
         return f"task {fit.task.index + 1}/{fit.task.total} {title}"
 
     def _fit(self, fit: Fit) -> None:
@@ -253,15 +253,15 @@ def execute(plan: Plan, report: Report) -> None:
     """
     usage = Usage()
     with usage.phase("prepare"):
-        bench = open_inputs(plan, report)
-    about = [repr(bench.identity), plan.code, plan.found.sha, repr(plan.asked)]
+        inputs = open_inputs(plan, report)
+    about = [repr(inputs.identity), plan.code, plan.method.sha, repr(plan.asked)]
     if plan.request.fresh:  # it goes on from no state that holds what others have trained
         about.append("fresh")
     identity = digest(about)
     space = Workspace(plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}", report.line)
     with space.locked():
         usage.add(space.usage().spent())
-        run = Run(plan, bench, space, report, usage)
+        run = Run(plan, inputs, space, report, usage)
         try:
             cells = run.go()
         except torch.OutOfMemoryError as e:
@@ -271,7 +271,7 @@ def execute(plan: Plan, report: Report) -> None:
                 "use a smaller --backbone; the same command goes on from here",
                 code=3,
             ) from e
-        write_run(plan, bench, run.costs, usage, cells)
+        write_run(plan, inputs, run.costs, usage, cells)
         space.remove()
-    del run, bench
+    del run, inputs
     gc.collect()  # a method and its run hold each other; the next run may need the memory

@@ -16,7 +16,7 @@ class Stages:
     """The evaluation half of a run: every set after every stage.
 
     Args:
-        bench: the sets and their features.
+        inputs: the sets and their features.
         uses: what the method declares.
         space: where finished scores are kept.
         report: what the user sees.
@@ -25,18 +25,18 @@ class Stages:
 
     def __init__(
         self,
-        bench: Inputs,
+        inputs: Inputs,
         uses: frozenset[Badge],
         space: Workspace,
         report: Report,
         usage: Usage,
     ) -> None:
-        self.bench, self.uses, self.space = bench, uses, space
+        self.inputs, self.uses, self.space = inputs, uses, space
         self.report, self.usage = report, usage
 
     def scored(self, step: int) -> bool:
         """Whether every set was scored at that stage."""
-        return all(self.space.scores(step, which.name) for which in self.bench.evals)
+        return all(self.space.scores(step, which.name) for which in self.inputs.evals)
 
     def run(self, step: int, encoder: Encoder) -> list[Cell]:
         """Scores of all sets at stage `step`; those that are on disk are taken from there.
@@ -46,9 +46,9 @@ class Stages:
             encoder: in eval mode.
         """
         cells = []
-        stage = f"stage {step}/{len(self.bench.order)}"
-        with self.usage.phase("evaluate"), self.report.evaluating(stage, len(self.bench.evals)):
-            for which in self.bench.evals:
+        stage = f"stage {step}/{len(self.inputs.order)}"
+        with self.usage.phase("evaluate"), self.report.evaluating(stage, len(self.inputs.evals)):
+            for which in self.inputs.evals:
                 scores = self.space.scores(step, which.name)
                 if scores is None:
                     scores = self._score(step, encoder, which)
@@ -60,7 +60,7 @@ class Stages:
 
     def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
         try:
-            return evaluate(encoder, self.bench.feed, which, step, self.uses)
+            return evaluate(encoder, self.inputs.feed, which, step, self.uses)
         except torch.OutOfMemoryError as e:
             status, error = "oom", str(e)
         except ValueError as e:

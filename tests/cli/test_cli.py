@@ -199,7 +199,16 @@ def test_official_records_need_committed_code(
     again = run(method="zs")
     assert (again.code, again.path) == (0, tmp_path / "out/own/zs--tiny-s--forward--s42.parquet")
     assert "already finished" in again.out
+    assert "the code has changed since" not in again.out
+    # Moved and rewritten it is the same code; with another `numerics` or method it is not.
     monkeypatch.setattr("benchmark.run.request.code_sha", lambda: "changed")
+    again = run(method="zs")
+    assert "already finished" in again.out
+    assert "the code has changed since" not in again.out
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmark.run.provenance.code.NUMERICS", 2)
+        assert "the code has changed since" in run(method="zs").out
+    monkeypatch.setattr("benchmark.run.registry.content_sha", lambda _: "changed")
     assert "the code has changed since" in run(method="zs").out
 
 
@@ -562,7 +571,7 @@ def test_show(run: Callable[..., Ended], cli: Callable[..., Ended], tmp_path: Pa
     shown = cli("show", path)
     assert shown.code == 0
     for words in (
-        "order forward (first,second,third), seed 42, tiny-s (random:0)",
+        "order forward (first,second,third), seed 42, tiny-s (random:0)", "numerics 1",
         "text to image R@1", "image to text R@1", "accuracy, rows", "0 zero-shot", "3 third",
         "images routed to each adapter", "texts routed to each adapter", "not for the leaderboard",
     ):  # fmt: skip

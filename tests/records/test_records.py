@@ -1,6 +1,7 @@
 """Records: round trip, hostile files, names, and writes that fail half way."""
 
 import errno
+import hashlib
 import importlib.util
 import os
 import subprocess
@@ -25,6 +26,7 @@ from benchmark.records.store import (
     to_frame,
     write_record,
 )
+from benchmark.run.provenance.code import unchanged
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "records"
@@ -220,6 +222,9 @@ def test_a_single_record_is_judged_too(path: Path) -> None:
     [
         ({"code": None}, "code"),
         ({"code": {"commit": 1}}, "code.commit"),
+        ({"code": {"numerics": "1"}}, "code.numerics"),
+        ({"code": {"sha256": 1}}, "code.sha256"),
+        ({"method": {"sha256": None}}, "method.sha256"),
         ({"asked": {"recipe": []}}, "asked.recipe"),
         ({"data": {"train": {"a": 7}}}, r"data\.train\.\*"),
         ({"seconds": {"train": "long"}}, r"seconds\.\*"),
@@ -289,6 +294,17 @@ def test_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_every_committed_record_is_valid_and_of_the_present_numerics() -> None:
+    """540 of them, made before there was a number: they are of numerics 1."""
+    records = read_records(ROOT / "results")
+    assert len(records) >= 540
+    for record in records:
+        validate(record.frame, record.path)
+        about, file = record.provenance, Path(__file__)
+        assert about["unofficial"] == []
+        assert unchanged(about, about["method"]["sha256"], file), record.path
+
+
 # ---- scripts/results.py -------------------------------------------------------------------
 
 
@@ -307,33 +323,46 @@ def script() -> ModuleType:
 def plan(tmp_path: Path) -> SimpleNamespace:
     """What the script reads of a plan."""
     request = SimpleNamespace(order="forward", seed=3, output_dir=None, cache_dir=tmp_path)
-    found = SimpleNamespace(name="ft", variant="", sha="method-1")
+    file = tmp_path / "ft.py"
+    file.write_text("before there were numerics")
+    method = SimpleNamespace(name="ft", variant="", sha="method-1", file=file)
     target = tmp_path / "mini" / NAME
     return SimpleNamespace(
-        request=request, found=found, backbone="tiny-s", code="code-1", target=target,
+        request=request, method=method, backbone="tiny-s", code="code-1", target=target,
         suite=SimpleNamespace(name="mini"),
     )  # fmt: skip
 
 
-def made_by(code: str, method: str, weights: str = "weights-1", **changes: Any) -> Row:
+def made_by(
+    code: str, method: str, weights: str = "weights-1", numerics: int | None = 1, **changes: Any
+) -> Row:
     made = {"code": code, "method": method, "weights": weights}
-    return PROVENANCE | {part: {"sha256": sha} for part, sha in made.items()} | changes
+    about: Row = {part: {"sha256": sha} for part, sha in made.items()}
+    about["code"] |= {} if numerics is None else {"numerics": numerics}
+    return PROVENANCE | about | changes
+
+
+BYTES = hashlib.sha256(b"before there were numerics").hexdigest()
 
 
 @pytest.mark.parametrize(
     ("made", "runs"),
     [
         (("code-1", "method-1"), 0),
-        (("code-0", "method-1"), 1),
+        (("code-0", "method-1"), 0),  # moved or rewritten: no number is another
         (("code-1", "method-0"), 1),
         (("code-1", "method-1", "weights-0"), 1),
+        (("code-1", "method-1", "weights-1", 2), 1),
+        (("code-0", BYTES, "weights-1", None), 0),
+        (("code-0", BYTES, "weights-1", 1), 1),
+        (("code-0", "method-0", "weights-1", None), 1),
     ],
 )
 def test_a_record_of_other_code_is_made_again(
     script: ModuleType,
     plan: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
-    made: tuple[str, ...],
+    made: tuple[Any, ...],
     runs: int,
 ) -> None:
     commands = []
@@ -359,6 +388,9 @@ def test_what_is_compared_was_made_by_these_libraries_on_this_processor(
     here = {"versions": script.versions(), "hardware": script.hardware()}
     for changes, current in (
         ({}, True),
+        # It shows that an edit of the harness changed nothing: it is made by the edited one.
+        ({"code": {"sha256": "code-0", "numerics": 1}}, False),
+        ({"method": {"sha256": "method-0"}}, False),
         ({"versions": here["versions"] | {"torch": "1.0"}}, False),
         ({"hardware": here["hardware"] | {"cpu": "another"}}, False),
         ({"hardware": here["hardware"] | {"threads": 64}}, True),

@@ -175,7 +175,7 @@ def test_a_file_runs_and_goes_to_scratch(plugin: Path, tmp_path: Path, own_cache
     assert about["method"]["origin"] == "path"
     assert about["losses"][0][0]["mine"] > 0
     plugin.write_text(PLUGIN.replace("pow(2)", "abs()"))
-    assert make_plan(request).found.sha != plan.found.sha
+    assert make_plan(request).method.sha != plan.method.sha
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ def test_a_record_of_another_device_answers_no_request_for_one(tmp_path, cache, 
             run_all([Request(**base, cache_dir=cache, device=device)], "", "none")
     assert run_all([Request(**base, cache_dir=cache, device="cpu")], "", "plain") == 0
     assert "already finished" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_taken_for_ours_gives_no_official_record(tmp_path, monkeypatch):
+    """`methods` may come from another place than the harness, whose commit says nothing of it."""
+    clean = {"commit": "0" * 40, "dirty": []}
+    monkeypatch.setattr("benchmark.run.request.git_state", lambda _: clean)
+    assert make_plan(Request("zs")).unofficial == ()
+    found = replace(find_method("zs", []), file=tmp_path / "methods" / "zs.py")
+    monkeypatch.setattr("benchmark.run.request.find_method", lambda *_: found)
+    assert make_plan(Request("zs")).unofficial == ("the method is a file outside methods/",)
 
 
 def test_a_setting_is_given_once():

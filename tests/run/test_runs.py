@@ -339,6 +339,43 @@ def test_two_runs_are_identical(
     same(finish(ask(tmp_path, method=method)), whole(method))
 
 
+class Mute(Exception):
+    """One that cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [Mute(), SystemExit(0), MemoryError(), RecursionError("deep")])
+def test_whatever_ends_a_run_is_one_failed_run(
+    error: BaseException, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(runner, "execute", crash)
+    with pytest.raises(BenchError, match=f"2 of 2 runs that failed.* {type(error).__name__}"):
+        run_all([ask(tmp_path, method="zs"), ask(tmp_path, method="ft")], "", "none")
+    assert len(list((tmp_path / "scratch" / "failed").glob("*.txt"))) == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError])
+def test_an_interrupt_and_a_closed_pipe_stop_all(
+    error: type[BaseException], ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def stopped(plan: Plan, _: object) -> None:
+        started.append(plan)
+        raise error
+
+    monkeypatch.setattr(runner, "execute", stopped)
+    with pytest.raises(error):
+        run_all([ask(tmp_path, method="zs"), ask(tmp_path, method="ft")], "", "none")
+    assert len(started) == 1
+    assert not (tmp_path / "scratch" / "failed").exists()
+
+
 def test_a_record_of_another_request_is_refused(ask: Ask, tmp_path: Path) -> None:
     plan = make_plan(ask(tmp_path, method="zs"))
     finish(ask(tmp_path, method="zs"))

@@ -1,1 +1,1 @@
-"""What a run ran on and with, and what it cost."""
+"""Which code a run was made by, on what machine, and what it cost."""
