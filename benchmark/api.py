@@ -4,26 +4,23 @@ from .backbones.backbone import PARALLEL, Backbone, unit
 from .backbones.sites import Delta
 from .errors import BenchError
 from .protocol.badges import Badge
+from .protocol.config import Config, require, require_choice, require_no_step
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
-from .protocol.method import (
-    Config,
-    Method,
-    check_steps,
-    class_rows,
-    encode_classes,
-    prompt_classifier,
-)
+from .protocol.method import Method, class_rows, encode_classes, prompt_classifier
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.distillation import (
+    WithTeacher,
     check_distillation,
     directions,
     distillation,
     divergence,
     is_right,
+    over_directions,
     snapshot,
     teacher_features,
     teacher_images,
 )
+from .toolkit.frozen import FrozenBackbone
 from .toolkit.gated import Factors, Gated, Pruning, merge_factors
 from .toolkit.gated_method import GatedConfig, GatedMethod
 from .toolkit.lora import (
@@ -39,7 +36,15 @@ from .toolkit.merging.bank import Bank
 from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
 from .toolkit.ridge_head import RidgeHead
-from .toolkit.routers import ROUTERS, Router, by_own_route, check_router, routed_classifier
+from .toolkit.routers import (
+    ROUTERS,
+    Router,
+    Routing,
+    by_own_route,
+    check_router,
+    routed_classifier,
+)
+from .toolkit.weights import flat, parts
 
 __all__ = [
     "MAPS",
@@ -58,6 +63,7 @@ __all__ = [
     "Dual",
     "Factors",
     "Features",
+    "FrozenBackbone",
     "Gated",
     "GatedConfig",
     "GatedMethod",
@@ -70,9 +76,11 @@ __all__ = [
     "Pruning",
     "RidgeHead",
     "Router",
+    "Routing",
     "Task",
     "Texts",
     "Tools",
+    "WithTeacher",
     "by_own_route",
     "check_adapter",
     "check_distillation",
@@ -80,7 +88,6 @@ __all__ = [
     "check_ridge",
     "check_router",
     "check_smoothing",
-    "check_steps",
     "class_rows",
     "directions",
     "distillation",
@@ -88,10 +95,16 @@ __all__ = [
     "dropout",
     "encode_classes",
     "encode_with",
+    "flat",
     "is_right",
     "matching",
     "merge_factors",
+    "over_directions",
+    "parts",
     "prompt_classifier",
+    "require",
+    "require_choice",
+    "require_no_step",
     "routed_classifier",
     "snapshot",
     "symmetric_cross_entropy",

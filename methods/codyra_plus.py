@@ -38,6 +38,7 @@ from benchmark.api import (
     GatedMethod,
     Images,
     Router,
+    Routing,
     Task,
     Texts,
     Tools,
@@ -54,7 +55,7 @@ from benchmark.api import (
 class CoDyRAPlusConfig(GatedConfig):
     """CoDyRA's, and the router's, as in MoE-Adapter's official code, unless said otherwise."""
 
-    routing: str = "sample"  # at test; ours, see above
+    routing: Routing = "sample"  # at test; ours, see above
     router_steps: int = 300  # that an auto-encoder is trained for
     router_quantile: float = 0.99  # of errors on held-out training items, a task's limit; ours
 

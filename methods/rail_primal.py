@@ -28,26 +28,23 @@ units). An image costs one product with W_h and one with W beside the cached fea
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from benchmark.api import (
     Backbone,
-    BenchError,
     Classes,
     Config,
+    FrozenBackbone,
     Images,
-    Method,
-    ParamGroup,
     Primal,
     RidgeHead,
     Task,
-    Texts,
     Tools,
     check_ridge,
-    check_steps,
     encode_classes,
+    require,
+    require_no_step,
 )
 
 
@@ -62,40 +59,26 @@ class RAILPrimalConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        check_steps(self.lr, self.weight_decay)
+        require_no_step(self)
         check_ridge(self.ridge, self.beta)
-        if self.hidden < 0:
-            raise BenchError("hidden of at least 0", f"{self.hidden}", "correct --hp")
+        require(self.hidden >= 0, "hidden of at least 0", self.hidden)
 
 
-class RAILPrimal(Method):
+class RAILPrimal(FrozenBackbone[RAILPrimalConfig]):
     """Recursive ridge regression on the frozen backbone, fused with zero-shot."""
 
-    Config = RAILPrimalConfig
     label = "RAIL-Primal"
     paper = "Xu et al., Advancing cross-domain discriminability, NeurIPS 2024"
     refuses = {"pairs": "a regression on labels needs class labels"}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: RAILPrimalConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
         self.head = RidgeHead(regression, config.beta)
 
-    def trainable(self) -> list[ParamGroup]:
-        """Nothing: no step is made."""
-        return []
-
     def after_task(self, task: Task) -> None:
         """The task's images, once."""
         self.head.learn(task, self.encode_image)
-
-    def encode_image(self, images: Images) -> Tensor:
-        """The untouched backbone's image features."""
-        return images.frozen()
-
-    def encode_text(self, texts: Texts) -> Tensor:
-        """The untouched backbone's text features."""
-        return texts.frozen()
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Zero-shot probabilities, and the regression where they point to a learned class."""

@@ -6,56 +6,21 @@ with its paper. It never sees a dataset's name, a device, a seed, a file, past o
 
 from abc import ABC
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar  # typing's has no default before Python 3.13
 
 from ..backbones.backbone import Backbone, unit
 from ..errors import BenchError
 from .badges import Badge
+from .config import Config, named_config
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 PROMPTS = 256  # class prompts that a text tower takes at a time
-
-
-@dataclass(frozen=True)
-class Config:
-    """Fields that every method has; a method's Config extends it.
-
-    Attributes:
-        lr: peak learning rate; None takes the suite's, which has one for pretrained weights and
-            one for parameters that the method adds.
-        weight_decay: AdamW's decoupled weight decay; None takes the suite's.
-    """
-
-    lr: float | None = None
-    weight_decay: float | None = None
-
-    def __post_init__(self) -> None:
-        """A Config that checks its own values calls this too."""
-        if (self.lr or 0) < 0 or (self.weight_decay or 0) < 0:
-            raise BenchError(
-                "lr and weight_decay of at least 0",
-                f"{self.lr} and {self.weight_decay}",
-                "correct --hp",
-            )
-
-
-def check_steps(lr: float | None, weight_decay: float | None) -> None:
-    """Refuse an optimiser's settings in a method that makes no step.
-
-    Raises:
-        BenchError: one of them is set.
-    """
-    if lr is not None or weight_decay is not None:
-        raise BenchError(
-            "no lr and no weight_decay, as this method makes no training step",
-            f"lr={lr} and weight_decay={weight_decay}",
-            "leave them out",
-        )
+ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
 
 
 class Encoder(Protocol):
@@ -71,13 +36,19 @@ class Encoder(Protocol):
         """Classes -> function of images -> scores (B, C)."""
 
 
-class Method(nn.Module, ABC):
+class Method(nn.Module, ABC, Generic[ConfigT]):
     """A continual-learning method. Abstract: every method is one final subclass.
 
-    Training that several methods share is an abstract class between the two (`GatedMethod`).
+    `class Mine(Method[MyConfig])` says once what the method's settings are: `self.config` is a
+    MyConfig for whoever runs it and for mypy. A method without settings is a plain `Method`.
+    Training that several methods share is an abstract class between the two (`WithTeacher`).
+
+    What a method keeps between tasks is its state dict: parameters, `nn.Buffer`s and those of its
+    modules. A run that goes on after a kill has them, and beside them what `__init__` and
+    `before_task` set. A number, string or list that another hook set is lost, and nothing says so.
 
     Attributes:
-        Config: the method's hyper-parameters.
+        Config: the class of its settings, taken from the brackets.
         variants: tag -> overrides of Config; `--method name.tag` asks for one.
         label: name in tables. paper: whom to cite.
         uses: what the method needs beyond the current task's data; shown as badges. Where that
@@ -101,18 +72,62 @@ class Method(nn.Module, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()
     budgets: int = 1
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """`Config` from the brackets.
+
+        Raises:
+            BenchError: the class has a `Config` of its own beside them, and it is another.
+        """
+        super().__init_subclass__(**kwargs)
+        if (named := named_config(cls, Method)) is None:
+            return
+        if (own := cls.__dict__.get("Config", named)) is not named:
+            raise BenchError(
+                f"one Config class for {cls.__name__}",
+                f"{named.__name__} in brackets and Config = {own.__name__}",
+                "leave out the latter",
+            )
+        cls.Config = named
+
+    def __init__(self, clip: Backbone, config: ConfigT, tools: Tools) -> None:
         super().__init__()
         self.clip, self.config, self.tools = clip, config, tools
         self.uses = self.badges(config)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A tensor that would be no part of the state is refused: a resumed run would not have it.
+
+        Raises:
+            BenchError: a tensor that is neither a Parameter nor an nn.Buffer.
+        """
+        buffers = vars(self).get("_buffers", ())
+        known = isinstance(value, nn.Parameter | nn.Buffer) or name in buffers
+        if isinstance(value, Tensor) and not known:
+            raise BenchError(
+                f"a tensor '{name}' that is part of the method's state",
+                "a plain attribute, which a resumed run would not have",
+                "make it an nn.Buffer, with persistent=False if before_task builds it",
+            )
+        super().__setattr__(name, value)
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module, but a copy of the backbone that nothing trains stays in eval mode.
+
+        The loop calls this before every step; a teacher must not start to drop features there.
+        """
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, Backbone) and part is not self.clip:
+                part.train(mode and any(p.requires_grad for p in part.parameters()))
+        return self
+
     @classmethod
-    def badges(cls, config: Any) -> frozenset[Badge]:
+    def badges(cls, config: ConfigT) -> frozenset[Badge]:
         """`uses` of the method with these settings."""
         return cls.uses
 
     @classmethod
-    def refused(cls, config: Any) -> Mapping[str, str]:
+    def refused(cls, config: ConfigT) -> Mapping[str, str]:
         """`refuses` of the method with these settings."""
         return cls.refuses
 
@@ -121,9 +136,11 @@ class Method(nn.Module, ABC):
     def before_task(self, task: Task) -> None:
         """Build what the task needs, from (config, task.index, task.generator, weights) alone.
 
-        A resumed run replays it for the finished tasks and then loads the saved tensors; in a
-        replay the weights are the pretrained ones, so use them for what is saved, nothing else.
-        What the loader gives, frozen features above all, is the same in a replay. Gradients are on.
+        A resumed run calls it again for every finished task, one after the other, and then loads
+        the saved tensors. In that replay the weights are the pretrained ones and no hook between
+        has run, so what is read of weights and buffers may go into tensors that are saved, and
+        decide nothing else. What the loader gives, frozen features above all, is the same in a
+        replay, and so are draws from `task.generator` and torch's own. Gradients are on.
         """
 
     def loader(self, task: Task) -> Loader:
@@ -131,11 +148,20 @@ class Method(nn.Module, ABC):
         return task.loader
 
     def trainable(self) -> list[ParamGroup]:
-        """Parameters to train in this task; an empty list means no step is made."""
+        """Parameters to train in this task; an empty list means no step is made.
+
+        The loop turns the gradients of all others off.
+        """
         return [ParamGroup(self.clip.weights())]
 
     def features(self, batch: Batch) -> Features:
-        """Embeddings of a training batch, with gradient."""
+        """Embeddings of a training batch, with gradient.
+
+        Where memory is short, `backward` runs the towers a second time, piece by piece (see
+        `Backbone.chunks`). So what a delta computes must be the same then and leave no trace: it
+        may draw from torch's global generator, and count nothing. Count here, and add in
+        `after_step`, which a step that ran out of memory and is repeated does not reach.
+        """
         return Features(
             self.encode_image(batch.images),
             self.encode_text(batch.texts),
@@ -145,7 +171,10 @@ class Method(nn.Module, ABC):
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Named scalar terms; training minimises their sum and logs each."""
+        """Named scalar terms; training minimises their sum and logs each.
+
+        Called in training mode, with torch's global generator seeded for the step.
+        """
         return {"match": matching(self.features(batch))}
 
     def training_key(self) -> Mapping[str, Any] | None:
@@ -164,7 +193,10 @@ class Method(nn.Module, ABC):
     def after_task(self, task: Task) -> None:
         """After the last step, in eval mode; may read the task's loader once more.
 
-        Gradients are off; a method that needs some (a Fisher estimate) turns them on.
+        What merges tasks or adapters must not depend on their order unless the paper's does: add
+        in float64 and go through adapters by content, not by task. Drop what the task alone
+        needed (`self.teacher = None`), or it counts as kept. Gradients are off; a method that
+        needs some (a Fisher estimate) turns them on.
         """
 
     def report(self) -> Mapping[str, Any]:
@@ -178,7 +210,11 @@ class Method(nn.Module, ABC):
     # -- inference, in eval mode and without gradients
 
     def encode_image(self, images: Images) -> Tensor:
-        """Images -> unit rows (B, D), float32. An item's row must not depend on the others."""
+        """Images -> unit rows (B, D), float32. An item's row must not depend on the others.
+
+        In float32 the last bits of a product depend on the size of the batch. That may not decide
+        anything, so scores that choose (a router, a gate, a prototype) are computed in float64.
+        """
         return self.clip.image(images.pixels_B3HW)
 
     def encode_text(self, texts: Texts) -> Tensor:
@@ -186,7 +222,10 @@ class Method(nn.Module, ABC):
         return self.clip.text(texts.tokens_ML)
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
-        """Classes -> function of images -> scores (B, C); class texts are encoded once."""
+        """Classes -> function of images -> scores (B, C); class texts are encoded once.
+
+        A classifier of a method's own gets their rows from `encode_classes`, in small batches.
+        """
         return prompt_classifier(self, classes, self.clip.scale)
 
 
@@ -248,12 +287,12 @@ class Frozen:
         return prompt_classifier(self, classes, self.scale)
 
 
-def trainable_count(method: Method) -> int:
+def trainable_count(method: Method[Any]) -> int:
     """Number of scalars that the method trains in the current task."""
     return sum(p.numel() for group in method.trainable() for p in group.params)
 
 
-def no_grad_after_task(method: Method, task: Task) -> None:
+def no_grad_after_task(method: Method[Any], task: Task) -> None:
     """Calls `after_task` as the protocol promises: eval mode, no gradients."""
     method.eval()
     with torch.no_grad():

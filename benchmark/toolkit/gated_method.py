@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..backbones.backbone import Backbone
 from ..errors import BenchError
+from ..protocol.config import Config
 from ..protocol.losses import symmetric_cross_entropy
-from ..protocol.method import Config, Method
+from ..protocol.method import Method
 from ..protocol.types import Batch, Features, ParamGroup, Task, Tools
 from .gated import Factors, Gated, Pruning, merge_factors
 from .lora import MAPS, check_adapter
@@ -50,7 +51,7 @@ class GatedConfig(Config):
         return Pruning(self.kappa_max, self.dense, self.prox)
 
 
-class GatedMethod(Method):
+class GatedMethod(Method[Any]):
     """The training hooks of a method that learns as CoDyRA; abstract, as `Method` is.
 
     Between tasks it holds no tensor but the merged model.
