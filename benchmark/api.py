@@ -24,8 +24,7 @@ from .toolkit.distillation import (
     teacher_features,
     teacher_images,
 )
-from .toolkit.gated import Factors, Gated, Pruning, merge_factors
-from .toolkit.gated_method import GatedConfig, GatedMethod
+from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
     MAPS,
     PROJECTIONS,
@@ -59,8 +58,6 @@ __all__ = [
     "Factors",
     "Features",
     "Gated",
-    "GatedConfig",
-    "GatedMethod",
     "Images",
     "LoRA",
     "Loader",
@@ -76,6 +73,7 @@ __all__ = [
     "by_own_route",
     "check_adapter",
     "check_distillation",
+    "check_gated",
     "check_merge",
     "check_ridge",
     "check_router",

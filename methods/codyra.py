@@ -37,14 +37,101 @@ Kept between tasks: nothing but the merged model. A step costs the plain one's p
 products; the texts of all current classes are encoded at every step.
 """
 
-from benchmark.api import GatedMethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.api import (
+    MAPS,
+    Backbone,
+    Batch,
+    Config,
+    Features,
+    Gated,
+    Method,
+    ParamGroup,
+    Pruning,
+    Task,
+    Tools,
+    check_gated,
+    symmetric_cross_entropy,
+)
 
 
-class CoDyRA(GatedMethod):
+@dataclass(frozen=True)
+class CoDyRAConfig(Config):
+    """Defaults: section 4.1 for X-TAIL and the official code."""
+
+    weight_decay: float | None = 0.0  # official code
+    rank: int = 16  # R before pruning, section 4.1
+    kappa_max: float = 0.005  # largest threshold, section 4.1
+    dense: float = 0.5  # share of the steps before any pruning, section 4.1
+    prox: str = "exact"  # equation 4, or as released
+    text_rows: str = "current"  # classes that text-to-image is a mean over; released: seen
+    targets: tuple[str, ...] = MAPS  # linear maps, section 3.3
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        check_gated(self.rank, self.targets, self.kappa_max, self.dense, self.prox, self.text_rows)
+
+
+class CoDyRA(Method):
     """Gated low-rank updates, pruned and merged after each task."""
 
+    Config = CoDyRAConfig
     label = "CoDyRA"
+    paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {
         "dense70": {"dense": 0.7},  # section 4.1 for MTIL
         "released": {"prox": "released", "text_rows": "seen"},  # official code
     }
+
+    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.update: Gated  # A, B and w of the current task
+        self.seen = 0  # classes so far
+        self.outcome: Mapping[str, Any] = {}
+
+    @classmethod
+    def refused(cls, config: Any) -> Mapping[str, str]:
+        """Where classes are counted, image-caption tasks, which have none."""
+        return {"pairs": "text_rows=seen counts classes"} if config.text_rows == "seen" else {}
+
+    def before_task(self, task: Task) -> None:
+        """A fresh update of every linear map; it changes nothing yet, as B is zero."""
+        c, seed = self.config, task.generator("adapter")
+        pruning = Pruning(c.kappa_max, c.dense, c.prox)
+        self.update = Gated(self.clip, c.targets, c.rank, pruning, seed)
+        self.seen += len(task.classes or ())
+
+    def trainable(self) -> list[ParamGroup]:
+        """Factors and gates; the backbone is frozen."""
+        return [ParamGroup(list(self.update.parameters()), betas=(0.9, 0.9999))]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings by the weights W + dW (equation 2)."""
+        with self.clip.adapted(self.update.deltas(), self.update.targets):
+            return super().features(batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Image to text, and text to image as a mean over the current classes, or all so far."""
+        features = self.features(batch)
+        earlier = self.seen - len(features.text_MD) if self.config.text_rows == "seen" else 0
+        return symmetric_cross_entropy(features, earlier)
+
+    def after_step(self, step: int, total: int) -> None:
+        """The proximal step (equation 4): gates shrink by kappa, and small ones become zero."""
+        self.update.prune(step, total)
+
+    def after_task(self, task: Task) -> None:
+        """W <- W + dW over the ranks whose gate is not zero; factors and gates are dropped."""
+        self.outcome = self.update.report()
+        self.update.merge(self.clip)
+        del self.update
+
+    def report(self) -> Mapping[str, Any]:
+        """Kept ranks of each map, and those that pruning alone would keep; see `Gated.report`."""
+        return self.outcome
