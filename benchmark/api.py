@@ -4,15 +4,9 @@ from .backbones.backbone import PARALLEL, Backbone, unit
 from .backbones.sites import Delta
 from .errors import BenchError
 from .protocol.badges import Badge
+from .protocol.config import Config, require, require_choice, require_no_step
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
-from .protocol.method import (
-    Config,
-    Method,
-    check_steps,
-    class_rows,
-    encode_classes,
-    prompt_classifier,
-)
+from .protocol.method import Method, class_rows, encode_classes, prompt_classifier
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.distillation import (
     check_distillation,
@@ -78,7 +72,6 @@ __all__ = [
     "check_ridge",
     "check_router",
     "check_smoothing",
-    "check_steps",
     "class_rows",
     "directions",
     "distillation",
@@ -90,6 +83,9 @@ __all__ = [
     "matching",
     "merge_factors",
     "prompt_classifier",
+    "require",
+    "require_choice",
+    "require_no_step",
     "routed_classifier",
     "snapshot",
     "symmetric_cross_entropy",

@@ -34,7 +34,6 @@ projector, and one more forward pass per step (with ckc_concat=batch from the se
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,14 +94,13 @@ class CCLIPConfig(Config):
             )
 
 
-class CCLIP(Method):
+class CCLIP(Method[CCLIPConfig]):
     """Adapters trained to match and to find the old features, then merged in part."""
 
-    Config = CCLIPConfig
     label = "C-CLIP"
     paper = "Liu et al., Multimodal continual learning for vision-language model, ICLR 2025"
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: CCLIPConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.teacher: Backbone | None = None
         self.adapter: LoRA | None = None

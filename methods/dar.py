@@ -122,10 +122,9 @@ class DARConfig(Config):
                 )
 
 
-class DAR(Method):
+class DAR(Method[DARConfig]):
     """A bank of adapters with prototype routing."""
 
-    Config = DARConfig
     label = "DAR"
     paper = "Dobrzeniecka et al., Beyond classification, ICML 2026"
     variants = {
@@ -155,7 +154,7 @@ class DAR(Method):
         "k4": {"top_k": 4},  # Table 6
     }
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: DARConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         c = config
         self.adapters = Bank(c.merge, c.merge_scale, c.density, c.weight_bins)
@@ -168,7 +167,7 @@ class DAR(Method):
         self.register_buffer("owner_T", torch.zeros(0, dtype=torch.int64))  # of a task, its adapter
 
     @classmethod
-    def badges(cls, config: Any) -> frozenset[Badge]:
+    def badges(cls, config: DARConfig) -> frozenset[Badge]:
         """Oracle routing reads the task, pair routing the partner of a test item."""
         return frozenset({BADGES[config.routing]} if config.routing in BADGES else ())
 

@@ -22,7 +22,6 @@ more forward pass per step from the second task on; in the first the shared cach
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,14 +69,13 @@ class DKRConfig(Config):
             )
 
 
-class DKR(Method):
+class DKR(Method[DKRConfig]):
     """Fine-tuning that distils the old model's similarities, corrected where it was wrong."""
 
-    Config = DKRConfig
     label = "DKR"
     paper = "Cui et al., Continual vision-language retrieval, AAAI 2024 (reconstruction)"
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: DKRConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.teacher: Backbone | None = None
 

@@ -71,18 +71,17 @@ class EWCConfig(Config):
             )
 
 
-class EWC(Method):
+class EWC(Method[EWCConfig]):
     """Fine-tuning with a quadratic penalty on leaving what earlier tasks need.
 
     N is the number of trained weights, in the order of `Backbone.weights`.
     """
 
-    Config = EWCConfig
     label = "EWC"
     paper = "Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS 2017"
     training_only = ("anchor_N", "fisher_N", "offset")
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: EWCConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.anchor_N: Tensor
         self.fisher_N: Tensor

@@ -37,7 +37,6 @@ its images, and one over the prompts.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,17 +83,16 @@ class ICaRLConfig(Config):
             )
 
 
-class ICaRL(Method):
+class ICaRL(Method[ICaRLConfig]):
     """Fine-tuning that keeps the old model's similarities on some images of every earlier task."""
 
-    Config = ICaRLConfig
     label = "iCaRL"
     paper = "Rebuffi et al., iCaRL, CVPR 2017"
     training_only = ("row_K", "count_T", "text_MD")
     uses = frozenset({"samples"})
     refuses = {"pairs": "its memory is kept class by class"}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: ICaRLConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.tasks: list[Task] = []
         self.memory: Loader | None = None

@@ -7,9 +7,7 @@ are the zero-shot model's. Batches are mixed across tasks in proportion to their
 official joint script concatenates datasets in the same way). Not in the DAR paper.
 """
 
-from typing import Any
-
-from benchmark.api import Backbone, Loader, Method, ParamGroup, Task, Tools
+from benchmark.api import Backbone, Config, Loader, Method, ParamGroup, Task, Tools
 
 
 class Joint(Method):
@@ -19,7 +17,7 @@ class Joint(Method):
     paper = "upper bound; Ni et al., Mod-X, ICML 2023, trains the same reference"
     uses = frozenset({"samples", "upper bound"})
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: Config, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.tasks: list[Task] = []
 

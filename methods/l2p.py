@@ -116,10 +116,9 @@ class Pool(nn.Module):
         return rows_BKX.view(len(index_BK), -1, self.prompt_PLW.shape[2])
 
 
-class L2P(Method):
+class L2P(Method[L2PConfig]):
     """A pool of prompts per tower, chosen by the frozen embedding of the item."""
 
-    Config = L2PConfig
     label = "L2P"
     paper = "Wang et al., Learning to prompt for continual learning, CVPR 2022"
     variants = {
@@ -128,7 +127,7 @@ class L2P(Method):
         "mask": {"use_prompt_mask": True, "pool_size": 35},  # prompts of their own for 7 tasks
     }
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: L2PConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         c, both = config, config.towers == "both"
         added = c.top_k * c.prompt_length

@@ -16,7 +16,6 @@ Kept between tasks: nothing but the merged model.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -52,14 +51,13 @@ class PlainConfig(Config):
         check_adapter(self.rank, self.alpha, self.dropout, self.targets)
 
 
-class PlainLoRA(Method):
+class PlainLoRA(Method[PlainConfig]):
     """A new adapter for each task, merged after it."""
 
-    Config = PlainConfig
     label = "LoRA"
     paper = "Hu et al., LoRA: low-rank adaptation of large language models, ICLR 2022"
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: PlainConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.adapter: LoRA | None = None
 

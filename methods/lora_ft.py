@@ -37,10 +37,9 @@ class LoRAConfig(Config):
         check_adapter(self.rank, self.alpha, self.dropout, self.targets)
 
 
-class LoRAFineTuning(Method):
+class LoRAFineTuning(Method[LoRAConfig]):
     """A single global adapter."""
 
-    Config = LoRAConfig
     label = "LoRA-FT"
     paper = "Dobrzeniecka et al., Beyond classification, ICML 2026 (Table 3)"
 

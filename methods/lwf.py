@@ -22,7 +22,6 @@ forward pass per step, both from the second task on; before it, the features are
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -57,14 +56,13 @@ class LwFConfig(Config):
         check_smoothing(self.label_smoothing)
 
 
-class LwF(Method):
+class LwF(Method[LwFConfig]):
     """Fine-tuning that keeps the old model's similarities on the new task's batches."""
 
-    Config = LwFConfig
     label = "LwF"
     paper = "Li and Hoiem, Learning without forgetting, ECCV 2016"
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: LwFConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.teacher: Backbone | None = None
 

@@ -24,7 +24,6 @@ sequences of the finished tasks again.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,15 +65,14 @@ class LwFVRConfig(Config):
             raise BenchError("sequences and length of at least 1", got, "correct --hp")
 
 
-class LwFVR(Method):
+class LwFVR(Method[LwFVRConfig]):
     """Fine-tuning that keeps the old model's similarities to random texts."""
 
-    Config = LwFVRConfig
     label = "LwF-VR"
     paper = "Ding et al., Don't stop learning: towards continual learning for CLIP, 2022"
     training_only = ("text_MD",)
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: LwFVRConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         if config.length + 2 > clip.context:
             raise BenchError(

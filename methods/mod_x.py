@@ -24,7 +24,6 @@ more forward pass per step from the second task on.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,14 +70,13 @@ class ModXConfig(Config):
             )
 
 
-class ModX(Method):
+class ModX(Method[ModXConfig]):
     """Fine-tuning that keeps the similarities of a batch where the old model was right."""
 
-    Config = ModXConfig
     label = "Mod-X"
     paper = "Ni et al., Continual vision-language representation learning, ICML 2023"
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: ModXConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.teacher: Backbone | None = None
 

@@ -37,7 +37,6 @@ Cost: K adapters per token and block; at test class texts are encoded for each r
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -187,15 +186,14 @@ class Mixture(nn.Module):
         return out_BLW.to(x_BLW.dtype)
 
 
-class MoEAdapter(Method):
+class MoEAdapter(Method[MoEAdapterConfig]):
     """Mixtures of shared adapters with a router per task, chosen by auto-encoders."""
 
-    Config = MoEAdapterConfig
     label = "MoE-Adapter"
     paper = "Yu et al., Boosting continual learning of vision-language models, CVPR 2024"
     variants = {"route-batch": {"routing": "batch"}, "route-oracle": {"routing": "oracle"}}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: MoEAdapterConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         device, seed = clip.logit_scale.device, tools.generator("experts")
         widths = dict(zip(("image", "text"), clip.widths, strict=True))
@@ -209,7 +207,7 @@ class MoEAdapter(Method):
         self.used: list[Tensor] = []
 
     @classmethod
-    def badges(cls, config: Any) -> frozenset[Badge]:
+    def badges(cls, config: MoEAdapterConfig) -> frozenset[Badge]:
         """Oracle routing reads the task, batch routing the other items of the test batch."""
         return ROUTERS[config.routing]
 

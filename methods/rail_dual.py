@@ -26,7 +26,6 @@ N products with stored features.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from torch import Tensor
 
@@ -44,8 +43,8 @@ from benchmark.api import (
     Texts,
     Tools,
     check_ridge,
-    check_steps,
     encode_classes,
+    require_no_step,
 )
 
 KERNELS = ("rbf", "linear")
@@ -63,7 +62,7 @@ class RAILDualConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        check_steps(self.lr, self.weight_decay)
+        require_no_step(self)
         check_ridge(self.ridge, self.beta)
         if self.kernel not in KERNELS:
             raise BenchError(f"kernel in {', '.join(KERNELS)}", f"'{self.kernel}'", "choose one")
@@ -75,16 +74,15 @@ class RAILDualConfig(Config):
             )
 
 
-class RAILDual(Method):
+class RAILDual(Method[RAILDualConfig]):
     """Kernel ridge regression on stored features of the frozen backbone, fused with zero-shot."""
 
-    Config = RAILDualConfig
     label = "RAIL-Dual"
     paper = "Xu et al., Advancing cross-domain discriminability, NeurIPS 2024"
     refuses = {"pairs": "a regression on labels needs class labels"}
     uses = frozenset({"features"})
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: RAILDualConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         gamma = config.gamma if config.kernel == "rbf" else None
         self.head = RidgeHead(Dual(clip.dim, config.ridge, gamma), config.beta)

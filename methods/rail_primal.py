@@ -28,7 +28,6 @@ units). An image costs one product with W_h and one with W beside the cached fea
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -46,8 +45,8 @@ from benchmark.api import (
     Texts,
     Tools,
     check_ridge,
-    check_steps,
     encode_classes,
+    require_no_step,
 )
 
 
@@ -62,21 +61,20 @@ class RAILPrimalConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        check_steps(self.lr, self.weight_decay)
+        require_no_step(self)
         check_ridge(self.ridge, self.beta)
         if self.hidden < 0:
             raise BenchError("hidden of at least 0", f"{self.hidden}", "correct --hp")
 
 
-class RAILPrimal(Method):
+class RAILPrimal(Method[RAILPrimalConfig]):
     """Recursive ridge regression on the frozen backbone, fused with zero-shot."""
 
-    Config = RAILPrimalConfig
     label = "RAIL-Primal"
     paper = "Xu et al., Advancing cross-domain discriminability, NeurIPS 2024"
     refuses = {"pairs": "a regression on labels needs class labels"}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: RAILPrimalConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
         self.head = RidgeHead(regression, config.beta)

@@ -28,7 +28,6 @@ fine-tuned weights. theta_0 is the pretrained model that every run starts from, 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,10 +55,9 @@ class TAConfig(Config):
             )
 
 
-class TaskArithmetic(Method):
+class TaskArithmetic(Method[TAConfig]):
     """The sum of the tasks' changes to the weights."""
 
-    Config = TAConfig
     label = "TA"
     paper = "Ilharco et al., Editing models with task arithmetic, ICLR 2023"
     training_only = ("sum_N", "last_N")
@@ -68,7 +66,7 @@ class TaskArithmetic(Method):
         "sequential": {"init": "sequential"},
     }
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: TAConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         # One vector of all N trained weights each; a run always starts from the pretrained ones.
         start_N = torch.cat([p.detach().flatten() for p in clip.weights()])

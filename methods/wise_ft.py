@@ -19,7 +19,6 @@ not stored. No pass more than fine-tuning.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,19 +56,18 @@ class WiSEFTConfig(Config):
         check_smoothing(self.label_smoothing)
 
 
-class WiSEFT(Method):
+class WiSEFT(Method[WiSEFTConfig]):
     """Fine-tuning, and a step back on the straight line to where it began.
 
     N is the number of trained weights, in the order of `Backbone.weights`.
     """
 
-    Config = WiSEFTConfig
     label = "WiSE-FT"
     paper = "Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022"
     training_only = ("start_N",)
     variants = {"pretrained": {"start": "pretrained"}}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: WiSEFTConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.start_N: Tensor
         if config.start == "pretrained":  # a run always starts from it, so it is not stored

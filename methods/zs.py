@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmark.api import Config, Images, Method, ParamGroup, Texts, check_steps
+from benchmark.api import Config, Images, Method, ParamGroup, Texts, require_no_step
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,12 @@ class ZeroShotConfig(Config):
     def __post_init__(self) -> None:
         """There is no optimiser."""
         super().__post_init__()
-        check_steps(self.lr, self.weight_decay)
+        require_no_step(self)
 
 
-class ZeroShot(Method):
+class ZeroShot(Method[ZeroShotConfig]):
     """CLIP as it was pretrained (Radford et al., 2021)."""
 
-    Config = ZeroShotConfig
     label = "ZS"
     paper = "Radford et al., Learning transferable visual models, ICML 2021"
 

@@ -35,7 +35,6 @@ pretrained model over all reference images and over the texts, once per cache.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,20 +84,19 @@ class ZSCLConfig(Config):
             )
 
 
-class ZSCL(Method):
+class ZSCL(Method[ZSCLConfig]):
     """Fine-tuning held near the pretrained model's similarities and near its own start.
 
     N is the number of trained weights, in the order of `Backbone.weights`.
     """
 
-    Config = ZSCLConfig
     label = "ZSCL"
     paper = "Zheng et al., Preventing zero-shot transfer degradation, ICCV 2023"
     training_only = ("start_N", "mean_N")
     uses = frozenset({"reference data"})
     variants = {"no-l2": {"l2": 0.0}, "no-we": {"we_every": 0}}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: ZSCLConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.texts = tools.reference_texts(config.texts)  # refuses a suite that has none
         self.text_MD: Tensor

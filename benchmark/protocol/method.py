@@ -6,56 +6,21 @@ with its paper. It never sees a dataset's name, a device, a seed, a file, past o
 
 from abc import ABC
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar  # typing's has no default before Python 3.13
 
 from ..backbones.backbone import Backbone, unit
 from ..errors import BenchError
 from .badges import Badge
+from .config import Config
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 PROMPTS = 256  # class prompts that a text tower takes at a time
-
-
-@dataclass(frozen=True)
-class Config:
-    """Fields that every method has; a method's Config extends it.
-
-    Attributes:
-        lr: peak learning rate; None takes the suite's, which has one for pretrained weights and
-            one for parameters that the method adds.
-        weight_decay: AdamW's decoupled weight decay; None takes the suite's.
-    """
-
-    lr: float | None = None
-    weight_decay: float | None = None
-
-    def __post_init__(self) -> None:
-        """A Config that checks its own values calls this too."""
-        if (self.lr or 0) < 0 or (self.weight_decay or 0) < 0:
-            raise BenchError(
-                "lr and weight_decay of at least 0",
-                f"{self.lr} and {self.weight_decay}",
-                "correct --hp",
-            )
-
-
-def check_steps(lr: float | None, weight_decay: float | None) -> None:
-    """Refuse an optimiser's settings in a method that makes no step.
-
-    Raises:
-        BenchError: one of them is set.
-    """
-    if lr is not None or weight_decay is not None:
-        raise BenchError(
-            "no lr and no weight_decay, as this method makes no training step",
-            f"lr={lr} and weight_decay={weight_decay}",
-            "leave them out",
-        )
+ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
 
 
 class Encoder(Protocol):
@@ -71,13 +36,14 @@ class Encoder(Protocol):
         """Classes -> function of images -> scores (B, C)."""
 
 
-class Method(nn.Module, ABC):
+class Method(nn.Module, ABC, Generic[ConfigT]):
     """A continual-learning method. Abstract: every method is one final subclass.
 
-    Training that several methods share is an abstract class between the two (`GatedMethod`).
+    `class Mine(Method[MyConfig])` says once what the method's settings are: `self.config` is a
+    MyConfig for whoever runs it and for mypy. A method without settings is a plain `Method`.
 
     Attributes:
-        Config: the method's hyper-parameters.
+        Config: the class of its settings, taken from the brackets.
         variants: tag -> overrides of Config; `--method name.tag` asks for one.
         label: name in tables. paper: whom to cite.
         uses: what the method needs beyond the current task's data; shown as badges. Where that
@@ -101,18 +67,35 @@ class Method(nn.Module, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()
     budgets: int = 1
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """`Config` from the brackets.
+
+        Raises:
+            BenchError: the class has a `Config` of its own beside them, and it is another.
+        """
+        super().__init_subclass__(**kwargs)
+        if (named := _named_config(cls)) is None:
+            return
+        if (own := cls.__dict__.get("Config", named)) is not named:
+            raise BenchError(
+                f"one Config class for {cls.__name__}",
+                f"{named.__name__} in brackets and Config = {own.__name__}",
+                "leave out the latter",
+            )
+        cls.Config = named
+
+    def __init__(self, clip: Backbone, config: ConfigT, tools: Tools) -> None:
         super().__init__()
         self.clip, self.config, self.tools = clip, config, tools
         self.uses = self.badges(config)
 
     @classmethod
-    def badges(cls, config: Any) -> frozenset[Badge]:
+    def badges(cls, config: ConfigT) -> frozenset[Badge]:
         """`uses` of the method with these settings."""
         return cls.uses
 
     @classmethod
-    def refused(cls, config: Any) -> Mapping[str, str]:
+    def refused(cls, config: ConfigT) -> Mapping[str, str]:
         """`refuses` of the method with these settings."""
         return cls.refuses
 
@@ -190,6 +173,25 @@ class Method(nn.Module, ABC):
         return prompt_classifier(self, classes, self.clip.scale)
 
 
+def _named_config(cls: type) -> type[Config] | None:
+    """The Config class in the brackets of a base, of a type variable its bound; None for none."""
+    for base in cls.__dict__.get("__orig_bases__", ()):
+        origin = get_origin(base)
+        if not (isinstance(origin, type) and issubclass(origin, Method)):
+            continue
+        for given in get_args(base):
+            found = given.__bound__ if isinstance(given, TypeVar) else given
+            if isinstance(found, type) and issubclass(found, Config):
+                return found
+            if found is not Any:
+                raise BenchError(
+                    f"a Config class in {origin.__name__}[...] of {cls.__name__}",
+                    f"{found!r}",
+                    "define it above the method, as a frozen dataclass that extends Config",
+                )
+    return None
+
+
 def prompt_classifier(
     encoder: Encoder, classes: Classes, scale: Tensor
 ) -> Callable[[Images], Tensor]:
@@ -248,12 +250,12 @@ class Frozen:
         return prompt_classifier(self, classes, self.scale)
 
 
-def trainable_count(method: Method) -> int:
+def trainable_count(method: Method[Any]) -> int:
     """Number of scalars that the method trains in the current task."""
     return sum(p.numel() for group in method.trainable() for p in group.params)
 
 
-def no_grad_after_task(method: Method, task: Task) -> None:
+def no_grad_after_task(method: Method[Any], task: Task) -> None:
     """Calls `after_task` as the protocol promises: eval mode, no gradients."""
     method.eval()
     with torch.no_grad():

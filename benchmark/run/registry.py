@@ -11,13 +11,14 @@ from importlib.metadata import EntryPoint, entry_points
 from math import isfinite
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from ..errors import BenchError, MethodError, nearest
+from ..protocol.config import Config, field_types, literals, require_choice, type_name
 
 if TYPE_CHECKING:
     from ..protocol.badges import Badge
-    from ..protocol.method import Config, Method
+    from ..protocol.method import Method
 
 GROUP = "cl_bench.methods"
 
@@ -35,8 +36,8 @@ class ResolvedMethod:
 
     name: str
     variant: str
-    cls: "type[Method]"
-    config: "Config"
+    cls: "type[Method[Any]]"
+    config: Config
     overrides: dict[str, str]
     file: Path
     sha: str
@@ -154,7 +155,7 @@ def _import_file(file: Path) -> ModuleType:
     return module
 
 
-def _only_method(module: ModuleType, asked: str) -> "type[Method]":
+def _only_method(module: ModuleType, asked: str) -> "type[Method[Any]]":
     from ..protocol.method import Method
 
     own = [
@@ -175,7 +176,7 @@ def _only_method(module: ModuleType, asked: str) -> "type[Method]":
     return own[0]
 
 
-def _own_code(asked: str, make: Callable[[], "Config"]) -> "Config":
+def _own_code(asked: str, make: Callable[[], Config]) -> Config:
     """What a method's Config makes of its values, with a sentence for what it raises itself."""
     try:
         return make()
@@ -189,7 +190,7 @@ def _own_code(asked: str, make: Callable[[], "Config"]) -> "Config":
         ) from e
 
 
-def _base_config(cls: "type[Method]", name: str, variant: str) -> "Config":
+def _base_config(cls: "type[Method[Any]]", name: str, variant: str) -> Config:
     if not variant:
         return cls.Config()
     if variant not in cls.variants:
@@ -202,8 +203,8 @@ def _base_config(cls: "type[Method]", name: str, variant: str) -> "Config":
     return replace(cls.Config(), **cls.variants[variant])
 
 
-def _changes(config: "Config", name: str, hp: list[str]) -> dict[str, Any]:
-    types = get_type_hints(type(config))  # a plugin may have postponed annotations
+def _changes(config: Config, name: str, hp: list[str]) -> dict[str, Any]:
+    types = field_types(type(config))
     changes: dict[str, Any] = {}
     for item in hp:
         key, equals, text = item.partition("=")
@@ -215,16 +216,23 @@ def _changes(config: "Config", name: str, hp: list[str]) -> dict[str, Any]:
             )
         if key in changes:
             raise BenchError("each key once in --hp", f"'{key}' twice", "remove one of them")
-        changes[key] = _parse(types[key], text, item)
+        changes[key] = _parse(types[key], key, text)
     return changes
 
 
-def _parse(kind: Any, text: str, item: str) -> Any:
-    """Text -> the field's type: int, float, bool, str, tuple[str, ...], or None where allowed."""
+def _parse(kind: Any, key: str, text: str) -> Any:
+    """Text -> the field's type, one of those that `Config` names."""
     options = get_args(kind) if type(None) in get_args(kind) else (kind,)
     if type(None) in options and text.lower() == "none":
         return None
+    if choices := literals(kind):
+        by_text = {str(choice): choice for choice in choices}
+        require_choice(key, text, by_text)
+        return by_text[text]
     kind = next(o for o in options if o is not type(None))
+    if get_origin(kind) is tuple:
+        parts = (part.strip() for part in text.split(","))
+        return tuple(_parse(get_args(kind)[0], key, part) for part in parts if part)
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
@@ -232,7 +240,12 @@ def _parse(kind: Any, text: str, item: str) -> Any:
             raise ValueError
         if kind in (int, float, str):
             return kind(text)
-        return tuple(part.strip() for part in text.split(",") if part.strip())
     except (KeyError, ValueError):
-        wanted = getattr(kind, "__name__", str(kind))
-        raise BenchError(f"a value of type {wanted}", f"'{item}'", "correct --hp") from None
+        raise BenchError(
+            f"a value of type {type_name(kind)}", f"'{key}={text}'", "correct --hp"
+        ) from None
+    raise BenchError(
+        f"a setting that --hp can give (see Config in {Config.__module__})",
+        f"'{key}' of type {type_name(kind)}",
+        "make it a variant",
+    )

@@ -26,7 +26,8 @@ from torch.nn import functional as F
 
 from ..errors import BenchError
 from ..protocol.badges import UNSEEN, Badge
-from ..protocol.method import Config, encode_classes
+from ..protocol.config import Config
+from ..protocol.method import encode_classes
 from ..protocol.types import Classes, Images, Task, Texts
 
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code
