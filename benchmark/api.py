@@ -1,7 +1,7 @@
 """The one module that a method file imports, beside torch."""
 
 from .backbones.backbone import PARALLEL, Backbone, unit
-from .backbones.sites import Delta
+from .backbones.sites import MAPS, PROJECTIONS, Delta
 from .errors import BenchError
 from .protocol.badges import Badge
 from .protocol.config import Config, require, require_choice, require_no_step
@@ -20,8 +20,6 @@ from .toolkit.distillation import (
 )
 from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
-    MAPS,
-    PROJECTIONS,
     LoRA,
     check_adapter,
     dropout,

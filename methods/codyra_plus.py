@@ -23,7 +23,7 @@ the same additions in the same order, so that every bit of it is what it was.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -66,8 +66,8 @@ class CoDyRAPlusConfig(Config):
     rank: int = 16
     kappa_max: float = 0.005
     dense: float = 0.5
-    prox: str = "exact"
-    text_rows: str = "current"
+    prox: Literal["exact", "released"] = "exact"
+    text_rows: Literal["current", "seen"] = "current"
     targets: tuple[str, ...] = MAPS
     # and the router's
     routing: str = "sample"  # at test; ours, see above
@@ -77,17 +77,16 @@ class CoDyRAPlusConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        check_gated(self.rank, self.targets, self.kappa_max, self.dense, self.prox, self.text_rows)
+        check_gated(self.rank, self.targets, self.kappa_max, self.dense)
         check_router(self, self.routing, self.router_steps, self.router_quantile)
 
 
-class CoDyRAPlus(Method):
+class CoDyRAPlus(Method[CoDyRAPlusConfig]):
     """CoDyRA's models of all tasks, one of them for each test item.
 
     S adapted maps; T finished tasks.
     """
 
-    Config = CoDyRAPlusConfig
     label = "CoDyRA+"
     paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {
@@ -97,7 +96,7 @@ class CoDyRAPlus(Method):
         "dense70-route-oracle": {"dense": 0.7, "routing": "oracle"},
     }
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: CoDyRAPlusConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.update: Gated
         self.seen = 0
@@ -112,12 +111,12 @@ class CoDyRAPlus(Method):
         self.rebuilt = 0  # tasks whose updates the second one has
 
     @classmethod
-    def badges(cls, config: Any) -> frozenset[Badge]:
+    def badges(cls, config: CoDyRAPlusConfig) -> frozenset[Badge]:
         """Oracle routing reads the task, batch routing the other items of the test batch."""
         return ROUTERS[config.routing]
 
     @classmethod
-    def refused(cls, config: Any) -> Mapping[str, str]:
+    def refused(cls, config: CoDyRAPlusConfig) -> Mapping[str, str]:
         """Where classes are counted, image-caption tasks, which have none."""
         return {"pairs": "text_rows=seen counts classes"} if config.text_rows == "seen" else {}
 

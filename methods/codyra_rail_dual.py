@@ -11,7 +11,7 @@ and S classes.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -19,7 +19,6 @@ from benchmark.api import (
     MAPS,
     Backbone,
     Batch,
-    BenchError,
     Classes,
     Config,
     Dual,
@@ -35,6 +34,7 @@ from benchmark.api import (
     check_gated,
     check_ridge,
     encode_classes,
+    require,
     symmetric_cross_entropy,
 )
 
@@ -47,8 +47,8 @@ class CoDyRARAILDualConfig(Config):
     rank: int = 16
     kappa_max: float = 0.005
     dense: float = 0.5
-    prox: str = "exact"
-    text_rows: str = "current"
+    prox: Literal["exact", "released"] = "exact"
+    text_rows: Literal["current", "seen"] = "current"
     targets: tuple[str, ...] = MAPS
     # and the regression's
     gamma: float = 0.1  # of the kernel exp(-gamma |x - x'|^2)
@@ -58,23 +58,21 @@ class CoDyRARAILDualConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        check_gated(self.rank, self.targets, self.kappa_max, self.dense, self.prox, self.text_rows)
+        check_gated(self.rank, self.targets, self.kappa_max, self.dense)
         check_ridge(self.ridge, self.beta)
-        if not 0 < self.gamma < inf:
-            raise BenchError("a finite gamma above 0", f"{self.gamma}", "correct --hp")
+        require(0 < self.gamma < inf, "a finite gamma above 0", self.gamma)
 
 
-class CoDyRARAILDual(Method):
+class CoDyRARAILDual(Method[CoDyRARAILDualConfig]):
     """CoDyRA's model, with a ridge regression beside its zero-shot classifier."""
 
-    Config = CoDyRARAILDualConfig
     label = "CoDyRA + RAIL-Dual"
     paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {"dense70": {"dense": 0.7}}  # section 4.1 for MTIL
     refuses = {"pairs": "a regression on labels needs class labels"}
     uses = frozenset({"features"})
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: CoDyRARAILDualConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.update: Gated
         self.seen = 0

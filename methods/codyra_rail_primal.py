@@ -16,7 +16,7 @@ single image.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -24,7 +24,6 @@ from benchmark.api import (
     MAPS,
     Backbone,
     Batch,
-    BenchError,
     Classes,
     Config,
     Features,
@@ -40,6 +39,7 @@ from benchmark.api import (
     check_gated,
     check_ridge,
     encode_classes,
+    require,
     symmetric_cross_entropy,
 )
 
@@ -52,8 +52,8 @@ class CoDyRARAILPrimalConfig(Config):
     rank: int = 16
     kappa_max: float = 0.005
     dense: float = 0.5
-    prox: str = "exact"
-    text_rows: str = "current"
+    prox: Literal["exact", "released"] = "exact"
+    text_rows: Literal["current", "seen"] = "current"
     targets: tuple[str, ...] = MAPS
     # and the regression's
     hidden: int = 15_000  # F, length of phi; 0 is a regression on the features themselves
@@ -63,22 +63,20 @@ class CoDyRARAILPrimalConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        check_gated(self.rank, self.targets, self.kappa_max, self.dense, self.prox, self.text_rows)
+        check_gated(self.rank, self.targets, self.kappa_max, self.dense)
         check_ridge(self.ridge, self.beta)
-        if self.hidden < 0:
-            raise BenchError("hidden of at least 0", f"{self.hidden}", "correct --hp")
+        require(self.hidden >= 0, "hidden of at least 0", self.hidden)
 
 
-class CoDyRARAILPrimal(Method):
+class CoDyRARAILPrimal(Method[CoDyRARAILPrimalConfig]):
     """CoDyRA's model, with a ridge regression beside its zero-shot classifier."""
 
-    Config = CoDyRARAILPrimalConfig
     label = "CoDyRA + RAIL-Primal"
     paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {"dense70": {"dense": 0.7}}  # section 4.1 for MTIL
     refuses = {"pairs": "a regression on labels needs class labels"}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: CoDyRARAILPrimalConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.update: Gated
         self.seen = 0

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,40 +19,31 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..backbones.sites import Delta
-from ..errors import BenchError
+from ..protocol.config import require
 
-RULES = ("exact", "released")
-TEXT_ROWS = ("current", "seen")
 LEVELS = 50  # thresholds from 0 to the largest, both included; official code
 Factors = Mapping[str, tuple[Tensor, Tensor]]
 """Site name -> (out, K) and (K, in), whose product is the change of the map's weight."""
 MODULES = 2000  # simulated gate rows of the null: its mean is known to 0.05 ranks
 
 
-def check_gated(
-    rank: int, targets: Sequence[str], kappa_max: float, dense: float, prox: str, text_rows: str
-) -> None:
+def check_gated(rank: int, targets: Sequence[str], kappa_max: float, dense: float) -> None:
     """Refuse settings of a gated update that would run and mean nothing; for a Config's check.
 
     Raises:
         BenchError: rank below 1, no target, or one twice; kappa_max below 0 or infinite, dense
-            outside [0, 1); an unknown prox or text_rows.
+            outside [0, 1).
     """
-    if not (rank >= 1 and len(set(targets)) == len(targets) > 0):
-        raise BenchError(
-            "rank >= 1 and at least one target, each once",
-            f"{rank} and {', '.join(targets) or 'none'}",
-            "correct --hp",
-        )
-    if not (0 <= kappa_max < inf and 0 <= dense < 1):
-        raise BenchError(
-            "a finite kappa_max of at least 0 and dense in [0, 1)",
-            f"{kappa_max} and {dense}",
-            "correct --hp",
-        )
-    for name, value, known in (("prox", prox, RULES), ("text_rows", text_rows, TEXT_ROWS)):
-        if value not in known:
-            raise BenchError(f"{name} in {', '.join(known)}", f"'{value}'", "choose one")
+    require(
+        rank >= 1 and len(set(targets)) == len(targets) > 0,
+        "rank >= 1 and at least one target, each once",
+        f"{rank} and {', '.join(targets) or 'none'}",
+    )
+    require(
+        0 <= kappa_max < inf and 0 <= dense < 1,
+        "a finite kappa_max of at least 0 and dense in [0, 1)",
+        f"{kappa_max} and {dense}",
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ class Pruning:
 
     kappa_max: float
     dense: float
-    rule: str = "exact"
+    rule: Literal["exact", "released"] = "exact"
 
     def threshold(self, step: int, total: int) -> float:
         """Kappa of the proximal step after optimiser step `step` (1-based) of `total`.

@@ -475,3 +475,11 @@ def test_captions_have_no_classes_to_count():
 def test_settings_that_mean_nothing_are_refused(name, hp, words):
     with pytest.raises(BenchError, match=words):
         find_method(name, [hp])
+
+
+def test_a_refusal_names_settings_that_the_method_has():
+    """CoDyRA has no alpha and no dropout."""
+    with pytest.raises(BenchError) as refused:
+        find_method("codyra", ["rank=0"])
+    assert "alpha" not in str(refused.value)
+    assert "dropout" not in str(refused.value)
