@@ -1,7 +1,7 @@
 """The one module that a method file imports, beside torch."""
 
 from .backbones.backbone import PARALLEL, Backbone, unit
-from .backbones.sites import Delta
+from .backbones.sites import MAPS, PROJECTIONS, Delta
 from .errors import BenchError
 from .protocol.badges import Badge
 from .protocol.config import Config, require, require_choice, require_no_step
@@ -21,11 +21,8 @@ from .toolkit.distillation import (
     teacher_images,
 )
 from .toolkit.frozen import FrozenBackbone
-from .toolkit.gated import Factors, Gated, Pruning, merge_factors
-from .toolkit.gated_method import GatedConfig, GatedMethod
+from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
-    MAPS,
-    PROJECTIONS,
     LoRA,
     check_adapter,
     dropout,
@@ -65,8 +62,6 @@ __all__ = [
     "Features",
     "FrozenBackbone",
     "Gated",
-    "GatedConfig",
-    "GatedMethod",
     "Images",
     "LoRA",
     "Loader",
@@ -84,6 +79,7 @@ __all__ = [
     "by_own_route",
     "check_adapter",
     "check_distillation",
+    "check_gated",
     "check_merge",
     "check_ridge",
     "check_router",

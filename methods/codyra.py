@@ -10,11 +10,14 @@ step is followed by a soft threshold of all gates, which rises to kappa_max: an 
 (eq. 3). Ranks whose gate is zero are dropped, the others merged. 4,423,680 scalars in the factors
 of ViT-B/16 at rank 16, and 2,304 gates.
 
+The update itself, its pruning and its merging are `benchmark/toolkit/gated.py`, for the methods
+that stand on CoDyRA as well: `codyra-plus`, `codyra-rail-primal` and `codyra-rail-dual`.
+
 Details are those of the official code (Artificer-AI-Lab/CoDyRA): AdamW with betas (0.9, 0.9999),
 no weight decay, no alpha / R, no dropout; the loss is the sum of image-to-text cross-entropy over
-the current classes and text-to-image cross-entropy (see `both_ways`); the steps at which the
-threshold rises. AdamW's moments of a pruned gate live on, so it can come back, if a step moves it
-by more than kappa. On image-caption tasks the two terms are CLIP's. Differs:
+the current classes and text-to-image cross-entropy (see `symmetric_cross_entropy`); the steps at
+which the threshold rises. AdamW's moments of a pruned gate live on, so it can come back, if a step
+moves it by more than kappa. On image-caption tasks the two terms are CLIP's. Differs:
 - prox: the code also drops gates in (kappa, 2 kappa), against eq. 4; prox=released does.
 - text_rows: the code divides the second term by the number of all classes so far, though only the
   current ones contribute, so that it fades as tasks pass; text_rows=seen does. Here, by the
@@ -37,14 +40,100 @@ Kept between tasks: nothing but the merged model. A step costs the plain one's p
 products; the texts of all current classes are encoded at every step.
 """
 
-from benchmark.api import GatedMethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from benchmark.api import (
+    MAPS,
+    Backbone,
+    Batch,
+    Config,
+    Features,
+    Gated,
+    Method,
+    ParamGroup,
+    Pruning,
+    Task,
+    Tools,
+    check_gated,
+    symmetric_cross_entropy,
+)
 
 
-class CoDyRA(GatedMethod):
+@dataclass(frozen=True)
+class CoDyRAConfig(Config):
+    """Defaults: section 4.1 for X-TAIL and the official code."""
+
+    weight_decay: float | None = 0.0  # official code
+    rank: int = 16  # R before pruning, section 4.1
+    kappa_max: float = 0.005  # largest threshold, section 4.1
+    dense: float = 0.5  # share of the steps before any pruning, section 4.1
+    prox: Literal["exact", "released"] = "exact"  # equation 4, or as released
+    text_rows: Literal["current", "seen"] = "current"  # classes that t2i is a mean over
+    targets: tuple[str, ...] = MAPS  # linear maps, section 3.3
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        super().__post_init__()
+        check_gated(self.rank, self.targets, self.kappa_max, self.dense)
+
+
+class CoDyRA(Method[CoDyRAConfig]):
     """Gated low-rank updates, pruned and merged after each task."""
 
     label = "CoDyRA"
+    paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {
         "dense70": {"dense": 0.7},  # section 4.1 for MTIL
         "released": {"prox": "released", "text_rows": "seen"},  # official code
     }
+
+    def __init__(self, clip: Backbone, config: CoDyRAConfig, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.update: Gated  # A, B and w of the current task
+        self.seen = 0  # classes so far
+        self.outcome: Mapping[str, Any] = {}
+
+    @classmethod
+    def refused(cls, config: CoDyRAConfig) -> Mapping[str, str]:
+        """Where classes are counted, image-caption tasks, which have none."""
+        return {"pairs": "text_rows=seen counts classes"} if config.text_rows == "seen" else {}
+
+    def before_task(self, task: Task) -> None:
+        """A fresh update of every linear map; it changes nothing yet, as B is zero."""
+        c, seed = self.config, task.generator("adapter")
+        pruning = Pruning(c.kappa_max, c.dense, c.prox)
+        self.update = Gated(self.clip, c.targets, c.rank, pruning, seed)
+        self.seen += len(task.classes or ())
+
+    def trainable(self) -> list[ParamGroup]:
+        """Factors and gates; the backbone is frozen."""
+        return [ParamGroup(list(self.update.parameters()), betas=(0.9, 0.9999))]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings by the weights W + dW (equation 2)."""
+        with self.clip.adapted(self.update.deltas(), self.update.targets):
+            return super().features(batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Image to text, and text to image as a mean over the current classes, or all so far."""
+        features = self.features(batch)
+        earlier = self.seen - len(features.text_MD) if self.config.text_rows == "seen" else 0
+        return symmetric_cross_entropy(features, earlier)
+
+    def after_step(self, step: int, total: int) -> None:
+        """The proximal step (equation 4): gates shrink by kappa, and small ones become zero."""
+        self.update.prune(step, total)
+
+    def after_task(self, task: Task) -> None:
+        """W <- W + dW over the ranks whose gate is not zero; factors and gates are dropped."""
+        self.outcome = self.update.report()
+        self.update.merge(self.clip)
+        del self.update
+
+    def report(self) -> Mapping[str, Any]:
+        """Kept ranks of each map, and those that pruning alone would keep; see `Gated.report`."""
+        return self.outcome

@@ -23,38 +23,54 @@ the same additions in the same order, so that every bit of it is what it was.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from benchmark.api import (
+    MAPS,
     ROUTERS,
     Backbone,
     Badge,
+    Batch,
     Classes,
+    Config,
     Factors,
-    GatedConfig,
-    GatedMethod,
+    Features,
+    Gated,
     Images,
+    Method,
+    ParamGroup,
+    Pruning,
     Router,
     Routing,
     Task,
     Texts,
     Tools,
     by_own_route,
+    check_gated,
     check_router,
     encode_with,
     merge_factors,
     routed_classifier,
     snapshot,
+    symmetric_cross_entropy,
 )
 
 
 @dataclass(frozen=True)
-class CoDyRAPlusConfig(GatedConfig):
-    """CoDyRA's, and the router's, as in MoE-Adapter's official code, unless said otherwise."""
+class CoDyRAPlusConfig(Config):
+    """CoDyRA's, with their sources there, and the router's, MoE-Adapter's official code's."""
 
+    weight_decay: float | None = 0.0
+    rank: int = 16
+    kappa_max: float = 0.005
+    dense: float = 0.5
+    prox: Literal["exact", "released"] = "exact"
+    text_rows: Literal["current", "seen"] = "current"
+    targets: tuple[str, ...] = MAPS
+    # and the router's
     routing: Routing = "sample"  # at test; ours, see above
     router_steps: int = 300  # that an auto-encoder is trained for
     router_quantile: float = 0.99  # of errors on held-out training items, a task's limit; ours
@@ -62,17 +78,18 @@ class CoDyRAPlusConfig(GatedConfig):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
+        check_gated(self.rank, self.targets, self.kappa_max, self.dense)
         check_router(self, self.routing, self.router_steps, self.router_quantile)
 
 
-class CoDyRAPlus(GatedMethod):
+class CoDyRAPlus(Method[CoDyRAPlusConfig]):
     """CoDyRA's models of all tasks, one of them for each test item.
 
     S adapted maps; T finished tasks.
     """
 
-    Config = CoDyRAPlusConfig
     label = "CoDyRA+"
+    paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {
         "dense70": {"dense": 0.7},  # section 4.1 for MTIL
         "route-batch": {"routing": "batch"},
@@ -80,8 +97,11 @@ class CoDyRAPlus(GatedMethod):
         "dense70-route-oracle": {"dense": 0.7, "routing": "oracle"},
     }
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: CoDyRAPlusConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
+        self.update: Gated
+        self.seen = 0
+        self.outcome: Mapping[str, Any] = {}
         self.router = Router(config.routing, config.router_steps, config.router_quantile)
         self.rank_TS: Tensor  # ranks that were kept, map by map
         self.factor_N: Tensor  # all kept factors, task after task and map after map
@@ -92,24 +112,62 @@ class CoDyRAPlus(GatedMethod):
         self.rebuilt = 0  # tasks whose updates the second one has
 
     @classmethod
-    def badges(cls, config: Any) -> frozenset[Badge]:
+    def badges(cls, config: CoDyRAPlusConfig) -> frozenset[Badge]:
         """Oracle routing reads the task, batch routing the other items of the test batch."""
         return ROUTERS[config.routing]
+
+    @classmethod
+    def refused(cls, config: CoDyRAPlusConfig) -> Mapping[str, str]:
+        """Where classes are counted, image-caption tasks, which have none."""
+        return {"pairs": "text_rows=seen counts classes"} if config.text_rows == "seen" else {}
 
     def _sites(self, clip: Backbone) -> Mapping[str, Any]:
         return clip.sites(self.config.targets)
 
+    # -- training, as `codyra`
+
     def before_task(self, task: Task) -> None:
-        """A new update, and the task's auto-encoders."""
-        super().before_task(task)
+        """A fresh update, and the task's auto-encoders."""
+        c, seed = self.config, task.generator("adapter")
+        pruning = Pruning(c.kappa_max, c.dense, c.prox)
+        self.update = Gated(self.clip, c.targets, c.rank, pruning, seed)
+        self.seen += len(task.classes or ())
         self.router.learn(task)
 
-    def merged(self, factors: Factors) -> None:
-        """Keep what was merged."""
+    def trainable(self) -> list[ParamGroup]:
+        """Factors and gates."""
+        return [ParamGroup(list(self.update.parameters()), betas=(0.9, 0.9999))]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings by the weights W + dW."""
+        with self.clip.adapted(self.update.deltas(), self.update.targets):
+            image_BD = self.clip.image(batch.images.pixels_B3HW)
+            text_MD = self.clip.text(batch.texts.tokens_ML)
+        return Features(image_BD, text_MD, self.clip.scale, batch.target_B, batch.paired)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Image to text and text to image."""
+        features = self.features(batch)
+        earlier = self.seen - len(features.text_MD) if self.config.text_rows == "seen" else 0
+        return symmetric_cross_entropy(features, earlier)
+
+    def after_step(self, step: int, total: int) -> None:
+        """The proximal step."""
+        self.update.prune(step, total)
+
+    def after_task(self, task: Task) -> None:
+        """Merge what is left of the update, and keep it."""
+        self.outcome = self.update.report()
+        factors = self.update.merge(self.clip)
+        del self.update
         ranks = torch.tensor([[len(a_KI) for _, a_KI in factors.values()]])
         flat = [x.flatten() for pair in factors.values() for x in pair]
         self.rank_TS = torch.cat([self.rank_TS, ranks.to(self.rank_TS.device)])
         self.factor_N = torch.cat([self.factor_N.to(flat[0].device), *flat])
+
+    def report(self) -> Mapping[str, Any]:
+        """Kept ranks of each map."""
+        return self.outcome
 
     # -- inference
 

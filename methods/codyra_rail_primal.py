@@ -14,32 +14,48 @@ Kept between tasks: the merged model, and the regression's W_h, R and W (see `Pr
 single image.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from benchmark.api import (
+    MAPS,
     Backbone,
-    BenchError,
+    Batch,
     Classes,
-    GatedConfig,
-    GatedMethod,
+    Config,
+    Features,
+    Gated,
     Images,
+    Method,
+    ParamGroup,
     Primal,
+    Pruning,
     RidgeHead,
     Task,
     Tools,
+    check_gated,
     check_ridge,
     encode_classes,
+    require,
+    symmetric_cross_entropy,
 )
 
 
 @dataclass(frozen=True)
-class CoDyRARAILPrimalConfig(GatedConfig):
-    """CoDyRA's, and those of `rail-primal`, with its sources."""
+class CoDyRARAILPrimalConfig(Config):
+    """CoDyRA's, and those of `rail-primal`, with their sources there."""
 
+    weight_decay: float | None = 0.0
+    rank: int = 16
+    kappa_max: float = 0.005
+    dense: float = 0.5
+    prox: Literal["exact", "released"] = "exact"
+    text_rows: Literal["current", "seen"] = "current"
+    targets: tuple[str, ...] = MAPS
+    # and the regression's
     hidden: int = 15_000  # F, length of phi; 0 is a regression on the features themselves
     ridge: float = 0.1  # penalty
     beta: float = 0.8  # the regression's share in fused scores
@@ -47,28 +63,67 @@ class CoDyRARAILPrimalConfig(GatedConfig):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
+        check_gated(self.rank, self.targets, self.kappa_max, self.dense)
         check_ridge(self.ridge, self.beta)
-        if self.hidden < 0:
-            raise BenchError("hidden of at least 0", f"{self.hidden}", "correct --hp")
+        require(self.hidden >= 0, "hidden of at least 0", self.hidden)
 
 
-class CoDyRARAILPrimal(GatedMethod):
+class CoDyRARAILPrimal(Method[CoDyRARAILPrimalConfig]):
     """CoDyRA's model, with a ridge regression beside its zero-shot classifier."""
 
-    Config = CoDyRARAILPrimalConfig
     label = "CoDyRA + RAIL-Primal"
+    paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     variants = {"dense70": {"dense": 0.7}}  # section 4.1 for MTIL
     refuses = {"pairs": "a regression on labels needs class labels"}
 
-    def __init__(self, clip: Backbone, config: Any, tools: Tools) -> None:
+    def __init__(self, clip: Backbone, config: CoDyRARAILPrimalConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
+        self.update: Gated
+        self.seen = 0
+        self.outcome: Mapping[str, Any] = {}
         regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
         self.head = RidgeHead(regression, config.beta)
 
+    # -- training, as `codyra`
+
+    def before_task(self, task: Task) -> None:
+        """A fresh update."""
+        c, seed = self.config, task.generator("adapter")
+        pruning = Pruning(c.kappa_max, c.dense, c.prox)
+        self.update = Gated(self.clip, c.targets, c.rank, pruning, seed)
+        self.seen += len(task.classes or ())
+
+    def trainable(self) -> list[ParamGroup]:
+        """Factors and gates."""
+        return [ParamGroup(list(self.update.parameters()), betas=(0.9, 0.9999))]
+
+    def features(self, batch: Batch) -> Features:
+        """Embeddings by the weights W + dW."""
+        with self.clip.adapted(self.update.deltas(), self.update.targets):
+            return super().features(batch)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Image to text and text to image."""
+        features = self.features(batch)
+        earlier = self.seen - len(features.text_MD) if self.config.text_rows == "seen" else 0
+        return symmetric_cross_entropy(features, earlier)
+
+    def after_step(self, step: int, total: int) -> None:
+        """The proximal step."""
+        self.update.prune(step, total)
+
     def after_task(self, task: Task) -> None:
         """Merge what is left of the update, and regress on what the merged model sees."""
-        super().after_task(task)
+        self.outcome = self.update.report()
+        self.update.merge(self.clip)
+        del self.update
         self.head.learn(task, self.encode_image)
+
+    def report(self) -> Mapping[str, Any]:
+        """Kept ranks of each map."""
+        return self.outcome
+
+    # -- inference
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Zero-shot probabilities, and the regression where they point to a learned class."""

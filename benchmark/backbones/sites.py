@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Delta = Callable[[Tensor], Tensor]
+PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+MAPS = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)  # every linear map of a block
 
 
 class Place(nn.Module):

@@ -1,15 +1,17 @@
-"""Low-rank updates whose ranks have gates, pruned while they are trained (CoDyRA).
+"""Low-rank updates whose ranks have gates, pruned while they are trained and then merged.
 
-Lu et al., Adaptive Rank, Reduced Forgetting (arXiv 2412.01004), equations 2 to 4. Shapes: S
-adapted maps; x (B, L, in), A (R, in), B (out, R), gate (S, R). With w a map's row of the gate,
-dW = B diag(w) A and delta(x) = (w * x A^T) B^T. No other scale, no dropout.
+The parts of CoDyRA (Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004, equations 2
+to 4); how a task is learned with them, and by which settings, stands in methods/codyra.py.
+
+Shapes: S adapted maps; x (B, L, in), A (R, in), B (out, R), gate (S, R). With w a map's row of the
+gate, dW = B diag(w) A and delta(x) = (w * x A^T) B^T. No other scale, no dropout.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +19,31 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..backbones.sites import Delta
-from ..errors import BenchError
+from ..protocol.config import require
 
-RULES = ("exact", "released")
 LEVELS = 50  # thresholds from 0 to the largest, both included; official code
 Factors = Mapping[str, tuple[Tensor, Tensor]]
 """Site name -> (out, K) and (K, in), whose product is the change of the map's weight."""
 MODULES = 2000  # simulated gate rows of the null: its mean is known to 0.05 ranks
+
+
+def check_gated(rank: int, targets: Sequence[str], kappa_max: float, dense: float) -> None:
+    """Refuse settings of a gated update that would run and mean nothing; for a Config's check.
+
+    Raises:
+        BenchError: rank below 1, no target, or one twice; kappa_max below 0 or infinite, dense
+            outside [0, 1).
+    """
+    require(
+        rank >= 1 and len(set(targets)) == len(targets) > 0,
+        "rank >= 1 and at least one target, each once",
+        f"{rank} and {', '.join(targets) or 'none'}",
+    )
+    require(
+        0 <= kappa_max < inf and 0 <= dense < 1,
+        "a finite kappa_max of at least 0 and dense in [0, 1)",
+        f"{kappa_max} and {dense}",
+    )
 
 
 @dataclass(frozen=True)
@@ -44,18 +64,7 @@ class Pruning:
 
     kappa_max: float
     dense: float
-    rule: str = "exact"
-
-    def __post_init__(self) -> None:
-        """Values that would run and mean nothing are refused."""
-        if self.rule not in RULES:
-            raise BenchError(f"prox in {', '.join(RULES)}", f"'{self.rule}'", "choose one")
-        if not (0 <= self.kappa_max < inf and 0 <= self.dense < 1):
-            raise BenchError(
-                "a finite kappa_max of at least 0 and dense in [0, 1)",
-                f"{self.kappa_max} and {self.dense}",
-                "correct --hp",
-            )
+    rule: Literal["exact", "released"] = "exact"
 
     def threshold(self, step: int, total: int) -> float:
         """Kappa of the proximal step after optimiser step `step` (1-based) of `total`.
@@ -114,15 +123,22 @@ class Gated(nn.Module):
         clip: the backbone whose linear maps set the shapes; its weights are not touched.
         targets: which linear maps (see `Backbone.sites`).
         rank: R before pruning, at least 1.
+        pruning: when and how gates shrink.
         generator: seeds A (uniform in +-1/sqrt(in): Kaiming's with a = sqrt 5) and the gates,
             N(0, 1). B starts at zero, so that a new update changes nothing.
     """
 
     def __init__(
-        self, clip: Backbone, targets: tuple[str, ...], rank: int, generator: torch.Generator
+        self,
+        clip: Backbone,
+        targets: tuple[str, ...],
+        rank: int,
+        pruning: Pruning,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.targets, self.rank = tuple(targets), rank
+        self.targets, self.rank, self.pruning = tuple(targets), rank, pruning
+        self.steps = 0  # of the task; known with its first
         self.names: dict[str, str] = {}
         self.A, self.B = nn.ParameterDict(), nn.ParameterDict()
         for name, site in clip.sites(self.targets).items():
@@ -145,10 +161,11 @@ class Gated(nn.Module):
         return {name: partial(self._delta, key, row) for row, (name, key) in rows}
 
     @torch.no_grad()
-    def prune(self, pruning: Pruning, step: int, total: int) -> None:
+    def prune(self, step: int, total: int) -> None:
         """The proximal step after optimiser step `step` of `total`, on all gates."""
-        if kappa := pruning.threshold(step, total):
-            self.gate.copy_(pruning.shrink(self.gate, kappa))
+        self.steps = total
+        if kappa := self.pruning.threshold(step, total):
+            self.gate.copy_(self.pruning.shrink(self.gate, kappa))
 
     @torch.no_grad()
     def kept(self) -> Factors:
@@ -160,8 +177,14 @@ class Gated(nn.Module):
             found[name] = b_OK, self.A[key][kept_R]
         return found
 
-    def report(self, pruning: Pruning, total: int) -> Mapping[str, Any]:
-        """What pruning left after `total` steps, for `Method.report`.
+    def merge(self, clip: Backbone) -> Factors:
+        """W <- W + dW, in place; returns what was added, see `kept`."""
+        kept = self.kept()
+        merge_factors(clip, self.targets, kept)
+        return kept
+
+    def report(self) -> Mapping[str, Any]:
+        """What pruning has left, for `Method.report`; before `merge` or after it.
 
         Returns:
             rank: R; ranks: kept ones of each map, by site name, as "image.0.attn.q"; null: mean
@@ -170,7 +193,7 @@ class Gated(nn.Module):
         """
         kept = self.kept()
         factors = [*self.A.values(), *self.B.values()]
-        null = null_ranks(self.rank, total, pruning).double()
+        null = null_ranks(self.rank, self.steps, self.pruning).double()
         return {
             "rank": self.rank,
             "ranks": {name: len(a_KI) for name, (_, a_KI) in kept.items()},

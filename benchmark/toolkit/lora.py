@@ -19,8 +19,6 @@ from ..backbones.sites import Delta
 from ..protocol.config import require
 from ..protocol.types import Images, Texts
 
-PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
-MAPS = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)  # every linear map of a block
 WORTH = 8  # items, on average, from which a run with products of its own is worth them; measured
 
 

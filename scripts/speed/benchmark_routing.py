@@ -37,8 +37,9 @@ from torch import Tensor, nn
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.load import bundled, load
+from benchmark.backbones.sites import PROJECTIONS
 from benchmark.protocol.types import Images, Texts
-from benchmark.toolkit.lora import PROJECTIONS, LoRA, weighted_deltas
+from benchmark.toolkit.lora import LoRA, weighted_deltas
 from benchmark.toolkit.merging.bank import Bank
 
 RANK, ALPHA = 16, 32.0

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
-from benchmark.backbones.sites import Delta
+from benchmark.backbones.sites import PROJECTIONS, Delta
 from benchmark.protocol.types import Images
-from benchmark.toolkit.lora import PROJECTIONS, LoRA
+from benchmark.toolkit.lora import LoRA
 
 
 def through(clip: Backbone, deltas: dict[str, Delta], pixels: Tensor) -> Tensor:

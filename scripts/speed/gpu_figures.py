@@ -49,11 +49,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
-from benchmark.backbones.sites import Delta
+from benchmark.backbones.sites import PROJECTIONS, Delta
 from benchmark.metrics.retrieval import first_positive_rank
 from benchmark.protocol.losses import matching
 from benchmark.protocol.types import Features
-from benchmark.toolkit.lora import PROJECTIONS, LoRA
+from benchmark.toolkit.lora import LoRA
 
 TRAINED = 256  # pairs of a training step, the recipe's batch
 

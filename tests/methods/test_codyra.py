@@ -17,10 +17,11 @@ from benchmark.run.registry import find_method
 from benchmark.run.state import checkpoint
 from benchmark.run.state.checkpoint import Pristine
 from benchmark.run.train import Fit
-from benchmark.toolkit.gated import merge_factors, null_ranks
+from benchmark.toolkit.gated import null_ranks
 from methods.lora import PlainConfig, PlainLoRA
 
 KAPPA = 0.25  # exact in binary, so that values at a threshold are at it
+PAPER = Pruning(0.005, 0.5)
 
 
 # -- the proximal step
@@ -132,7 +133,7 @@ def test_the_null_of_no_pruning_keeps_all():
 def _gated(clip, seed=0, rank=4, targets=MAPS):
     """An update with a B that is not zero, and two gates of every map that are."""
     g = torch.Generator().manual_seed(seed)
-    update = Gated(clip, targets, rank, g)
+    update = Gated(clip, targets, rank, PAPER, g)
     with torch.no_grad():
         for b in update.B.values():
             b.copy_(torch.randn(b.shape, generator=g) / 20)
@@ -151,7 +152,7 @@ def test_number_of_scalars_is_the_papers(lab, monkeypatch):
     monkeypatch.setattr(nn.Module, "to", lambda self, *_, **__: self)  # none to move
     with torch.device("meta"):
         clip = build("ViT-B-16-quickgelu")
-    update = Gated(clip, MAPS, 16, torch.Generator())
+    update = Gated(clip, MAPS, 16, PAPER, torch.Generator())
     assert len(update.names) == 144
     assert sum(p.numel() for p in [*update.A.values(), *update.B.values()]) == 4_423_680
     assert update.gate.numel() == 2_304
@@ -162,7 +163,7 @@ def test_number_of_scalars_is_the_papers(lab, monkeypatch):
 
 def test_how_an_update_begins(lab):
     clip = lab.clip()
-    update = Gated(clip, MAPS, 16, torch.Generator().manual_seed(0))
+    update = Gated(clip, MAPS, 16, PAPER, torch.Generator().manual_seed(0))
     assert len(update.names) == 6 * 7
     for a in update.A.values():
         bound = a.shape[1] ** -0.5
@@ -198,7 +199,9 @@ def test_merged_equals_live(targets, lab):
     start = {name: site.weight.detach().double() for name, site in clip.sites(MAPS).items()}
     with clip.adapted(update.deltas(), targets):
         live = _both(clip, lab)
-    merge_factors(clip, update.targets, update.kept())
+    kept, merged = update.kept(), update.merge(clip)
+    assert list(kept) == list(merged) == list(update.names)
+    assert all(x.equal(y) for name in kept for x, y in zip(kept[name], merged[name], strict=True))
     for x, y, z in zip(_both(clip, lab), live, plain, strict=True):
         assert_close(x, y, rtol=0, atol=2e-6)
         assert float((x - z).detach().abs().max()) > 1e-4
@@ -224,11 +227,12 @@ def test_pruned_gates_change_no_bit(lab):
     with torch.no_grad():
         update.gate.zero_()
         update.gate[:, 0] = -0.0
-    merge_factors(clip, update.targets, update.kept())
+    update.merge(clip)
     state, start = clip.state_dict(), lab.clip().state_dict()
     assert all(v.equal(start[k]) for k, v in state.items())
     assert all(not k.numel() and not v.numel() for k, v in update.kept().values())
-    report = update.report(Pruning(0.005, 0.5), 10)
+    update.prune(1, 10)
+    report = update.report()
     assert (report["parameters_kept"], set(report["ranks"].values())) == (0, {0})
 
 
@@ -237,7 +241,8 @@ def test_a_report_counts_what_is_kept(lab):
     update = _gated(clip)
     with torch.no_grad():
         update.gate[0] = torch.tensor([0.0, 0.0, 1e-30, 0.0])
-    report = update.report(Pruning(0.005, 0.5), 500)
+    update.prune(1, 500)  # in the dense part: no gate shrinks
+    report = update.report()
     assert report["rank"] == 4
     assert report["ranks"].pop("image.0.attn.q") == 1
     assert set(report["ranks"].values()) == {2}
@@ -470,3 +475,11 @@ def test_captions_have_no_classes_to_count():
 def test_settings_that_mean_nothing_are_refused(name, hp, words):
     with pytest.raises(BenchError, match=words):
         find_method(name, [hp])
+
+
+def test_a_refusal_names_settings_that_the_method_has():
+    """CoDyRA has no alpha and no dropout."""
+    with pytest.raises(BenchError) as refused:
+        find_method("codyra", ["rank=0"])
+    assert "alpha" not in str(refused.value)
+    assert "dropout" not in str(refused.value)

@@ -1,5 +1,6 @@
 """What stands on CoDyRA's training: a model per task with a router, and regressions beside it."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_the_model_is_trained_as_codyras_bit_for_bit(name, trained):
     assert got.method.report() == want.method.report()
     state = got.method.clip.state_dict()
     assert all(v.equal(state[k]) for k, v in want.method.clip.state_dict().items())
+
+
+def test_settings_of_its_training_are_codyras():
+    """Each method's file has them by itself: the same names, in one order, of one default."""
+    want = [(f.name, f.type, f.default) for f in fields(find_method("codyra", []).config)]
+    for name in NEW:
+        own = [(f.name, f.type, f.default) for f in fields(find_method(name, []).config)]
+        assert own[: len(want)] == want, name
+        assert len(own) == len(want) + 3
 
 
 # -- a model per task

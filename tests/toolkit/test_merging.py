@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from benchmark.backbones.sites import PROJECTIONS
 from benchmark.errors import BenchError
-from benchmark.toolkit.lora import PROJECTIONS, LoRA, weighted_deltas
+from benchmark.toolkit.lora import LoRA, weighted_deltas
 from benchmark.toolkit.merging import rules as on
 from benchmark.toolkit.merging.spaces import (
     MERGES,
