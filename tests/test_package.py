@@ -104,7 +104,7 @@ def started(installed: Path, place: Path, *words: str) -> subprocess.CompletedPr
         "OMP_NUM_THREADS": "1",
     }
     return subprocess.run(
-        [sys.executable, "-c", GUARDED, str(ROOT), sys.prefix, *words],
+        [sys.executable, "-c", GUARDED, str(ROOT.resolve()), os.path.realpath(sys.prefix), *words],
         cwd=place, env=kept | outside, capture_output=True, text=True,
     )  # fmt: skip
 
