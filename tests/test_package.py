@@ -29,7 +29,8 @@ checkout, environment = sys.argv[1:3]
 sys.argv = ["cl-bench", *sys.argv[3:]]
 
 def watch(event, args):
-    if event in ("open", "os.listdir", "os.scandir") and isinstance(args[0], (str, bytes)):
+    named = event in ("open", "os.listdir", "os.scandir")
+    if named and isinstance(args[0], (str, bytes, os.PathLike)):
         path = os.path.realpath(os.fsdecode(args[0]))
         if path.startswith(checkout + os.sep) and not path.startswith(environment + os.sep):
             os.write(2, f"opened in the checkout: {path}\\n".encode())
