@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo check-tables test test-all lint format check tables benchmarks clean
+.PHONY: help setup demo check-tables test test-all test-lowest coverage lint format check tables \
+	benchmarks package clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,12 +12,15 @@ help:
 	@echo "make demo          train and evaluate DAR on the embedded suite, print where the result is"
 	@echo "make test          tests, offline, under 4 minutes on 2 cores"
 	@echo "make test-all      the slow ones too"
-	@echo "make lint          ruff and mypy"
+	@echo "make test-lowest   tests with the oldest versions that pyproject.toml allows, in .venv-lowest"
+	@echo "make coverage      tests, and which lines none of them runs"
+	@echo "make lint          ruff, mypy and typos"
 	@echo "make tables        rebuild tables/ and leaderboard.md from results/"
 	@echo "make check         lint, test, and whether the generated files are fresh"
 	@echo "make results-mini  run everything that is committed under results/mini from nothing,"
 	@echo "                   compare (234 runs, about 4 hours on 2 cores)"
 	@echo "                   (or results-mini-xtail, results-mini-mtil: few-shot suites)"
+	@echo "make package       sdist and wheel in dist/, each checked in an empty environment"
 	@echo "make benchmarks    training and encoding beside a bare open_clip loop, the cache beside Pillow,"
 	@echo "                   DAR's mixed batches beside the plain backbone, a loop over adapters and PEFT"
 
@@ -36,10 +40,24 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "slow or not slow"
 
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip compile --quiet --resolution lowest-direct --extra dev \
+		--python .venv-lowest/bin/python --output-file .venv-lowest/lowest.txt pyproject.toml
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c .venv-lowest/lowest.txt -e '.[dev]'
+	.venv-lowest/bin/python -m pytest -q -n auto --dist worksteal \
+		-W default::DeprecationWarning -W default::FutureWarning
+
+coverage: setup
+	$(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/typos
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -56,10 +74,14 @@ check-tables: setup
 results-%: setup
 	$(BIN)/python scripts/results.py $*
 
+package:
+	PYTHON=$(PYTHON) .ci/package
+
 benchmarks: setup
 	$(BIN)/python scripts/speed/benchmark_rates.py
 	$(BIN)/python scripts/speed/benchmark_cache.py
 	$(BIN)/python scripts/speed/benchmark_routing.py
 
 clean:
-	rm -rf $(VENV) scratch demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-lowest scratch demo build dist *.egg-info .coverage .pytest_cache .mypy_cache \
+		.ruff_cache
