@@ -52,7 +52,7 @@ class FrozenFeatures:
         self._transform = transform_id(size)
         self._clip: Backbone | None = None
         self._rows: dict[str, Tensor] = {}
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self._encoded: OrderedDict[str, Tensor] = OrderedDict()
 
     def images(self, pixels: PixelRows, key: str) -> Tensor:
         """Pixels (N, S, S, 3) uint8 with their sha256 -> (N, D) float32 on the CPU."""
@@ -70,7 +70,7 @@ class FrozenFeatures:
             lambda clip, rows: clip.text(tokens_ML[rows].to(clip.logit_scale.device)),
         )
 
-    def known(
+    def encoded(
         self, kind: str, key: str, name: str, n: int, encode: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """Unit rows (N, D) of a split by another encoder that never changes.
@@ -83,12 +83,12 @@ class FrozenFeatures:
             encode: rows, int64, at most 256 -> their embeddings.
         """
         whole = digest(["known", self._code, kind, self._transform, key, name])
-        if whole not in self._known:
-            self._known[whole] = self._kept(whole, n, encode)
-            while len(self._known) > 1 and sum(t.nbytes for t in self._known.values()) > HELD:
-                self._known.popitem(last=False)
-        self._known.move_to_end(whole)
-        return self._known[whole]
+        if whole not in self._encoded:
+            self._encoded[whole] = self._kept(whole, n, encode)
+            while len(self._encoded) > 1 and sum(t.nbytes for t in self._encoded.values()) > HELD:
+                self._encoded.popitem(last=False)
+        self._encoded.move_to_end(whole)
+        return self._encoded[whole]
 
     def _get(self, key: str, n: int, encode: Callable[[Backbone, Tensor], Tensor]) -> Tensor:
         if key not in self._rows:
