@@ -213,7 +213,7 @@ class DAR(Method[DARConfig]):
 
     def _routed(self, items: Images | Texts, modality: str) -> Tensor:
         index_BK, weight_BK = self.route(items, modality)
-        items.note("route", index_BK[:, 0])
+        items.log("route", index_BK[:, 0])
         return self.adapters.encode(self.clip, items, index_BK, weight_BK)
 
     def route(self, items: Images | Texts, modality: str) -> tuple[Tensor, Tensor]:

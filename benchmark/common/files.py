@@ -86,9 +86,3 @@ def cache_root(given: Path | None) -> Path:
 def in_checkout() -> bool:
     """Whether the program runs from its source tree, and not as an installed package."""
     return (ROOT / "pyproject.toml").is_file()
-
-
-def file_digest(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

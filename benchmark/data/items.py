@@ -1,16 +1,19 @@
 """From loaded splits to what a method sees: images, texts and classes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..backbones.backbone import Backbone
-from ..protocol.types import Classes, Images, Keyed, Log, Partner, Texts, _no_log
+from ..protocol.lookup import Lookup
+from ..protocol.types import Classes, Context, Images, Keyed, Texts
 from .cache.frozen import FrozenFeatures, contents, normalise
 from .tensors import LabelTensors, PairTensors, Tensors
+
+NOTHING = Context()  # is told in training
 
 
 @dataclass(frozen=True)
@@ -26,68 +29,61 @@ class Items:
         return self.clip.logit_scale.device
 
     def images(
-        self,
-        data: Tensors,
-        rows: Tensor,
-        note: Log = _no_log,
-        task: int | None = None,
-        known: bool = False,
-        partner: Partner | None = None,
+        self, data: Tensors, rows: Tensor, context: Context = NOTHING, cached: bool = False
     ) -> Images:
         """The images at `rows` of a loaded split.
 
         Args:
             data: the split.
             rows: int64, on the CPU.
-            note: see `types.Images`.
-            task: likewise.
-            known: whether `Images.known` may be asked.
-            partner: see `types.Images`.
+            context: what is told of test items.
+            cached: whether to offer `Images.cached`, as for test items.
         """
 
-        def frozen() -> Tensor:
+        def frozen(rows: Tensor) -> Tensor:
             return self.frozen.images(data.pixels, data.pixel_key)[rows].to(self.device)
 
-        def lookup(part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
+        def encoded(rows: Tensor, part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
             def piece(some: Tensor) -> Tensor:
                 return encode(self.images(data, some))
 
-            table_ND = self.frozen.known(
-                "image", data.pixel_key, self._name(part), len(data), piece
-            )
+            table_ND = self._encoded("image", data.pixel_key, part, len(data), piece)
             return table_ND[rows].to(self.device)
 
         pixels = normalise(data.pixels[rows.numpy()], self.clip)
-        return Images(pixels, frozen, note, task, lookup if known else None, partner)
+        context = replace(context, cached=Lookup(encoded, rows) if cached else None)
+        return Images(pixels, Lookup(frozen, rows), context)
 
     def texts(
         self,
         tokens_ML: Tensor,
         key: str,
         rows: Tensor,
-        note: Log = _no_log,
-        task: int | None = None,
-        known: bool = False,
-        partner: Partner | None = None,
+        context: Context = NOTHING,
+        cached: bool = False,
     ) -> Texts:
         """The texts at `rows` of a token table whose sha256 is `key`; the rest as in `images`."""
 
-        def frozen() -> Tensor:
+        def frozen(rows: Tensor) -> Tensor:
             return self.frozen.texts(tokens_ML, key)[rows].to(self.device)
 
-        def lookup(part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
+        def encoded(rows: Tensor, part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
             def piece(some: Tensor) -> Tensor:
                 return encode(self.texts(tokens_ML, key, some))
 
-            table_MD = self.frozen.known("text", key, self._name(part), len(tokens_ML), piece)
+            table_MD = self._encoded("text", key, part, len(tokens_ML), piece)
             return table_MD[rows].to(self.device)
 
         tokens = tokens_ML[rows].to(self.device)
-        return Texts(tokens, frozen, note, task, lookup if known else None, partner)
+        context = replace(context, cached=Lookup(encoded, rows) if cached else None)
+        return Texts(tokens, Lookup(frozen, rows), context)
 
-    def _name(self, part: Keyed) -> str:
-        """Tells the backbone as it is now, with that part, from all others."""
-        return f"{contents(self.clip)} {part.digest()}"
+    def _encoded(
+        self, kind: str, key: str, part: Keyed, n: int, encode: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Unit rows (N, D) of a split by the backbone as it is now, with that part."""
+        name = f"{contents(self.clip)} {part.digest()}"
+        return self.frozen.encoded(kind, key, name, n, encode)
 
     def captions_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""
@@ -108,22 +104,18 @@ class Items:
         self,
         parts: Sequence[LabelTensors],
         first_prompt_only: bool = False,
-        note: Log = _no_log,
-        task: int | None = None,
         learned: Sequence[int] | None = None,
-        known: bool = False,
-        partner: Partner | None = None,
+        context: Context = NOTHING,
+        cached: bool = False,
     ) -> Classes:
         """The classes of one dataset or of several, in one list.
 
         Args:
             parts: the datasets.
             first_prompt_only: as in training.
-            note: see `images`.
-            task: likewise.
             learned: the learned task that each part is, -1 for none; None for -1 everywhere.
-            known: see `images`.
-            partner: likewise.
+            context: of the prompts, see `images`.
+            cached: likewise.
         """
         names: list[str] = []
         owners, prompts = [], []
@@ -136,7 +128,7 @@ class Items:
         tokens_ML = torch.cat(prompts)
         key = "+".join([str(first_prompt_only), *(p.text_key for p in parts)])
         rows = torch.arange(len(tokens_ML))
-        texts = self.texts(tokens_ML, key, rows, note, task, known, partner)
+        texts = self.texts(tokens_ML, key, rows, context, cached)
         sizes = torch.tensor([len(part.names) for part in parts])
         task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
         device = self.device

@@ -6,7 +6,6 @@ file is taken before its size and sha256 are those that the hub lists.
 """
 
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 from ..common.files import file_sha256
 from ..common.report import Advance
 from ..errors import BenchError
+from .session import limit_silence
 from .trouble import (
     CorruptDownload,
     Repo,
@@ -31,10 +31,6 @@ from .trouble import (
     repeated_by_client,
     sentence,
 )
-
-# Both are read when the client is imported; its ten seconds are too few for a busy hub.
-os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "60")
-os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "60")
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 RETRIES = 4
@@ -221,36 +217,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _limit_silence() -> None:
-    """No request of the client waits longer for a silent hub than HF_HUB_DOWNLOAD_TIMEOUT.
-
-    By itself it lists files without any limit, and asks for a file's facts with one of its own.
-    """
-    from huggingface_hub import constants, get_session
-
-    client: Any = get_session()
-    if getattr(client, "_limits_silence", False):
-        return
-
-    def limit(request: Any) -> None:
-        most = constants.HF_HUB_DOWNLOAD_TIMEOUT
-        given = request.extensions.get("timeout") or {}
-        kinds = ("connect", "read", "write", "pool")
-        limited = {kind: min(most, given.get(kind) or most) for kind in kinds}
-        request.extensions["timeout"] = limited
-
-    hooks = client.event_hooks
-    client.event_hooks = {**hooks, "request": [*hooks["request"], limit]}
-    client._limits_silence = True
-
-
 def _ask(repo: Repo, what: str, request: Callable[[], Any]) -> Any:
     """Repeats a request while the trouble may pass; one sentence where it does not."""
     for attempt in range(RETRIES + 1):
         try:
             with _quiet():
                 try:
-                    _limit_silence()
+                    limit_silence()
                     return request()
                 except Exception as error:
                     if may_pass(error):

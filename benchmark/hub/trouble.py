@@ -1,10 +1,10 @@
 """What can go wrong between us and the hub: what may pass, and the sentence for what does not."""
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import BenchError
+from .session import DOWNLOAD, patience
 
 RepoKind = Literal["dataset", "model"]
 
@@ -175,9 +175,8 @@ def _unanswered(expected: str, cause: Exception, again: str) -> BenchError:
         fix = f"free some space or give --cache-dir another folder, {again}; files that are "
         return BenchError(expected, f"'{reason}'", fix + "done are kept", 6)
     if "Timeout" in kind:
-        wait = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
-        got = f"no data for {wait} s again and again"
-        fix = f"raise HF_HUB_DOWNLOAD_TIMEOUT or set HF_ENDPOINT to a mirror, {again}"
+        got = f"no data for {patience(DOWNLOAD):g} s again and again"
+        fix = f"raise {DOWNLOAD} or set HF_ENDPOINT to a mirror, {again}"
         return BenchError(expected, got, fix, 4)
     if "Xet" in kind:
         fix = f"set HF_HUB_DISABLE_XET=1 for plain HTTP, {again}"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..common.files import weights_file
+from ..common.files import file_sha256, weights_file
 from ..errors import BenchError
 from . import lock
 from .client import RemoteFile, fetch, in_cache, listing, resolve
@@ -50,8 +50,6 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     local = in_cache(repo, commit, remote)
     got, sha = fetch(repo, commit, remote, None) if local is None else (local, None)
     if sha is None:
-        from ..common.files import file_sha256
-
         sha = file_sha256(got)
         if remote.sha256 is not None and sha != remote.sha256:
             got.resolve().unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import BenchError
 from .badges import Badge
+from .lookup import piece_of
 
 Log = Callable[[str, Tensor], None]
 Partner = Callable[[], Tensor | None]
@@ -30,37 +31,54 @@ Cached = Callable[[Keyed, Callable[[Any], Tensor]], Tensor]
 
 
 def _no_log(key: str, value_B: Tensor) -> None:
-    """Where nobody counts, a note goes nowhere."""
+    """Outside an evaluation nothing is counted."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the harness tells of test items beside their pixels or tokens.
+
+    Attributes:
+        log: see `Images`.
+        task: see `Images.task`; None where the method does not declare "task id".
+        partner: see `Images.partner`; None where the method does not declare "test pairing".
+        cached: see `Images.cached`.
+    """
+
+    log: Log = _no_log
+    task: int | None = None
+    partner: Partner | None = None
+    cached: Cached | None = None
+
+    def at(self, rows: Tensor) -> "Context":
+        """The same for a piece of the items."""
+        partner = None if self.partner is None else piece_of(self.partner, rows)
+        cached = None if self.cached is None else piece_of(self.cached, rows)
+        return Context(self.log, self.task, partner, cached)
 
 
 class _Items:
-    """What images and texts have in common; the fields are those of `Images`."""
+    """What images and texts have in common."""
 
-    frozen: Callable[[], Tensor]
-    note: Log
-    known: Cached | None
-    _task: int | None
-    _partner: Partner | None
+    _context: Context
 
-    def _at(self, rows: Tensor) -> tuple[Any, ...]:
-        """All fields but the first, of the items at `rows`."""
-        known, partner = self.known, self._partner
+    @property
+    def log(self) -> Log:
+        """Counts an integer in [0, 32767] per item, for example the adapter it was routed to.
 
-        def known_rows(part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
-            assert known is not None
-            return known(part, encode)[rows]
+        `items.log("route", index_B)`; the record has the counts for every evaluation set.
+        """
+        return self._context.log
 
-        def partner_rows() -> Tensor | None:
-            whole = None if partner is None else partner()
-            return None if whole is None else whole[rows]
+    @property
+    def cached(self) -> Cached | None:
+        """Unit rows of an encoder that never changes; None in training.
 
-        return (
-            lambda: self.frozen()[rows],
-            self.note,
-            self._task,
-            None if known is None else known_rows,
-            None if partner is None else partner_rows,
-        )
+        `items.cached(part, encode)` gives encode(items), (B, D), which may depend on the backbone
+        and on `part` alone. It is computed for the whole evaluation set and kept, under the
+        contents of both, for every stage, order and variant.
+        """
+        return self._context.cached
 
     @property
     def task(self) -> int:
@@ -69,23 +87,23 @@ class _Items:
         Raises:
             BenchError: the method does not declare "task id".
         """
-        if self._task is None:
+        if self._context.task is None:
             raise _undeclared("task id", ".task")
-        return self._task
+        return self._context.task
 
     @property
     def partner(self) -> Tensor | None:
         """Frozen features (B, D) of what the test set pairs each item with.
 
-        Of a text its image's unit row, of an image the mean of its captions' unit rows; None for
-        items of labelled sets, which have none.
+        For a text, the unit row of its image; for an image, the mean of its captions' unit rows;
+        None for items of labelled sets, which are not paired.
 
         Raises:
             BenchError: the method does not declare "test pairing".
         """
-        if self._partner is None:
+        if self._context.partner is None:
             raise _undeclared("test pairing", ".partner")
-        return self._partner()
+        return self._context.partner()
 
 
 def _undeclared(badge: Badge, what: str) -> BenchError:
@@ -98,33 +116,23 @@ def _undeclared(badge: Badge, what: str) -> BenchError:
 
 @dataclass(frozen=True)
 class Images(_Items):
-    """A batch of images as a method sees it.
+    """A batch of images as a method sees it; `batch[rows]` is a piece with all that belongs to it.
 
     Attributes:
         pixels_B3HW: float32, normalised with the backbone's mean and standard deviation.
         frozen: gives the unit rows (B, D) of the untouched backbone. They come from a cache that
             all methods, stages and orders share, so asking costs one look-up.
-        note: note("route", index_B) counts an integer per item, in [0, 32767], for example the
-            adapter that it was routed to; the counts per evaluation set are in the record.
-        known: known(part, encode) gives the unit rows (B, D) of encode(items), which may depend
-            on the backbone and on `part` alone. They are computed for the whole evaluation set
-            and kept, under the contents of both, for every stage, order and variant. None in
-            training.
     """
 
     pixels_B3HW: Tensor
     frozen: Callable[[], Tensor]
-    note: Log = _no_log
-    _task: int | None = None
-    known: Cached | None = None
-    _partner: Partner | None = None
+    _context: Context = Context()
 
     def __len__(self) -> int:
         return len(self.pixels_B3HW)
 
     def __getitem__(self, rows: Tensor) -> "Images":
-        """The items at `rows`, with all that belongs to them."""
-        return Images(self.pixels_B3HW[rows], *self._at(rows))
+        return Images(self.pixels_B3HW[rows], piece_of(self.frozen, rows), self._context.at(rows))
 
 
 @dataclass(frozen=True)
@@ -133,17 +141,13 @@ class Texts(_Items):
 
     tokens_ML: Tensor
     frozen: Callable[[], Tensor]
-    note: Log = _no_log
-    _task: int | None = None
-    known: Cached | None = None
-    _partner: Partner | None = None
+    _context: Context = Context()
 
     def __len__(self) -> int:
         return len(self.tokens_ML)
 
     def __getitem__(self, rows: Tensor) -> "Texts":
-        """The items at `rows`, with all that belongs to them."""
-        return Texts(self.tokens_ML[rows], *self._at(rows))
+        return Texts(self.tokens_ML[rows], piece_of(self.frozen, rows), self._context.at(rows))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from ..errors import BenchError
 from ..metrics.classification import top1
 from ..metrics.retrieval import first_positive_rank, hits
 from ..protocol.badges import Badge
+from ..protocol.lookup import Lookup
 from ..protocol.method import Encoder
-from ..protocol.types import Log
+from ..protocol.types import Context, Log
 
 KS = (1, 5, 10)
 BATCH = 256
@@ -61,24 +62,24 @@ class Scores:
     ranks: dict[str, list[int]]
 
 
-class _Notes:
-    """Counts what a method notes per item."""
+class _Counts:
+    """How often a method logged which value for an item."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], Counter[int]] = {}
 
     def of(self, modality: str) -> Log:
-        def note(key: str, value_B: Tensor) -> None:
+        def log(key: str, value_B: Tensor) -> None:
             values = value_B.flatten().tolist()
             if key != "route" or not all(isinstance(v, int) and 0 <= v < 2**15 for v in values):
                 raise BenchError(
-                    "notes under the key 'route', integers from 0 to 32767",
+                    "logs under the key 'route', integers from 0 to 32767",
                     f"'{key}' with {max(values, default=None, key=abs)}",
-                    "note the index of what an item was routed to",
+                    "log the index of what an item was routed to",
                 )
             self.counts.setdefault((key, modality), Counter()).update(values)
 
-        return note
+        return log
 
     def rows(self) -> Iterator[Row]:
         for (key, modality), counter in sorted(self.counts.items()):
@@ -123,10 +124,10 @@ def evaluate(
         ValueError: an embedding or a score is NaN or infinite.
     """
     learned = which.position if which.position is not None and which.position < step else -1
-    told = "task id" in uses
-    shown = told or len(which.scope) > 1
+    task = learned if "task id" in uses else None
+    shown = task is not None or len(which.scope) > 1
     places = [p if shown and p is not None and p < step else -1 for p in which.places]
-    task, pairing = learned if told else None, "test pairing" in uses
+    pairing = "test pairing" in uses
     if isinstance(which.data, PairTensors):
         return _pairs(encoder, feed, which.data, task, pairing)
     return _labelled(encoder, feed, which, which.data, task, pairing, places)
@@ -157,20 +158,17 @@ def _encode_by_length(length_M: Tensor, encode: Callable[[Tensor], Tensor]) -> T
 def _pairs(
     encoder: Encoder, feed: Items, data: PairTensors, task: int | None, pairing: bool
 ) -> Scores:
-    notes, tokens = _Notes(), data.tokens_ML
-    told: dict[str, Any] = {"task": task, "known": True}
+    counts, tokens = _Counts(), data.tokens_ML
 
     def images(rows: Tensor) -> Tensor:
-        partner = partial(feed.captions_of, data, rows) if pairing else None
-        return encoder.encode_image(
-            feed.images(data, rows, notes.of("image"), **told, partner=partner)
-        )
+        partner = Lookup(partial(feed.captions_of, data), rows) if pairing else None
+        context = Context(counts.of("image"), task, partner)
+        return encoder.encode_image(feed.images(data, rows, context, cached=True))
 
     def texts(rows: Tensor) -> Tensor:
-        partner = partial(feed.image_of, data, rows) if pairing else None
-        return encoder.encode_text(
-            feed.texts(tokens, data.text_key, rows, notes.of("text"), **told, partner=partner)
-        )
+        partner = Lookup(partial(feed.image_of, data), rows) if pairing else None
+        context = Context(counts.of("text"), task, partner)
+        return encoder.encode_text(feed.texts(tokens, data.text_key, rows, context, cached=True))
 
     image_ND = _encode(len(data), images)
     text_MD = _encode_by_length(feed.clip.end_of_text(tokens), texts)
@@ -185,7 +183,7 @@ def _pairs(
     }
     gallery = {"t2i": len(data), "i2t": len(data.tokens_ML)}
     rows = [_row("hit", d, k, hits(r, k), len(r), gallery[d]) for d, r in rank.items() for k in KS]
-    return Scores(rows + list(notes.rows()), {d: r.tolist() for d, r in rank.items()})
+    return Scores(rows + list(counts.rows()), {d: r.tolist() for d, r in rank.items()})
 
 
 def _labelled(
@@ -197,15 +195,15 @@ def _labelled(
     pairing: bool,
     places: list[int],
 ) -> Scores:
-    notes = _Notes()
+    counts = _Counts()
     partner = (lambda: None) if pairing else None  # there are no pairs here
-    told: dict[str, Any] = {"task": task, "known": True, "partner": partner}
-    classes = feed.classes(which.scope, note=notes.of("text"), learned=places, **told)
+    of_text, of_image = (Context(counts.of(m), task, partner) for m in ("text", "image"))
+    classes = feed.classes(which.scope, learned=places, context=of_text, cached=True)
     score = encoder.classifier(classes)
     guess_B = _encode(
-        len(data), lambda i: top1(score(feed.images(data, i, notes.of("image"), **told)))
+        len(data), lambda rows: top1(score(feed.images(data, rows, of_image, cached=True)))
     )
     offset = sum(len(s.names) for s in which.scope[: which.own])
     right = int((guess_B.cpu() == data.label_N + offset).sum())
     rows = [_row("acc", None, None, right, len(data), len(classes))]
-    return Scores(rows + list(notes.rows()), {})
+    return Scores(rows + list(counts.rows()), {})

@@ -198,7 +198,7 @@ class Router(nn.Module):
         else:
             coders: Any = self.coders["image" if isinstance(items, Images) else "text"]
             route_B = coders.route(items.frozen(), together=self.routing == "batch")
-        items.note("route", torch.where(route_B < 0, UNSEEN, route_B))
+        items.log("route", torch.where(route_B < 0, UNSEEN, route_B))
         return route_B
 
 

@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from benchmark.common.digests import digest
 from benchmark.data.batches import close, join
 from benchmark.errors import BenchError
-from benchmark.protocol.types import Images, Texts
+from benchmark.protocol.types import Context, Images, Texts
 from benchmark.run.evaluate import EvalSet, evaluate
 from benchmark.run.record import plain_report
 from benchmark.run.registry import find_method, method_names
@@ -234,8 +234,8 @@ def test_rows_are_unit_float32(name, kind, trained, lab):
 
 @torch.no_grad()
 def _encode(run, data, rows, texts, task):
-    image_BD = run.method.encode_image(run.feed.images(data, rows, task=task))
-    text = run.feed.texts(data.tokens_ML, data.text_key, texts, task=task)
+    image_BD = run.method.encode_image(run.feed.images(data, rows, Context(task=task)))
+    text = run.feed.texts(data.tokens_ML, data.text_key, texts, Context(task=task))
     return image_BD, run.method.encode_text(text)
 
 
@@ -261,8 +261,8 @@ def test_a_row_does_not_depend_on_the_others(name, kind, trained, lab, captioned
 @torch.no_grad()
 def _scores(run, data, rows):
     task = _told(run.method)
-    score = run.method.classifier(run.feed.classes((data,), task=task))
-    return score(run.feed.images(data, rows, task=task))
+    score = run.method.classifier(run.feed.classes((data,), context=Context(task=task)))
+    return score(run.feed.images(data, rows, Context(task=task)))
 
 
 @every_case
@@ -400,4 +400,4 @@ def test_the_task_is_told_only_to_those_who_declare_it(kind):
     items = kind(torch.zeros(1, 3, 4, 4), lambda: torch.zeros(1, 2))
     with pytest.raises(BenchError, match="task id"):
         _ = items.task
-    assert replace(items, _task=0).task == 0
+    assert replace(items, _context=Context(task=0)).task == 0

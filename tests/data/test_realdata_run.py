@@ -16,6 +16,7 @@ from benchmark.cli.listing import show_record
 from benchmark.cli.run import run_all
 from benchmark.data.tensors import PairTensors, load_split
 from benchmark.errors import BenchError
+from benchmark.protocol.types import Context
 from benchmark.records.schema import validate
 from benchmark.records.store import read_record
 from benchmark.run.registry import find_method, method_names
@@ -144,7 +145,7 @@ def test_real_images_and_texts_do_not_depend_on_their_batch(real_lab: Any, metho
     refused = find_method(method, []).cls.refuses
     with torch.enable_grad():
         run = lab.train(method, lab.labelled if "pairs" in refused else lab.pairs)
-    told = 0 if "task id" in run.method.uses else None
+    told = Context(task=0 if "task id" in run.method.uses else None)
     for data in (lab.pairs[0], held_out):
         whole = _rows(run, data, torch.arange(len(data)), told)
         one = [_rows(run, data, torch.tensor([i]), told) for i in range(len(data))]
@@ -155,18 +156,18 @@ def test_real_images_and_texts_do_not_depend_on_their_batch(real_lab: Any, metho
             assert_close(rows[mixed], other, rtol=0, atol=1e-5)
             assert float((rows @ rows.T).fill_diagonal_(0).min()) < 0.99
     data = lab.labelled[0]
-    score = run.method.classifier(run.feed.classes((data,), task=told))
-    images = [run.feed.images(data, torch.tensor([i]), task=told) for i in range(len(data))]
-    whole = score(run.feed.images(data, torch.arange(len(data)), task=told))
+    score = run.method.classifier(run.feed.classes((data,), context=told))
+    images = [run.feed.images(data, torch.tensor([i]), told) for i in range(len(data))]
+    whole = score(run.feed.images(data, torch.arange(len(data)), told))
     assert_close(whole, torch.cat([score(one) for one in images]), rtol=0, atol=1e-3)
     ends = lab.start.end_of_text(held_out.tokens_ML)
     assert (int(ends.min()), int(ends.max())) < (40, 76)
     assert int(ends.max()) == 76, "no text is longer than the context: this proves less"
 
 
-def _rows(run: Any, data: PairTensors, rows: Tensor, told: int | None) -> tuple[Tensor, Tensor]:
-    texts = run.feed.texts(data.tokens_ML, data.text_key, rows, task=told)
+def _rows(run: Any, data: PairTensors, rows: Tensor, told: Context) -> tuple[Tensor, Tensor]:
+    texts = run.feed.texts(data.tokens_ML, data.text_key, rows, told)
     return (
-        run.method.encode_image(run.feed.images(data, rows, task=told)),
+        run.method.encode_image(run.feed.images(data, rows, told)),
         run.method.encode_text(texts),
     )

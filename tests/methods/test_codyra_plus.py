@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from benchmark.errors import BenchError
 from benchmark.protocol.badges import UNSEEN
 from benchmark.protocol.method import class_rows
+from benchmark.protocol.types import Context
 from benchmark.records.store import read_record
 from benchmark.run.registry import find_method
 
@@ -34,14 +35,14 @@ def trained(lab):
 
 
 def _images(run, data, task=None):
-    return run.feed.images(data, torch.arange(len(data)), task=task)
+    return run.feed.images(data, torch.arange(len(data)), Context(task=task))
 
 
 @torch.no_grad()
 def _scores(run, data, scope, task=None):
     """As the evaluator asks: the classes of all sets in `scope`, all images of one of them."""
     learned = [i if i < len(run.tasks) else -1 for i in range(len(scope))]
-    classes = run.feed.classes(scope, task=task, learned=learned)
+    classes = run.feed.classes(scope, learned=learned, context=Context(task=task))
     return run.method.classifier(classes)(_images(run, data, task))
 
 
@@ -81,7 +82,7 @@ def test_a_perfect_router_keeps_every_score_and_changes_no_other(trained, lab):
     assert not kept[0][0].equal(kept[1][0])  # CoDyRA's own do change
     for tasks, run in enumerate(plus, start=1):
         for data in (*lab.pairs[:2], *scope):  # what no task has shown meets the newest model
-            images = run.feed.images(data, torch.arange(4), task=-1)
+            images = run.feed.images(data, torch.arange(4), Context(task=-1))
             with torch.no_grad():
                 got = run.method.encode_image(images)
                 assert got.equal(after[tasks - 1].method.encode_image(images))
@@ -142,7 +143,8 @@ def test_routes_are_noted_and_an_oracle_needs_no_router(trained, lab):
     seen = []
     feed = run.feed
     for task in (0, -1):
-        images = feed.images(lab.labelled[0], torch.arange(3), lambda *n: seen.append(n), task)
+        context = Context(lambda *logged: seen.append(logged), task)
+        images = feed.images(lab.labelled[0], torch.arange(3), context)
         run.method.router.route(images)
     assert [(name, rows.tolist()) for name, rows in seen] == [
         ("route", [0] * 3), ("route", [UNSEEN] * 3),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from benchmark.errors import BenchError
-from benchmark.protocol.types import Texts
+from benchmark.protocol.types import Context, Texts
 from benchmark.run.evaluate import EvalSet, evaluate
 from benchmark.run.registry import find_method
 from benchmark.toolkit.merging.bank import Bank
@@ -248,12 +248,12 @@ def test_every_item_notes_its_route(runs, lab, captioned):
 @pytest.mark.parametrize(
     ("key", "values"), [("expert", [0]), ("route", [-1]), ("route", [2**15]), ("route", [0.5])]
 )
-def test_a_note_that_no_record_could_hold_is_refused_at_once(key, values, runs, lab, monkeypatch):
+def test_a_log_that_no_record_could_hold_is_refused_at_once(key, values, runs, lab, monkeypatch):
     run = runs((0, 1))
     real = run.method.encode_image
 
     def encode_image(images):
-        images.note(key, torch.tensor(values))
+        images.log(key, torch.tensor(values))
         return real(images)
 
     monkeypatch.setattr(run.method, "encode_image", encode_image)
@@ -305,8 +305,8 @@ def test_variants_change_what_they_say():
 # -- routings that need more than the item, and merges that are not linear
 
 
-def _items(rows, **more):
-    return Texts(torch.zeros(len(rows), 3), lambda: rows, **more)
+def _items(rows, **told):
+    return Texts(torch.zeros(len(rows), 3), lambda: rows, Context(**told))
 
 
 @pytest.fixture
@@ -324,11 +324,11 @@ def dar(lab):
 def test_oracle_routing_takes_the_adapter_of_the_task(dar):
     method = dar(routing="oracle")
     for task, owner in enumerate((0, 2, 1, 1)):
-        index_BK, weight_BK = method.route(_items(ITEMS, _task=task), "image")
+        index_BK, weight_BK = method.route(_items(ITEMS, task=task), "image")
         assert index_BK.tolist() == [[owner]] * 4
         assert weight_BK.tolist() == [[1.0]] * 4
     # Of a task that is not learned nothing is known: as without an oracle.
-    unlearned = method.route(_items(ITEMS, _task=-1), "image")
+    unlearned = method.route(_items(ITEMS, task=-1), "image")
     plain = dar().route(_items(ITEMS), "image")
     assert all(a.equal(b) for a, b in zip(unlearned, plain, strict=True))
     with pytest.raises(BenchError, match="task id"):
@@ -356,15 +356,15 @@ def test_pair_routing_averages_both_of_a_pair(dar):
     for modality, own_TD, other_TD in (
         ("image", IMAGE_TD, TEXT_TD), ("text", TEXT_TD, IMAGE_TD),
     ):  # fmt: skip
-        index_BK, _ = method.route(_items(ITEMS, _partner=lambda: partner), modality)
+        index_BK, _ = method.route(_items(ITEMS, partner=lambda: partner), modality)
         want = (ITEMS.double() @ own_TD.double().T + partner.double() @ other_TD.double().T) / 2
         for got, score in zip(index_BK[:, 0].tolist(), want, strict=True):
             assert float(score[got]) == pytest.approx(float(score.max()), abs=1e-6)
     # Both of a pair meet the same scores, hence the same adapter: that is the leak.
-    one = method.route(_items(ITEMS, _partner=lambda: partner), "image")[0]
-    two = method.route(_items(partner, _partner=lambda: ITEMS), "text")[0]
+    one = method.route(_items(ITEMS, partner=lambda: partner), "image")[0]
+    two = method.route(_items(partner, partner=lambda: ITEMS), "text")[0]
     assert one.equal(two)
-    alone = method.route(_items(ITEMS, _partner=lambda: None), "text")
+    alone = method.route(_items(ITEMS, partner=lambda: None), "text")
     assert alone[0].equal(dar(routing="modality", merge="none").route(_items(ITEMS), "text")[0])
     with pytest.raises(BenchError, match="test pairing"):
         method.route(_items(ITEMS), "image")

@@ -11,7 +11,7 @@ from benchmark.backbones.backbone import PARALLEL
 from benchmark.errors import BenchError
 from benchmark.protocol.badges import UNSEEN
 from benchmark.protocol.method import Frozen, no_grad_after_task
-from benchmark.protocol.types import Texts
+from benchmark.protocol.types import Context, Texts
 from benchmark.run.evaluate import EvalSet, evaluate
 from benchmark.run.registry import find_method
 from benchmark.run.train import Fit
@@ -224,13 +224,12 @@ def runs(lab):
 
 
 def _images(run, data, task=None):
-    return run.feed.images(data, torch.arange(len(data)), task=task)
+    return run.feed.images(data, torch.arange(len(data)), Context(task=task))
 
 
 def _texts(run, data, task=None):
-    return run.feed.texts(
-        data.tokens_ML, data.text_key, torch.arange(len(data.tokens_ML)), task=task
-    )
+    rows = torch.arange(len(data.tokens_ML))
+    return run.feed.texts(data.tokens_ML, data.text_key, rows, Context(task=task))
 
 
 @torch.no_grad()

@@ -172,19 +172,17 @@ def run(lab: Any) -> Any:
 
 
 @torch.no_grad()
-def embed(run: Any, data: Any, known: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    feed, rows = run.feed, torch.arange(len(data))
-    texts = feed.texts(
-        data.tokens_ML, data.text_key, torch.arange(len(data.tokens_ML)), known=known
-    )
-    images = feed.images(data, rows, known=known)
+def embed(run: Any, data: Any, cached: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    feed, captions = run.feed, torch.arange(len(data.tokens_ML))
+    texts = feed.texts(data.tokens_ML, data.text_key, captions, cached=cached)
+    images = feed.images(data, torch.arange(len(data)), cached=cached)
     return run.method.encode_image(images), run.method.encode_text(texts)
 
 
 def test_a_table_gives_what_encoding_gives(run: Any, lab: Any, captioned: Any) -> None:
     for data in (*lab.pairs, captioned):
-        for known, plain in zip(embed(run, data, True), embed(run, data, False), strict=True):
-            assert_close(known, plain, rtol=0, atol=1e-6)
+        for cached, plain in zip(embed(run, data, True), embed(run, data, False), strict=True):
+            assert_close(cached, plain, rtol=0, atol=1e-6)
 
 
 def test_a_table_is_made_once_and_anew_for_another_adapter(
@@ -248,5 +246,5 @@ def test_training_batches_have_no_tables(lab: Any) -> None:
     feed = lab.feed(lab.clip())
     loader = lab.task(feed, lab.pairs[0], 0, 1).loader
     for batch in (*loader.epoch(0), *loader.sweep()):
-        assert batch.images.known is None
-        assert batch.texts.known is None
+        assert batch.images.cached is None
+        assert batch.texts.cached is None

@@ -18,7 +18,7 @@ from benchmark.data.cache.frozen import FrozenFeatures
 from benchmark.data.items import Items
 from benchmark.data.tensors import LabelTensors, PairTensors, Tensors, load_split
 from benchmark.protocol.method import Method, no_grad_after_task
-from benchmark.protocol.types import Batch, Task, Texts, Tools
+from benchmark.protocol.types import Batch, Context, Task, Texts, Tools
 from benchmark.run.registry import find_method
 from benchmark.run.train import Fit
 from benchmark.suites.suite import Recipe
@@ -143,8 +143,9 @@ class Lab:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Unit rows of all images and all captions of a set."""
         rows, texts = torch.arange(len(data)), torch.arange(len(data.tokens_ML))
-        image_ND = method.encode_image(feed.images(data, rows, task=task))
-        text = feed.texts(data.tokens_ML, data.text_key, texts, task=task)
+        context = Context(task=task)
+        image_ND = method.encode_image(feed.images(data, rows, context))
+        text = feed.texts(data.tokens_ML, data.text_key, texts, context)
         return image_ND, method.encode_text(text)
 
 

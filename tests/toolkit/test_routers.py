@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from benchmark.cli.listing import _routes
 from benchmark.protocol.badges import UNSEEN
-from benchmark.protocol.types import Classes, Images, Texts
+from benchmark.protocol.types import Classes, Context, Images, Texts
 from benchmark.toolkit.routers import (
     AutoEncoder,
     AutoEncoders,
@@ -248,7 +248,8 @@ def test_features_of_a_task(lab, captioned):
 def test_what_no_task_took_has_its_own_number():
     seen, router = [], Router("oracle", 1, 1.0)
     for task in (3, -1):
-        items = Images(torch.zeros(2, 3, 4, 4), lambda: None, lambda *n: seen.append(n), task)
+        context = Context(lambda *logged: seen.append(logged), task)
+        items = Images(torch.zeros(2, 3, 4, 4), lambda: None, context)
         assert router.route(items).tolist() == [task] * 2
     assert [(name, rows.tolist()) for name, rows in seen] == [
         ("route", [3, 3]), ("route", [UNSEEN, UNSEEN]),

@@ -5,12 +5,10 @@ by what it derives from (source content, transform); it is written whole or not 
 """
 
 import hashlib
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -20,6 +18,7 @@ from ...common.files import atomic
 from ...errors import BenchError
 from ..pixels import PixelRows, Pixels
 from ..split import ImageSource, StoredImages
+from .arrays import PIXELS
 
 VERSION = "1"  # of the transform below; a change makes every cache stale
 CHUNK = 256
@@ -70,13 +69,11 @@ def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decode
     """
     if isinstance(source, StoredImages):
         return Decoded(*source.pixels(size))
-    stem = digest([source.content, transform_id(size)])[:32]
-    path, note = root / "pixels" / f"{stem}.npy", root / "pixels" / f"{stem}.json"
-    shape = (source.size, size, size, 3)
-    found = _open(path, note, shape)
+    path = PIXELS.path(root, digest([source.content, transform_id(size)])[:32])
+    found = _mapped(path, source.size, size)
     if found is None:
-        _build(source, size, path, note)
-        found = _open(path, note, shape)
+        _build(source, size, path)
+        found = _mapped(path, source.size, size)
     if found is None:
         raise BenchError(
             f"a readable cache file '{path}'", "one that changed while it was written", "run again"
@@ -84,19 +81,14 @@ def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decode
     return found
 
 
-def _open(path: Path, note: Path, shape: tuple[int, ...]) -> Decoded | None:
-    """The cache if it is whole: the note is written last, and names size and digest."""
-    try:
-        sha = str(json.loads(note.read_text())["sha256"])
-        pixels = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError, KeyError, TypeError):
+def _mapped(path: Path, n: int, size: int) -> Decoded | None:
+    found = PIXELS.load(path)
+    if found is None or found[0].shape != (n, size, size, 3) or found[0].dtype != np.uint8:
         return None
-    if pixels.shape != shape or pixels.dtype != np.uint8:
-        return None
-    return Decoded(PixelRows.of([cast(Pixels, pixels)], shape[1:]), sha)
+    return Decoded(PixelRows.of([found[0]], (size, size, 3)), found[1])
 
 
-def _build(source: ImageSource, size: int, path: Path, note: Path) -> None:
+def _build(source: ImageSource, size: int, path: Path) -> None:
     h = hashlib.sha256()
     shape = (source.size, size, size, 3)
     # Plain writes: a memory map of a full disk would end the process instead of raising.
@@ -113,5 +105,4 @@ def _build(source: ImageSource, size: int, path: Path, note: Path) -> None:
             block = b"".join(pool.map(lambda i: fit(source.open(i), size).tobytes(), rows))
             out.write(block)
             h.update(block)
-    with atomic(note) as temporary:
-        temporary.write_text(json.dumps({"sha256": h.hexdigest(), "content": source.content}))
+    PIXELS.note(path, h.hexdigest(), content=source.content)

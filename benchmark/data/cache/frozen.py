@@ -9,19 +9,17 @@ kind. Every table is computed for its whole split in fixed batches: a row has th
 asks for it first.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...backbones.backbone import Backbone
 from ...common.digests import digest
-from ...common.files import atomic
 from ..pixels import PixelRows, Pixels
+from .arrays import FEATURES
 from .decoded import transform_id
 
 VERSION = "1"  # of the encoding below
@@ -52,7 +50,7 @@ class FrozenFeatures:
         self._transform = transform_id(size)
         self._clip: Backbone | None = None
         self._rows: dict[str, Tensor] = {}
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self._encoded: OrderedDict[str, Tensor] = OrderedDict()
 
     def images(self, pixels: PixelRows, key: str) -> Tensor:
         """Pixels (N, S, S, 3) uint8 with their sha256 -> (N, D) float32 on the CPU."""
@@ -70,7 +68,7 @@ class FrozenFeatures:
             lambda clip, rows: clip.text(tokens_ML[rows].to(clip.logit_scale.device)),
         )
 
-    def known(
+    def encoded(
         self, kind: str, key: str, name: str, n: int, encode: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """Unit rows (N, D) of a split by another encoder that never changes.
@@ -83,12 +81,12 @@ class FrozenFeatures:
             encode: rows, int64, at most 256 -> their embeddings.
         """
         whole = digest(["known", self._code, kind, self._transform, key, name])
-        if whole not in self._known:
-            self._known[whole] = self._kept(whole, n, encode)
-            while len(self._known) > 1 and sum(t.nbytes for t in self._known.values()) > HELD:
-                self._known.popitem(last=False)
-        self._known.move_to_end(whole)
-        return self._known[whole]
+        if whole not in self._encoded:
+            self._encoded[whole] = self._kept(whole, n, encode)
+            while len(self._encoded) > 1 and sum(t.nbytes for t in self._encoded.values()) > HELD:
+                self._encoded.popitem(last=False)
+        self._encoded.move_to_end(whole)
+        return self._encoded[whole]
 
     def _get(self, key: str, n: int, encode: Callable[[Backbone, Tensor], Tensor]) -> Tensor:
         if key not in self._rows:
@@ -98,12 +96,14 @@ class FrozenFeatures:
     def _kept(self, key: str, n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
         """The table of that key, from the disk or computed now."""
         key = digest([VERSION, torch.__version__, *self._about, key])[:32]
-        path = self._root / "features" / f"{key}.npy"
-        rows = _read(path, n)
-        if rows is None:
-            with torch.no_grad():
-                rows = torch.cat([encode(some).cpu() for some in torch.arange(n).split(BATCH)])
-            _write(path, rows)
+        path = FEATURES.path(self._root, key)
+        found = FEATURES.load(path)
+        if found is not None and len(found[0]) == n:
+            # Copied to where torch would have put them: a product's last bits may depend on that.
+            return torch.from_numpy(found[0]).clone()
+        with torch.no_grad():
+            rows = torch.cat([encode(some).cpu() for some in torch.arange(n).split(BATCH)])
+        FEATURES.save(path, rows.numpy())
         return rows
 
     def _pristine(self) -> Backbone:
@@ -125,7 +125,9 @@ def normalise(pixels_BHW3: Pixels, clip: Backbone) -> Tensor:
 def contents(clip: Backbone) -> str:
     """Tells values of a backbone's parameters from earlier ones, cheaply enough for every batch.
 
-    Sums of their bits: a step of an optimiser changes them, though it need not count a version.
+    Sums of their bits, taken on the device: a step of an optimiser changes them, though it need
+    not count a version. No `common.digests` of tensors, which copies every byte to the CPU: this
+    one tells a model from itself some steps ago, and is the identity of nothing on the hub.
     """
     sums = [_bits(p).sum(dtype=torch.int64) for p in clip.parameters()]
     return digest([repr(torch.stack(sums).tolist())])
@@ -133,24 +135,3 @@ def contents(clip: Backbone) -> str:
 
 def _bits(p: Tensor) -> Tensor:
     return p.detach().contiguous().view(torch.int32 if p.element_size() == 4 else torch.int16)
-
-
-def _read(path: Path, n: int) -> Tensor | None:
-    """The rows if they are whole: the note beside them is written last and has their sha256."""
-    try:
-        rows = np.load(path)
-        about = json.loads(path.with_suffix(".json").read_text())
-    except (OSError, ValueError, EOFError):
-        return None
-    if len(rows) != n or about.get("sha256") != digest([rows.tobytes()]):
-        return None
-    # Copied to where torch would have put them: a product's last bits may depend on that.
-    return torch.from_numpy(rows).clone()
-
-
-def _write(path: Path, rows: Tensor) -> None:
-    array = rows.numpy()
-    with atomic(path) as temporary:
-        np.save(temporary.with_suffix(".npy"), array)
-    with atomic(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps({"sha256": digest([array.tobytes()])}))

@@ -1,17 +1,13 @@
 """Whether what is on the disk is what was written: every byte is read again, nothing is fetched."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from ...common.digests import digest
-from ...common.files import file_digest, file_sha256
+from ...common.files import file_sha256
 from ...common.report import Advance
 from ...errors import BenchError
 from ...hub import lock
+from ..cache.arrays import FEATURES, PIXELS, TOKENS
 from .declare import Declaration
 from .load import lock_key
 from .preparation.prepare import contents, entry_of
@@ -46,27 +42,8 @@ def damage(store: Store, declared: Declaration, advance: Advance) -> Iterator[st
 
 def noted_damage(root: Path, advance: Advance) -> Iterator[str]:
     """The same for decoded images of other suites, frozen features and tokens."""
-    ways = {"pixels": _pixels, "features": _features, "tokens": file_digest}
-    for kind, way in ways.items():
-        for path in sorted((root / kind).glob("*.npy")):
-            note = path.with_suffix(".json")
-            if path.name.startswith(".") or not note.is_file():
-                continue  # half written: the next run writes it anew
-            try:
-                same = json.loads(note.read_text())["sha256"] == way(path)
-            except (OSError, ValueError, KeyError, TypeError):
-                same = False
-            if not same:
+    for kind in (PIXELS, FEATURES, TOKENS):
+        for path in kind.paths(root):
+            if not kind.whole(path):
                 yield f"{path} has other bytes than when it was written"
             advance(path.stat().st_size)
-
-
-def _pixels(path: Path) -> str:
-    pixels, h = np.load(path, mmap_mode="r"), hashlib.sha256()
-    for start in range(0, len(pixels), 256):
-        h.update(pixels[start : start + 256].tobytes())
-    return h.hexdigest()
-
-
-def _features(path: Path) -> str:
-    return digest([np.load(path).tobytes()])
