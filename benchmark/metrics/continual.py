@@ -17,12 +17,33 @@ Three definitions of forgetting are in use, and they differ in sign and size. Fo
 
 Every function raises ValueError when `R` has another shape, or a NaN where the metric looks: a
 hole is never averaged over. What a metric does not look at may be NaN.
+
+`set_transfer` and `set_average` are the same for one set alone, whose scores after every step are
+`score_S`, of length T + 1; of a set that is never learned, too. They name the step of a hole, so
+that a table can say why a number is missing. Means over steps and over tasks are sums rounded once
+(`statistics.fmean`): they do not depend on the order of the summands, nor on who asks.
 """
+
+from collections.abc import Callable, Sequence
+from math import isnan
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 ScoreMatrix = NDArray[np.float64]
+
+
+class Hole(ValueError):
+    """A metric needs a score that is NaN.
+
+    Attributes:
+        step: the first such step.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"a hole (NaN) at step {step}, where this metric looks")
+        self.step = step
 
 
 def _scores(R: ArrayLike, at_least: int = 1) -> ScoreMatrix:
@@ -40,14 +61,50 @@ def _whole(needed: ScoreMatrix) -> ScoreMatrix:
     return needed
 
 
-def _masked_mean(scores: ScoreMatrix, mask: NDArray[np.bool_], axis: int) -> ScoreMatrix:
-    """Mean of the entries under the mask, per row or column; a score of 0 counts like any other."""
-    _whole(scores[mask])
-    return np.asarray(np.where(mask, scores, 0.0).sum(axis=axis) / mask.sum(axis=axis))
-
-
 def _diagonal(learned: ScoreMatrix) -> ScoreMatrix:
     return _whole(np.diagonal(learned))
+
+
+def _mean_over(score_S: Sequence[float], steps: range) -> float:
+    for step in steps:
+        if isnan(score_S[step]):
+            raise Hole(step)
+    return fmean(score_S[step] for step in steps)
+
+
+def set_transfer(score_S: Sequence[float], position: int | None) -> float:
+    """Transfer of one set: the mean of its scores at the steps before it is learned.
+
+    The untouched backbone (step 0) is not part of it. Source: Zheng et al. 2023 (ZSCL),
+    arXiv 2303.06628.
+
+    Args:
+        score_S: its scores after every step, NaN for holes.
+        position: the step that learns it, from 2 on; None for a set that is never learned, for
+            which all steps count.
+
+    Raises:
+        Hole: a step that counts has no score.
+        ValueError: the set is learned first, so that no step comes before.
+    """
+    if position == 1:
+        raise ValueError("the first task has no Transfer")
+    return _mean_over(score_S, range(1, len(score_S) if position is None else position))
+
+
+def set_average(score_S: Sequence[float]) -> float:
+    """Average of one set: the mean of its scores over all steps, before and after it is learned.
+
+    The untouched backbone (step 0) is not part of it. Source: Zheng et al. 2023 (ZSCL),
+    arXiv 2303.06628.
+
+    Args:
+        score_S: its scores after every step, NaN for holes.
+
+    Raises:
+        Hole: a step that counts has no score.
+    """
+    return _mean_over(score_S, range(1, len(score_S)))
 
 
 def last(R: ArrayLike) -> ScoreMatrix:
@@ -56,28 +113,33 @@ def last(R: ArrayLike) -> ScoreMatrix:
 
 
 def average(R: ArrayLike) -> ScoreMatrix:
-    """Average_j = mean over t = 1..T of R[t, j], before and after learning j; shape (T,).
-
-    Source: Zheng et al. 2023 (ZSCL), arXiv 2303.06628.
-    """
-    return np.asarray(_whole(_scores(R)[1:]).mean(axis=0))
+    """Average_j = mean over t = 1..T of R[t, j], see `set_average`; shape (T,)."""
+    return np.array([set_average(score_S) for score_S in _scores(R).T.tolist()])
 
 
 def transfer(R: ArrayLike) -> ScoreMatrix:
     """Transfer_j = mean over t = 1..j-1 of R[t, j], for j = 2..T; shape (T - 1,).
 
-    What learning the tasks before j does to j. The untouched backbone (row 0) is not part of it.
-    The entries are chosen by an explicit triangular mask: code that masks entries equal to 0
-    instead loses a true score of 0. Source: Zheng et al. 2023 (ZSCL), arXiv 2303.06628.
+    What learning the tasks before j does to j, see `set_transfer`. The entries are chosen by their
+    places: code that masks entries equal to 0 instead loses a true score of 0.
     """
-    before = _scores(R, at_least=2)[1:, 1:]
-    mask = np.arange(before.shape[0])[:, None] <= np.arange(before.shape[1])[None, :]
-    return _masked_mean(before, mask, axis=0)
+    columns = _scores(R, at_least=2).T.tolist()
+    return np.array([set_transfer(score_S, j) for j, score_S in enumerate(columns, 1) if j > 1])
+
+
+def mean_transfer(R: ArrayLike) -> float:
+    """Mean over all tasks but the first of their Transfer."""
+    return fmean(transfer(R).tolist())
+
+
+def mean_average(R: ArrayLike) -> float:
+    """Mean over all tasks of their Average."""
+    return fmean(average(R).tolist())
 
 
 def final_average(R: ArrayLike) -> float:
     """Mean over all tasks of the score at the end, mean_j R[T, j]."""
-    return float(last(R).mean())
+    return fmean(last(R).tolist())
 
 
 def delta_to_zero_shot(R: ArrayLike) -> float:
@@ -144,4 +206,13 @@ def average_incremental_recall(R: ArrayLike) -> float:
     """AIR: mean over t = 1..T of the mean over k = 1..t of R[t, k]."""
     learned = _scores(R)[1:]
     mask = np.tri(*learned.shape, dtype=np.bool_)
-    return float(_masked_mean(learned, mask, axis=1).mean())
+    _whole(learned[mask])
+    return float((np.where(mask, learned, 0.0).sum(axis=1) / mask.sum(axis=1)).mean())
+
+
+def known(metric: Callable[[ArrayLike], float], R: ArrayLike) -> float | None:
+    """What a metric of this module gives; None over a hole, or where it needs more tasks."""
+    try:
+        return metric(R)
+    except ValueError:
+        return None

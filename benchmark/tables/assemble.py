@@ -7,7 +7,7 @@ from .cells import TableRow, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
 from .grids import Footnote, Grid, PaperTable, Section, Shown, TableLine
 from .paper.numbers import Printed, named_rows, printed_in
-from .run_numbers import RunNumbers, first_tasks
+from .run_numbers import Metric, RunNumbers, first_tasks
 from .spec import (
     FAMILIES,
     PAPERS,
@@ -97,7 +97,7 @@ def _contends(row: TableRow, column: Column, spec: TableSpec) -> bool:
         return False
     if any(told(run.uses, spec.world == "own") for run in row.runs):
         return False
-    return row.method != ZERO_SHOT or column.place.metric != "delta"
+    return row.method != ZERO_SHOT or column.place.metric != Metric.CHANGE
 
 
 def _chosen(rows: Sequence[TableRow], spec: TableSpec) -> list[Named]:

@@ -7,16 +7,21 @@ from statistics import fmean, stdev
 
 from ..records.naming import method_label
 from .groups import Group
-from .run_numbers import At, Outcome, RunNumbers
+from .run_numbers import At, Metric, Outcome, RunNumbers
 from .spec import row_key
 
 MISSING = "–"  # noqa: RUF001 - an en dash is what a table wants here
-# What a number is multiplied by, and how it is written; shares are shown in percent.
+# What a number is multiplied by, and the unit written after it; fractions are shown in percent.
 MILLIONS, MEBIBYTES = (1e-6, "M"), (2**-20, " MiB")
 UNITS = {
-    "kept": MILLIONS, "trained": MILLIONS, "read": MILLIONS, "read_bytes": MEBIBYTES,
-    "extra": MEBIBYTES, "train": MEBIBYTES, "evaluate": MEBIBYTES,
-}  # fmt: skip
+    **dict.fromkeys(
+        (Metric.PARAMETERS_KEPT, Metric.PARAMETERS_TRAINED, Metric.NUMBERS_READ), MILLIONS
+    ),
+    **dict.fromkeys(
+        (Metric.BYTES_READ, Metric.BYTES_KEPT, Metric.MEMORY_TRAINING, Metric.MEMORY_EVALUATION),
+        MEBIBYTES,
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from itertools import product
 from .cells import UNITS
 from .groups import Group
 from .paper.numbers import Printed
-from .run_numbers import At, RunNumbers
+from .run_numbers import At, Metric, RunNumbers, of_run
 from .sets import held_out, learned, placed, shown
 from .spec import (
     ARROWS,
@@ -21,13 +21,17 @@ from .spec import (
 )
 
 Titles = Mapping[str, str]
-OVER_STEPS = {"transfer": "Transfer", "average": "Average", "acc": "Last"}
-TUNING = {"acc": "Accuracy", "kept": "Parameters"}
+# Metrics of three tables and their heads. The accuracy at the end of a run is called Last.
+LIFELONG = {Metric.TRANSFER: "Transfer", Metric.AVERAGE: "Average", Metric.ACCURACY: "Last"}
+TUNING = {Metric.ACCURACY: "Accuracy", Metric.PARAMETERS_KEPT: "Parameters"}
 COST = {
-    "trained": "Trained", "read": "Added", "read_bytes": "Added, size",
-    "extra": "Kept", "train": "Memory, training",
-    "evaluate": "Memory, evaluation",
-}  # fmt: skip
+    Metric.PARAMETERS_TRAINED: "Trained",
+    Metric.NUMBERS_READ: "Added",
+    Metric.BYTES_READ: "Added, size",
+    Metric.BYTES_KEPT: "Kept",
+    Metric.MEMORY_TRAINING: "Memory, training",
+    Metric.MEMORY_EVALUATION: "Memory, evaluation",
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Column:
 
     @property
     def form(self) -> str:
-        """How its cells are written, see `Cell.show`."""
-        if self.place.metric == "delta":
+        """How its cells are written, see `TableCell.show`."""
+        if self.place.metric == Metric.CHANGE:
             return "+"
         return UNITS.get(self.place.metric, (0, ""))[1]
 
@@ -69,9 +73,9 @@ _HEADS: Mapping[str, Callable[[At, str, Titles], tuple[str, str]]] = {
         "ID" if place.dataset == AVERAGE else "OOD",
         ARROWS[place.direction],
     ),
-    "stages": lambda place, *_: ("", "Δ" if place.metric == "delta" else str(place.step)),
+    "stages": lambda place, *_: ("", "Δ" if place.metric == Metric.CHANGE else str(place.step)),
     "lifelong": lambda place, _, titles: ("", titles[place.dataset]),
-    "summary": lambda place, *_: ("", OVER_STEPS[place.metric]),
+    "summary": lambda place, *_: ("", LIFELONG[place.metric]),
     "unseen": lambda place, _, titles: ("", titles[place.dataset]),
     "tuning": lambda place, _, titles: (titles[place.dataset], TUNING[place.metric]),
     "cost": lambda place, *_: ("", COST[place.metric]),
@@ -88,7 +92,8 @@ def _column(
 ) -> Column:
     over, head = _HEADS[spec.columns](place, backbone or group[2], titles)
     # The stages on the way are a curve, not a contest.
-    contest = (spec.columns != "stages" or place.metric == "delta") and place.metric not in UNITS
+    stage = spec.columns == "stages" and place.metric != Metric.CHANGE
+    contest = not stage and place.metric not in UNITS
     return Column(over, head, group, place, tuple(parts), contest)
 
 
@@ -102,7 +107,7 @@ def _tasks(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
                 _column(
                     spec,
                     runs[0].group,
-                    At(name, direction, "hit", spec.k, None),
+                    At(name, direction, Metric.RECALL, spec.k, None),
                     tuple(titles) if name == AVERAGE else (name,),
                     heads,
                 )
@@ -125,16 +130,16 @@ def _averages(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
         backbone = group[2] if names.count(group[2]) == 1 else f"{group[2]} ({group[3]})"
         for (name, parts), (way, _) in product(means.items(), DIRECTIONS):
             if parts:
-                place = At(name, way, "hit", spec.k, None)
+                place = At(name, way, Metric.RECALL, spec.k, None)
                 columns.append(_column(spec, group, place, parts, backbone=backbone))
     if any(column.place.dataset == AVERAGE for column in columns):
         yield "", columns
 
 
 def _stage_places(name: str, direction: str, k: int | None, last: int) -> list[At]:
-    metric = "hit" if direction else "acc"
+    metric = Metric.RECALL if direction else Metric.ACCURACY
     stages = [At(name, direction, metric, k, step) for step in range(last + 1)]
-    return [*stages, At(name, direction, "delta", k, None)]
+    return [*stages, At(name, direction, Metric.CHANGE, k, None)]
 
 
 def _stages(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
@@ -150,8 +155,8 @@ def _lifelong(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     """Transfer, Average and Last of every task; the first one has no Transfer."""
     titles = learned(runs, "labelled")
     heads, group = {**titles, AVERAGE: TITLES[AVERAGE]}, runs[0].group
-    for metric, title in OVER_STEPS.items() if titles else ():
-        every = tuple(titles)[1:] if metric == "transfer" else tuple(titles)
+    for metric, title in LIFELONG.items() if titles else ():
+        every = tuple(titles)[1:] if metric == Metric.TRANSFER else tuple(titles)
         columns = []
         for name in heads:
             place = At(name, "", metric, None, None)
@@ -173,20 +178,20 @@ def _unseen(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
     heads = {**{one.name: one.title for one in sets}, HELD_OUT: TITLES[HELD_OUT]}
     parts = {one.name: one.parts for one in sets}
     parts[HELD_OUT] = tuple(name for one in sets for name in one.parts)
-    places = [At(name, "", "average", None, None) for name in heads]
+    places = [At(name, "", Metric.AVERAGE, None, None) for name in heads]
     if sets:
         group = runs[0].group
         yield "", [_column(spec, group, place, parts[place.dataset], heads) for place in places]
 
 
 def _tuning(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
-    titles = learned(runs, "labelled")  # one, see `read.first_tasks`
+    titles = learned(runs, "labelled")  # one, see `run_numbers.first_tasks`
     places = (At(name, "", metric, None, 1) for name in titles for metric in TUNING)
     yield "", [_column(spec, runs[0].group, place, (place.dataset,), titles) for place in places]
 
 
 def _cost(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
-    places = (At("", "", metric, None, None) for metric in COST)
+    places = (of_run(metric) for metric in COST)
     yield "", [_column(spec, runs[0].group, place, ()) for place in places]
 
 
@@ -227,13 +232,13 @@ def printed_panels(spec: TableSpec, cells: Sequence[Printed]) -> Iterator[Panel]
         if spec.columns == "stages":
             title = _panel_title(TITLES[cell.dataset], cell.direction)
         elif spec.columns == "lifelong":
-            title = OVER_STEPS[cell.metric]
+            title = LIFELONG[cell.metric]
         columns = found.setdefault(title, {})
         columns.setdefault((group, cell.place), _column(spec, group, cell.place, ()))
-    first = list(OVER_STEPS.values())
+    first = list(LIFELONG.values())
     titles = sorted(found, key=first.index) if spec.columns == "lifelong" else list(found)
     for title in titles:
         every = list(found[title].values())
         if spec.columns == "summary":  # the first row need not have all of them
-            every.sort(key=lambda column: list(OVER_STEPS).index(column.place.metric))
+            every.sort(key=lambda column: list(LIFELONG).index(column.place.metric))
         yield title, every

@@ -10,15 +10,15 @@ from ..records.store import Record
 from .cells import MISSING, named
 from .groups import ComparableRecord, Group, ranking_orders
 from .paper.numbers import name_tables, tables_naming
-from .scores import held_out, scores_of
+from .scores import LAST_OF, RunScores, Score, held_out, scores_of
 from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key, told
 from .writers.markdown import cell, pipes
 
 SEEDS_TO_RANK = 3
-_COLUMNS = {
-    True: (("T→I R@1", "t2i"), ("I→T R@1", "i2t")),
-    False: (("Transfer", "transfer"), ("Average", "average"), ("Last", "i2t")),
-}
+Columns = Sequence[tuple[str, Score]]
+"""Heads, and the scores below them."""
+_PAIRS: Columns = (("T→I R@1", "last_t2i"), ("I→T R@1", "last_i2t"))
+_LABELLED: Columns = (("Transfer", "transfer"), ("Average", "average"), ("Last", "last"))
 _TEXTS = {"Method", "Runs", "Why not", "Remark"}
 LEGEND = f"""## Legend
 
@@ -60,7 +60,7 @@ class BoardLine:
         failed: whether a cell of any of its runs is not ok.
         uses: badges.
         both: the orders that count.
-        orders: order -> its runs' scores by seed; a score is a fraction, or None over a hole.
+        orders: order -> seed -> scores of that run.
         trained: trainable parameters.
         kept: bytes kept between tasks.
     """
@@ -74,14 +74,14 @@ class BoardLine:
     failed: bool
     uses: str
     both: tuple[str, str]
-    orders: Mapping[str, Mapping[int, Mapping[str, float | None]]]
+    orders: Mapping[str, Mapping[int, RunScores]]
     trained: int | None
     kept: int | None
 
     def _counted(self) -> list[str]:
         return [order for order in self.both if order in self.orders] or sorted(self.orders)
 
-    def value(self, name: str) -> tuple[float, float | None] | None:
+    def value(self, name: Score) -> tuple[float, float | None] | None:
         """Mean and pooled sd (None below two seeds) in percent; None over a hole."""
         means, variances = [], []
         for order in self._counted():
@@ -96,7 +96,7 @@ class BoardLine:
 
     def total(self) -> float | None:
         """What the board is sorted by, in percent."""
-        ends = [self.value(direction) for direction in ("t2i", "i2t")]
+        ends = [self.value(name) for name in LAST_OF.values()]
         known = [end[0] for end in ends if end is not None]
         return fmean(known) if len(known) == len(ends) else None
 
@@ -138,7 +138,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
     records = [one.record for one in judged]
     one = records[0].frame.iloc[0]
     identity = (str(one["method"]), str(one["variant"]), str(one["settings"]))
-    orders: dict[str, dict[int, dict[str, float | None]]] = {}
+    orders: dict[str, dict[int, RunScores]] = {}
     badges: set[str] = set()
     for record in records:
         row = record.frame.iloc[0]
@@ -178,12 +178,12 @@ def _show(value: tuple[float, float | None] | None, sign: str = "") -> str:
     return mean if value[1] is None else f"{mean} ± {value[1]:.1f}"
 
 
-def _cells(line: BoardLine, columns: Sequence[tuple[str, str]]) -> list[str]:
+def _cells(line: BoardLine, columns: Columns) -> list[str]:
     counts = [f"{order} x{len(line.orders[order])}" for order in sorted(line.orders)]
     return [
         cell(named(line.label, line.uses)),
         *(_show(line.value(name)) for _, name in columns),
-        _show(line.value("delta"), "+"),
+        _show(line.value("change"), "+"),
         _show(line.value("forgetting"), "+"),
         _show(line.value("ood"), "+"),
         ", ".join(counts),
@@ -192,7 +192,7 @@ def _cells(line: BoardLine, columns: Sequence[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _section(lines: Sequence[BoardLine], columns: Sequence[tuple[str, str]]) -> str:
+def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
     def place(line: BoardLine) -> tuple[float, tuple[int, str, str, str]]:
         total = line.total()
         return (np.inf if total is None else -total), line.key
@@ -248,7 +248,8 @@ def render_leaderboard(judged: Sequence[ComparableRecord]) -> str:
         every = [one for runs in lines.values() for one in runs]
         compared = [one for one in every if not one.why] or every
         sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
-        section = _section([_line(runs, sets) for runs in lines.values()], _COLUMNS[pairs])
+        shown = [_line(runs, sets) for runs in lines.values()]
+        section = _section(shown, _PAIRS if pairs else _LABELLED)
         parts.append("## {} {}, {} ({})".format(*group) + f"\n\n{section}")
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")

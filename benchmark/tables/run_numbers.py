@@ -2,28 +2,52 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isnan
+from enum import StrEnum
+from math import isnan, nan
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..metrics.continual import Hole, set_average, set_transfer
 from .groups import ComparableRecord, Group
 
 MIB = 2**20
+
+
+class Metric(StrEnum):
+    """What a number of a run is. The values are the words of the CSV files.
+
+    - Scores of a set after a step, fractions as in records: RECALL, ACCURACY.
+    - From these: CHANGE, the end of the run minus step 0; TRANSFER and AVERAGE, accuracies averaged
+      over steps, see `metrics.continual`.
+    - Of one task: PARAMETERS_KEPT, those that its update leaves.
+    - Of a whole run: PARAMETERS_TRAINED, the most that a task trains; NUMBERS_READ and BYTES_READ,
+      what predictions at the end read beside one copy of the model; BYTES_KEPT, what is stored at
+      the end beside it; MEMORY_TRAINING and MEMORY_EVALUATION, the most memory, in bytes.
+    """
+
+    RECALL = "hit"
+    ACCURACY = "acc"
+    CHANGE = "delta"
+    TRANSFER = "transfer"
+    AVERAGE = "average"
+    PARAMETERS_KEPT = "kept"
+    PARAMETERS_TRAINED = "trained"
+    NUMBERS_READ = "read"
+    BYTES_READ = "read_bytes"
+    BYTES_KEPT = "extra"
+    MEMORY_TRAINING = "train"
+    MEMORY_EVALUATION = "evaluate"
 
 
 class At(NamedTuple):
     """Which number of a run.
 
     Attributes:
-        dataset: its name, or that of a mean over several.
+        dataset: its name, or that of a mean over several; '' for a number of the whole run.
         direction: t2i or i2t; '' for accuracy.
-        metric: hit, acc, or delta: the end minus stage 0; transfer or average: means of acc over
-            the steps before a set is learned, or over all; kept: parameters that a task leaves.
-            Of a whole run: trained: most parameters that a task trains; read, read_bytes: numbers
-            that predictions read at the end beside one copy of the model, and their size; extra:
-            bytes that are kept at the end beside it; train, evaluate: most memory, in bytes.
+        metric: see `Metric`.
         k: the K of Recall@K; None for accuracy.
         step: tasks learned; None for the end of the run, whatever its length, and for what is of
             no single step.
@@ -31,13 +55,18 @@ class At(NamedTuple):
 
     dataset: str
     direction: str
-    metric: str
+    metric: Metric
     k: int | None
     step: int | None
 
 
+def of_run(metric: Metric) -> At:
+    """Where a number of the whole run is."""
+    return At("", "", metric, None, None)
+
+
 Outcome = tuple[float | None, str]
-"""One seed's value (a fraction) and status."""
+"""One seed's value (a fraction, or in the unit of its metric) and status."""
 ABSENT: Outcome = (None, "missing")
 
 
@@ -112,14 +141,14 @@ class RunNumbers:
             place: which number.
             parts: the sets; one, for a number that is no mean.
         """
-        if place.metric == "delta":
-            level = place._replace(metric="hit" if place.direction else "acc")
-            end = self.outcome(level, parts)
-            start = self.outcome(level._replace(step=0), parts)
+        if place.metric == Metric.CHANGE:
+            level = Metric.RECALL if place.direction else Metric.ACCURACY
+            ends = place._replace(metric=level)
+            end, start = self.outcome(ends, parts), self.outcome(ends._replace(step=0), parts)
             if end[0] is None or start[0] is None:
                 return None, end[1] if end[0] is None else start[1]
             return end[0] - start[0], "ok"
-        if place.metric in ("transfer", "average"):
+        if place.metric in (Metric.TRANSFER, Metric.AVERAGE):
             return mean_of([self._over_steps(name, place.metric) for name in parts])
         if not place.dataset:
             return self.numbers.get(place, ABSENT)
@@ -127,17 +156,22 @@ class RunNumbers:
         wanted = (place._replace(dataset=name, step=step) for name in parts)
         return mean_of([self.numbers.get(each, ABSENT) for each in wanted])
 
-    def _over_steps(self, name: str, metric: str) -> Outcome:
-        """Mean accuracy over steps: all, or those before the set is learned (Zheng et al., 2023).
+    def _over_steps(self, name: str, metric: Metric) -> Outcome:
+        """Transfer or Average of one set, or the status of the first hole that it meets."""
+        places = (At(name, "", Metric.ACCURACY, None, step) for step in range(self.n_steps + 1))
+        found = [self.numbers.get(place, ABSENT) for place in places]
+        score_S = [nan if value is None else value for value, _ in found]
+        position = self.sets[name].position or None if name in self.sets else None
+        try:
+            if metric == Metric.AVERAGE:
+                return set_average(score_S), "ok"
+            return ABSENT if position == 1 else (set_transfer(score_S, position), "ok")
+        except Hole as hole:
+            return None, found[hole.step][1]
 
-        As `metrics.continual`, with holes by their status.
-        """
-        position = self.sets[name].position if name in self.sets else 0
-        end = position if metric == "transfer" and position else self.n_steps + 1
-        steps = (At(name, "", "acc", None, step) for step in range(1, end))
-        return mean_of([self.numbers.get(each, ABSENT) for each in steps])
 
-
+_SCORES = {str(metric): metric for metric in (Metric.RECALL, Metric.ACCURACY)}
+_PHASES = {Metric.MEMORY_TRAINING: "train", Metric.MEMORY_EVALUATION: "evaluate"}
 _WORDS = (
     "eval_task", "eval_title", "kind", "label_space", "direction", "metric", "value", "status",
 )  # fmt: skip
@@ -157,11 +191,11 @@ def read_run(judged: ComparableRecord) -> RunNumbers:
     for task, title, kind, space, direction, metric, value, status, k, step, position in zip(
         *words, *counts, strict=True
     ):
-        if metric in ("hit", "acc"):
+        if score := _SCORES.get(metric):
             way = direction if isinstance(direction, str) else ""
             sets[task] = SetInfo(title, kind, position, space if isinstance(space, str) else "")
             found = None if isnan(value) else value
-            numbers[At(task, way, metric, k or None, step)] = found, status
+            numbers[At(task, way, score, k or None, step)] = found, status
     row = frame.iloc[0]
     first = str(row["task_order"]).partition(",")[0]
     for place, count in _costs(judged.record.provenance, first):
@@ -200,15 +234,15 @@ def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[At, float]]:
     trained = about.get("parameters", {}).get("trainable")
     reports = about.get("reports") or [{}]
     if isinstance(trained, list) and trained:
-        yield At("", "", "trained", None, None), max(trained)
+        yield of_run(Metric.PARAMETERS_TRAINED), max(trained)
         if kept := reports[0].get("parameters_kept", trained[0]):
-            yield At(first, "", "kept", None, 1), kept
+            yield At(first, "", Metric.PARAMETERS_KEPT, None, 1), kept
     if read := about.get("parameters", {}).get("inference"):
-        yield At("", "", "read", None, None), read[-1]
-        yield At("", "", "read_bytes", None, None), about["inference_bytes"][-1]
+        yield of_run(Metric.NUMBERS_READ), read[-1]
+        yield of_run(Metric.BYTES_READ), about["inference_bytes"][-1]
     if states := about.get("state_bytes"):
-        yield At("", "", "extra", None, None), states[-1]
-    for phase in ("train", "evaluate"):
+        yield of_run(Metric.BYTES_KEPT), states[-1]
+    for metric, phase in _PHASES.items():
         peaks = about.get("peak_memory", {}).get(phase)
         if isinstance(peaks, dict) and peaks:  # of a GPU where there is one
-            yield At("", "", phase, None, None), MIB * peaks.get("gpu_mib", max(peaks.values()))
+            yield of_run(metric), MIB * peaks.get("gpu_mib", max(peaks.values()))

@@ -2,32 +2,40 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ..metrics import continual
-from ..metrics.continual import ScoreMatrix
 from ..records.store import Record
 from .terminal import score_matrix
 
-_SCORES: Mapping[str, Callable[[ScoreMatrix], float]] = {
-    "final": continual.final_average,
-    "delta": continual.delta_to_zero_shot,
+Score = Literal[
+    "last_t2i", "last_i2t", "last", "transfer", "average", "change", "forgetting", "ood"
+]  # fmt: skip
+"""What the leaderboard says of one run; all but ood are means over its tasks, see
+`metrics.continual`.
+
+last_t2i, last_i2t: Recall@1 of one direction at the end of the run; a labelled task counts with
+its accuracy in both. last, transfer, average, forgetting, and change (the end minus zero-shot):
+means of both directions. ood: the end minus zero-shot on the held-out sets.
+"""
+RunScores = Mapping[Score, float | None]
+"""Fractions; None over a hole."""
+
+_OVER_TASKS: Mapping[Score, Callable[[ArrayLike], float]] = {
+    "last": continual.final_average,
+    "change": continual.delta_to_zero_shot,
     "forgetting": continual.forgetting_from_learned,
-    "transfer": lambda R: float(continual.transfer(R).mean()),
-    "average": lambda R: float(continual.average(R).mean()),
+    "transfer": continual.mean_transfer,
+    "average": continual.mean_average,
 }
+LAST_OF: Mapping[str, Score] = {"t2i": "last_t2i", "i2t": "last_i2t"}
 _NEEDED = (
     "metric", "direction", "k", "step", "n_steps", "eval_task", "eval_position", "value",
 )  # fmt: skip
-
-
-def _or_none(metric: Callable[[ScoreMatrix], float], R: ScoreMatrix) -> float | None:
-    try:
-        return metric(R)
-    except ValueError:
-        return None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -60,8 +68,8 @@ def _ood(frame: pd.DataFrame, sets: frozenset[str]) -> float | None:
     return _mean(changes) if ends.keys() == sets else None
 
 
-def scores_of(record: Record, sets: frozenset[str]) -> dict[str, float | None]:
-    """Name of a score -> its value as a fraction, None over a hole.
+def scores_of(record: Record, sets: frozenset[str]) -> RunScores:
+    """What one run achieved.
 
     Args:
         record: a run.
@@ -70,11 +78,11 @@ def scores_of(record: Record, sets: frozenset[str]) -> dict[str, float | None]:
     # Selecting rows costs in proportion to the columns, and a board selects many times.
     top = (record.frame["metric"] == "acc") | (record.frame["k"] == 1).fillna(False)
     frame = record.frame.loc[top.astype(bool), list(_NEEDED)]
-    matrices = {direction: score_matrix(frame, direction) for direction in ("t2i", "i2t")}
-    scores: dict[str, float | None] = {
-        name: _mean([_or_none(metric, R) for R in matrices.values()])
-        for name, metric in _SCORES.items()
+    matrices = {direction: score_matrix(frame, direction) for direction in LAST_OF}
+    scores: dict[Score, float | None] = {
+        score: _mean([continual.known(metric, R) for R in matrices.values()])
+        for score, metric in _OVER_TASKS.items()
     }
     for direction, R in matrices.items():
-        scores[direction] = _or_none(_SCORES["final"], R)
+        scores[LAST_OF[direction]] = continual.known(continual.final_average, R)
     return scores | {"ood": _ood(frame, sets)}

@@ -1,14 +1,20 @@
 """One run as matrices, and its summary for the terminal."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
 from ..errors import BenchError
-from ..metrics.continual import ScoreMatrix, average, forgetting_from_learned, last, transfer
+from ..metrics.continual import (
+    ScoreMatrix,
+    final_average,
+    forgetting_from_learned,
+    known,
+    mean_average,
+    mean_transfer,
+)
 from ..records.naming import method_label
 from .cells import MISSING, distinct
 from .spec import DIRECTIONS
@@ -135,21 +141,19 @@ def _ending(frame: pd.DataFrame, head: str, direction: str | None) -> str:
     return _text_table(lines, [head, *heads.values(), "Avg."])
 
 
-SUMMARY: Mapping[str, Callable[[ScoreMatrix], Any]] = {
-    "Transfer": transfer,
-    "Average": average,
-    "Last": last,
+SUMMARY = {
+    "Transfer": mean_transfer,
+    "Average": mean_average,
+    "Last": final_average,
     "Forgetting": forgetting_from_learned,
 }
 
 
 def _summary(frame: pd.DataFrame) -> str:
-    words = []
+    R, words = score_matrix(frame, "i2t"), []
     for name, metric in SUMMARY.items():
-        try:
-            words.append(f"{name} {_percent(float(np.mean(metric(score_matrix(frame, 'i2t')))))}")
-        except ValueError:
-            words.append(f"{name} {MISSING}")
+        value = known(metric, R)
+        words.append(f"{name} {MISSING if value is None else _percent(value)}")
     return "   ".join(words)
 
 

@@ -7,7 +7,7 @@ from ...records.naming import suite_folder
 from ..cells import TableRow, rows_of
 from ..groups import Group
 from ..paper.numbers import Printed, printed_in
-from ..run_numbers import At, RunNumbers
+from ..run_numbers import At, Metric, RunNumbers
 from ..sets import HeldOut, placed, shown
 from ..spec import METHOD_ORDER, TITLES, UPPER_BOUND, ZERO_SHOT, backbone_key, is_ablation
 from ..writers.markdown import GENERATED
@@ -69,7 +69,7 @@ def _measured(
         for direction, words in _SIDES:
             curves = []
             for row in rows:
-                places = (At(one.name, direction, "hit", 1, stage) for stage in stages)
+                places = (At(one.name, direction, Metric.RECALL, 1, stage) for stage in stages)
                 cells = [row.cell(group, place, one.parts) for place in places]
                 if any(cell.mean is not None for cell in cells):
                     means, sds = tuple(c.mean for c in cells), tuple(c.sd for c in cells)
@@ -84,7 +84,7 @@ def _printed() -> Iterator[Panel]:
         for direction, words in _SIDES:
             rows: dict[str, list[Printed]] = {}
             for cell in printed_in(number):
-                if cell.direction == direction and cell.metric == "hit":
+                if cell.direction == direction and cell.metric == Metric.RECALL:
                     rows.setdefault(cell.row, []).append(cell)
             curves = []
             for name, cells in rows.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ...errors import BenchError
+from ..run_numbers import Metric
 from ..spec import ARROWS, AVERAGE, HELD_OUT, PAPERS, TITLES, ZERO_SHOT
 from .numbers import Printed, name_tables, read_paper
 
@@ -27,7 +28,7 @@ class Finding:
     def __str__(self) -> str:
         """One line, with the erratum."""
         cell = self.cell
-        stage = "Δ" if cell.metric == "delta" else cell.metric.capitalize()
+        stage = "Δ" if cell.metric == Metric.CHANGE else cell.metric.capitalize()
         stage = stage if cell.step is None else f"stage {cell.step}"
         where = (TITLES.get(cell.dataset, cell.dataset), ARROWS.get(cell.direction, ""), stage)
         return (
@@ -70,25 +71,28 @@ def _averages(cells: Sequence[Printed]) -> Iterator[Finding]:
 
 
 def _changes(cells: Sequence[Printed]) -> Iterator[Finding]:
-    rows: dict[tuple[object, ...], dict[str, Printed]] = {}
+    changes: dict[tuple[int, str, str, str], Printed] = {}
+    stages: dict[tuple[int, str, str, str], dict[int, Printed]] = {}
     for cell in cells:
-        name = "delta" if cell.metric == "delta" else str(cell.step)
-        rows.setdefault((cell.table, cell.row, cell.direction, cell.dataset), {})[name] = cell
-    for row in rows.values():
-        if "delta" in row:
-            last = str(max(int(name) for name in row if name != "delta"))
-            first, end = row["0"].value, row[last].value
-            change = Decimal(end) - Decimal(first)
-            if _off(row["delta"].value, change, _reach(first) + _reach(end)):
-                yield Finding(row["delta"], f"its stages give {change:+}")
+        key = (cell.table, cell.row, cell.direction, cell.dataset)
+        if cell.metric == Metric.CHANGE:
+            changes[key] = cell
+        elif cell.step is not None:
+            stages.setdefault(key, {})[cell.step] = cell
+    for key, printed in changes.items():
+        row = stages[key]
+        first, end = row[0].value, row[max(row)].value
+        change = Decimal(end) - Decimal(first)
+        if _off(printed.value, change, _reach(first) + _reach(end)):
+            yield Finding(printed, f"its stages give {change:+}")
 
 
 def _same(cell: Printed) -> tuple[object, ...]:
     """What two cells share that must be equal wherever they are printed."""
     where = cell.spec.suites[0], cell.backbone, cell.dataset, cell.direction
     if cell.step == 0 or cell.method == ZERO_SHOT:  # the untouched backbone, the same at all steps
-        one = cell.metric if cell.dataset == AVERAGE else cell.metric.replace("transfer", "acc")
-        return *where, one, cell.k
+        same = cell.metric == Metric.TRANSFER and cell.dataset != AVERAGE
+        return *where, Metric.ACCURACY if same else cell.metric, cell.k
     return cell.label, *where, cell.order, cell.metric, cell.k, cell.step
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from ...records.naming import method_label
-from ..run_numbers import At
+from ..run_numbers import At, Metric
 from ..spec import ALL_TABLES, TABLES, Paper, RowSpec, TableSpec
 
 
@@ -25,8 +25,7 @@ class Printed:
         order: order of tasks, '' where each set is learned alone.
         dataset: dataset name, 'average' over the table's sets, or 'ood', over COCO and NoCaps.
         direction: t2i or i2t; '' for accuracy.
-        metric: hit, acc, delta (the last stage minus stage 0), transfer or average (means over
-            steps, see `metrics.continual`), or kept (parameters that are left).
+        metric: see `Metric`; no number of a whole run.
         k: the K of Recall@K; None for accuracy.
         step: tasks learned; None for what is of no single step.
         value: percent (of kept, a number of parameters), the characters that are printed.
@@ -42,7 +41,7 @@ class Printed:
     order: str
     dataset: str
     direction: str
-    metric: str
+    metric: Metric
     k: int | None
     step: int | None
     value: str
@@ -60,7 +59,7 @@ class Printed:
 
     @property
     def place(self) -> At:
-        """Which number it is, as `cells.Run` counts: the end of a run has no step."""
+        """Which number it is, as `RunNumbers` counts: the end of a run has no step."""
         staged = self.spec.columns in ("stages", "tuning")
         return At(self.dataset, self.direction, self.metric, self.k, self.step if staged else None)
 
@@ -75,12 +74,13 @@ def _int(text: str) -> int | None:
 @cache
 def read_paper(paper: Paper = "dar") -> tuple[Printed, ...]:
     """Every printed number of a paper, in its order."""
-    same = ("row", "method", "variant", "backbone", "order", "dataset", "direction", "metric")
+    same = ("row", "method", "variant", "backbone", "order", "dataset", "direction")
     with Path(__file__).with_name("paper.csv").open(newline="", encoding="utf-8") as file:
         return tuple(
             Printed(
                 paper=paper,
                 table=int(line["table"]),
+                metric=Metric(line["metric"]),
                 k=_int(line["k"]),
                 step=_int(line["step"]),
                 value=line["value"],

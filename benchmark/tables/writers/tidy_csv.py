@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..columns import Column
 from ..grids import Grid, PaperTable, Shown, TableLine
+from ..run_numbers import Metric
 
 _HEAD = (
     "source", "suite", "version", "backbone", "pretrained", "order", "method", "dataset",
@@ -27,7 +28,7 @@ def _line(column: Column, line: TableLine, shown: Shown, order: str) -> tuple[ob
         runs = row.of(column.group)
         label, why, source = row.label, row.why, "measured"
         step = place.step
-        if step is None and place.metric != "delta":
+        if step is None and place.metric != Metric.CHANGE:
             step = row.runs[0].n_steps
         numbers = (str(len(runs)), _number(cell.mean), _number(cell.sd), cell.status)
     what = (label, place.dataset, place.direction, place.metric, place.k, step)
