@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..backbones.known import Precision, check_backbone, image_side
 from ..common.digests import digest
-from ..common.files import ROOT, cache_root, file_digest, weights_file
+from ..common.files import ROOT, cache_root, file_sha256, weights_file
 from ..data.split import ImageSource, Pairs
 from ..errors import BenchError
 from ..hub.lock import lock_path
@@ -208,14 +208,10 @@ def _weights_name(pretrained: str) -> str:
     if file is None:
         return pretrained
     try:
-        return f"{file.name}@{file_digest(file)[:12]}"
-    except OSError as e:
-        raise BenchError(
-            "a weights file",
-            f"'{file}' ({e.strerror or type(e).__name__})",
-            "correct --pretrained",
-            code=4,
-        ) from e
+        return f"{file.name}@{file_sha256(file)[:12]}"
+    except BenchError as e:
+        got = f"'{file}' ({e.got})"
+        raise BenchError("a weights file", got, "correct --pretrained", code=4) from e
 
 
 def _content(suite: Suite) -> str | None:

@@ -78,7 +78,7 @@ def unchanged(about: Mapping[str, Any], method_sha: str, method_file: Path) -> b
     """
     made = about.get("method", {}).get("sha256")
     if "numerics" in about.get("code", {}):
-        return made == method_sha and about["code"]["numerics"] == NUMERICS
+        return bool(made == method_sha and about["code"]["numerics"] == NUMERICS)
     return made in (method_sha, sha256(method_file.read_bytes()).hexdigest()) and NUMERICS == 1
 
 
