@@ -33,7 +33,7 @@ def describe(asked: str) -> str:
         asked: as for --method; with a variant, the settings are those of the variant.
 
     Raises:
-        BenchError: as `registry.find_method`.
+        BenchError: see `find_method`.
     """
     found = find_method(asked, [])
     cls, config = found.cls, vars(found.config)

@@ -3,13 +3,14 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
 from ..errors import BenchError
 from .data.app import app as data_app
+from .display import DisplayMode
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
 
@@ -29,6 +30,7 @@ Methods = Annotated[
         help="name, name.variant, or a path to a method's .py file; repeat it for several runs",
     ),
 ]
+DisplayOption = Annotated[DisplayMode, typer.Option(help="live view or plain lines")]
 
 
 @app.command()
@@ -88,9 +90,7 @@ def run(
     save_ranks: Annotated[
         bool, typer.Option(help="keep the rank of every query in .ranks.parquet")
     ] = False,
-    display: Annotated[
-        Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
-    ] = "auto",
+    display: DisplayOption = "auto",
 ) -> None:
     """Train a method over a sequence of tasks, evaluate it at every stage, write one parquet.
 
@@ -148,9 +148,7 @@ def order(
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
     cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
-    display: Annotated[
-        Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
-    ] = "auto",
+    display: DisplayOption = "auto",
 ) -> None:
     """Zero-shot scores of a backbone on every task, beside the paper's, and the order they give."""
     from ..run.request import Request, make_plan

@@ -1,15 +1,16 @@
-"""What long work tells of itself while it runs; what shows it is none of its concern."""
+"""What a run, or a preparation of data, reports while it works; not how it is shown."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 Advance = Callable[[int], None]
-"""Told of so many more bytes or items; negative where some were in vain."""
+"""Is called with the number of bytes or items that were done since the last call; a negative
+number takes back what has to be done again."""
 
 
 class Report(Protocol):
-    """What a run and a preparation tell; the command line's display is one that shows it."""
+    """Receives the reports; the command line's `Display` implements it, and a tracker could."""
 
     def line(self, text: str) -> None:
         """A sentence that stays."""

@@ -219,7 +219,7 @@ def validate_content(frame: pd.DataFrame, path: Path) -> None:
     """Check that a record is whole and consistent.
 
     Args:
-        frame: the rows of one run with the dtypes of `SCHEMA` (see `results.to_frame`).
+        frame: the rows of one run with the dtypes of `SCHEMA` (see `store.to_frame`).
         path: named in the error.
 
     Raises:

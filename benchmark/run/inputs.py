@@ -1,5 +1,6 @@
 """Everything that a run reads, opened and checked before the first training step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -122,43 +123,63 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
     train = {name: read(tasks[name], "train") for name in order}
     _check_kinds(plan.method, train)
     tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
-    ordered = [d for d in plan.suite.tasks if d.name in order]
-    evals = _eval_sets(ordered, tests, order, plan.suite) if plan.request.evals != "ood" else []
+    evals = _asked_evals(plan, order, tests, read)
+    reference = plan.suite.reference if "reference data" in plan.method.uses else None
+    reference_data = read(reference, "train") if reference is not None else None
+    return Inputs(
+        clip=clip,
+        device=device,
+        feed=feed,
+        order=tuple(order),
+        measured=measured,
+        titles={d.name: d.title for d in plan.suite.tasks},
+        train=train,
+        evals=evals,
+        reference_data=reference_data,
+        identity={
+            "weights": clip.fingerprint,
+            "normalisation": [clip.mean, clip.std],
+            "transform": transform_id(clip.size),
+            "torch": torch.__version__,
+            "device": device.type,
+            "threads": torch.get_num_threads(),
+            "order": list(order),
+            "train": {name: data.fingerprint for name, data in train.items()},
+            "test": {which.name: which.data.fingerprint for which in evals},
+            "reference": None if reference_data is None else reference_data.fingerprint,
+        },
+    )
+
+
+def _asked_evals(
+    plan: Plan, order: list[str], tests: dict[str, Tensors], read: Callable[..., Tensors]
+) -> tuple[EvalSet, ...]:
+    """The sets that `--evals` names: the tasks in learned order, then the held-out ones.
+
+    Raises:
+        BenchError: there are none.
+    """
+    evals: list[EvalSet] = []
+    if plan.request.evals != "ood":
+        learned = [d for d in plan.suite.tasks if d.name in order]
+        evals += _eval_sets(learned, tests, order, plan.suite)
     if plan.request.evals != "id":
         evals += [_held_out(d, read(d, "test")) for d in plan.suite.held_out]
     if not evals:
         raise BenchError(
             "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
         )
-    reference = plan.suite.reference if "reference data" in plan.method.uses else None
-    reference_data = read(reference, "train") if reference is not None else None
-    identity = {
-        "weights": clip.fingerprint,
-        "normalisation": [clip.mean, clip.std],
-        "transform": transform_id(clip.size),
-        "torch": torch.__version__,
-        "device": device.type,
-        "threads": torch.get_num_threads(),
-        "order": list(order),
-        "train": {name: data.fingerprint for name, data in train.items()},
-        "test": {which.name: which.data.fingerprint for which in evals},
-        "reference": reference_data.fingerprint if reference_data is not None else None,
-    }
-    titles = {d.name: d.title for d in plan.suite.tasks}
-    return Inputs(
-        clip, device, feed, tuple(order), measured, titles, train, tuple(evals), reference_data,
-        identity,
-    )  # fmt: skip
+    return tuple(evals)
 
 
-def _check_kinds(found: ResolvedMethod, train: dict[str, Tensors]) -> None:
+def _check_kinds(method: ResolvedMethod, train: dict[str, Tensors]) -> None:
     """Raises BenchError for a task of a kind that the method refuses."""
-    refused = found.cls.refused(found.config)
+    refused = method.cls.refused(method.config)
     for name, data in train.items():
         kind = "labelled" if isinstance(data, LabelTensors) else "pairs"
         if kind in refused:
             raise BenchError(
-                f"tasks that {found.cls.label} is defined for",
+                f"tasks that {method.cls.label} is defined for",
                 f"'{name}', of the kind '{kind}': {refused[kind]}",
                 "choose another suite, --order or --method",
             )

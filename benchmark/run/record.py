@@ -36,7 +36,7 @@ class Costs:
         inference: numbers (parameters and stored values) that predictions may read after it, beyond
             the model. inference_bytes: their size.
         losses: of every epoch.
-        chunks: pieces that its batches were cut into, see `Clip`.
+        chunks: pieces that its batches were cut into, see `Backbone`.
         shared: seconds that training took in another run, whose result was taken; None where the
             task was trained by this one.
         reports: what the method says of it, see `Method.report`.
@@ -116,7 +116,7 @@ def score_text(rows: list[Row]) -> str:
 
 
 def rows_of(plan: Plan, inputs: Inputs, cells: list[Cell]) -> list[Row]:
-    """Every cell's rows with the columns of the record (see `records.SCHEMA`)."""
+    """Every cell's rows with the columns of the record (see `records.schema.SCHEMA`)."""
     settings = ",".join(f"{k}={v}" for k, v in plan.settings.items())
     common = {
         "suite": plan.suite.name,

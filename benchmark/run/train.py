@@ -28,7 +28,7 @@ class Progress:
         step: optimiser steps done. total: steps of the task.
         sums: per loss term, its sum over the steps of the current epoch.
         losses: per finished epoch, the mean of each term.
-        chunks: pieces that a batch is cut into, see `Clip`; doubled when memory runs out.
+        chunks: pieces that a batch is cut into, see `Backbone`; doubled when memory runs out.
     """
 
     step: int = 0

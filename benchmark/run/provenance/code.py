@@ -6,12 +6,11 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ...common.digests import digest
-from ...common.files import PACKAGE, ROOT
+from ...common.files import PACKAGE, ROOT, file_sha256
 
 NUMERICS = 1
 """Raise it by one in every commit after which some run gives another number, even in its last bit.
@@ -76,10 +75,11 @@ def unchanged(about: Mapping[str, Any], method_sha: str, method_file: Path) -> b
         method_sha: `content_sha` of the method's file.
         method_file: where the method is defined.
     """
-    made = about.get("method", {}).get("sha256")
-    if "numerics" in about.get("code", {}):
-        return bool(made == method_sha and about["code"]["numerics"] == NUMERICS)
-    return made in (method_sha, sha256(method_file.read_bytes()).hexdigest()) and NUMERICS == 1
+    numerics = about.get("code", {}).get("numerics")
+    of_method = {method_sha}
+    if numerics is None:
+        numerics, of_method = 1, {method_sha, file_sha256(method_file)}
+    return numerics == NUMERICS and about.get("method", {}).get("sha256") in of_method
 
 
 # -- content

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...common.digests import tensor_digest
 from ...common.files import atomic
 from ...errors import BenchError
 from ..train import Fit, Progress
@@ -42,13 +43,20 @@ class Pristine:
 
 
 def _digest(tensor: Tensor) -> str:
-    flat = tensor.detach().cpu().contiguous().view(-1)
-    raw = flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
-    return hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode() + raw).hexdigest()
+    return tensor_digest([f"{tensor.dtype}{tuple(tensor.shape)}", tensor])
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors, what is said of them, and a digest of each, in one safetensors file."""
+    """Write tensors, notes about them and a digest of each into one safetensors file.
+
+    Args:
+        path: the target, replaced at once or not at all.
+        tensors: of any shapes, on any device.
+        about: JSON-able.
+
+    Raises:
+        BenchError: the folder cannot be written or the disk is full.
+    """
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     digests = {k: _digest(v) for k, v in plain.items()}
     text = json.dumps(about)
@@ -62,10 +70,10 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write` wrote.
+    """The tensors (on the CPU) and the notes that `write` wrote.
 
     Raises:
-        Damaged: the file is cut or changed.
+        DamagedCheckpoint: the file is cut or changed.
     """
     try:
         with safe_open(path, framework="pt") as f:

@@ -6,7 +6,6 @@ the frozen features are keyed by, so that a run ends in the same numbers, bit fo
 trained a task itself or not.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...common.digests import digest
+from ...common.digests import digest, tensor_digest
 from ..train import Fit
 from . import checkpoint
 from .checkpoint import DamagedCheckpoint
@@ -48,7 +47,11 @@ class Trained:
         return digest([*self.about, *asked, repr(fit.recipe), repr(fit.seed), data, _sha(fit)])
 
     def load(self, key: str, fit: Fit) -> dict[str, Any] | None:
-        """Give the parameters of `fit` their trained values; what was noted, or None if absent."""
+        """Give the parameters of `fit` their trained values.
+
+        Returns:
+            The notes of `keep`; None where nothing is kept, and the parameters are as they were.
+        """
         path = self._path(key)
         if self.fresh or not path.exists():
             return None
@@ -75,8 +78,4 @@ def _tensors(params: Sequence[Tensor]) -> dict[str, Tensor]:
 
 def _sha(fit: Fit) -> str:
     """Digest of what is trained: the values that training starts from."""
-    sha = hashlib.sha256()
-    for p in fit.params:
-        sha.update(repr((tuple(p.shape), p.dtype)).encode())
-        sha.update(p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
+    return tensor_digest(part for p in fit.params for part in (repr((tuple(p.shape), p.dtype)), p))
