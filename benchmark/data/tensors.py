@@ -100,13 +100,13 @@ def load_split(
     else:
         rows = [i * total // limit for i in range(limit)]
         pixels, key = done.pixels.pick(rows), digest([done.digest, str(limit)])
+
+    def encode(texts: list[str]) -> Tensor:
+        return tokens_of(texts, tokenize, tokenizer, root)
+
     if isinstance(split, Pairs):
-
-        def encode(texts: list[str]) -> Tensor:
-            return tokens_of(texts, tokenize, tokenizer, root)
-
         return _pairs(split, rows, pixels, key, encode)
-    return _labelled(split, rows, pixels, key, tokenize)
+    return _labelled(split, rows, pixels, key, encode)
 
 
 def _text_key(tokens: Tensor) -> str:
