@@ -1,4 +1,4 @@
-"""Digests of parts: what an identity is made of. No torch, no numpy."""
+"""Digests of which identities are made. No torch, no numpy."""
 
 import hashlib
 from collections.abc import Iterable

@@ -86,7 +86,7 @@ def load_split(
         root: cache folder.
         limit: keep so many images, evenly spaced, since files are often sorted by class; such a
             run is never ranked.
-        tokenizer: see `tokens.tokens_of`.
+        tokenizer: names what the tokens derive from, see `cache.tokens.tokens_of`.
 
     Raises:
         BenchError: an empty split, or what decoding raises.
