@@ -16,8 +16,8 @@ def held(path: Path, waiting: Callable[[], None], remedy: str = CACHE) -> Iterat
     """Holds a lock between processes; the system releases it when its holder dies.
 
     Args:
-        path: the lock's file. It is never removed: one process could wait for the removed file while
-            another makes it anew, and both would hold the lock.
+        path: the lock's file. It is never removed: one process could wait for the removed file
+            while another makes it anew, and both would hold the lock.
         waiting: called once if another process holds the lock; an error that it raises ends the
             wait.
         remedy: the advice of the error where the file cannot be made.
