@@ -1,4 +1,4 @@
-"""Files that a reader never sees half of, and files that stand for weights. No torch."""
+"""Files that are written whole or not at all, their digests, and where caches lie. No torch."""
 
 import hashlib
 import os
@@ -67,7 +67,7 @@ def file_sha256(path: Path) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> BenchError:
-    """The error for a file that the system does not give us."""
+    """The error for a file that cannot be read."""
     if isinstance(error, PermissionError):
         return BenchError("a readable file", f"no permission for {path}", "grant it", 6)
     reason = "no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)

@@ -13,12 +13,14 @@ CACHE = "give --cache-dir (or CL_BENCH_CACHE) a folder that can be written"
 
 @contextmanager
 def held(path: Path, waiting: Callable[[], None], remedy: str = CACHE) -> Iterator[None]:
-    """A lock between processes; the system lets go of it when its holder dies.
+    """Holds a lock between processes; the system releases it when its holder dies.
 
     Args:
-        path: the lock's file, which is never removed: who waits for it would wait for another.
-        waiting: called once, when another process holds it; what it raises ends the waiting.
-        remedy: what helps where the file cannot be made.
+        path: the lock's file. It is never removed: one process could wait for the removed file
+            while another makes it anew, and both would hold the lock.
+        waiting: called once if another process holds the lock; an error that it raises ends the
+            wait.
+        remedy: the advice of the error where the file cannot be made.
 
     Raises:
         BenchError: the folder cannot be written.

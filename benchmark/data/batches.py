@@ -1,4 +1,7 @@
-"""Training batches: the lease of a task's data, and loaders of pairs and of labelled images."""
+"""Training batches: loaders of pairs and of labelled images, and what else reads a task's data.
+
+`sampler` draws which examples a batch has; `lease` says whether they may still be read.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from ..errors import BenchError
 from ..protocol.types import Batch, Images, Loader, Texts
 from .items import Items
 from .lease import Lease
-from .mixing import Drawn, mixed
+from .sampler import Drawn, sample_epoch
 from .tensors import LabelTensors, PairTensors, Tensors
 
 
@@ -26,7 +29,7 @@ def _check_open(leases: tuple[Lease, ...]) -> None:
 
 @dataclass
 class PairLoader:
-    """Training batches over one or several sets of pairs. Implements `types.Loader`.
+    """Training batches over one or several sets of pairs. Implements `protocol.types.Loader`.
 
     Every image once per epoch, with one of its captions drawn anew in every epoch.
     """
@@ -78,7 +81,7 @@ class PairLoader:
 class LabelLoader:
     """Training batches over labelled sets; the texts are all classes' first prompts.
 
-    Implements `types.Loader`. Joined sets share one list of classes.
+    Implements `protocol.types.Loader`. Joined sets share one list of classes.
     """
 
     feed: Items
@@ -137,9 +140,10 @@ def _sizes(loader: Loaders) -> list[int]:
 
 
 def _places(loader: Loaders, epoch: int, start: int) -> Iterator[Drawn]:
-    """As `mixed`, over the images that are left, as rows of their splits."""
+    """As `sample_epoch`, over the images that are left, as rows of their splits."""
     left = [lease.rows for lease in loader.leases]
-    for of_set, row, draw in mixed(_sizes(loader), loader.batch_size, loader.seed, epoch, start):
+    sizes, size = _sizes(loader), loader.batch_size
+    for of_set, row, draw in sample_epoch(sizes, size, loader.seed, epoch, start):
         _check_open(loader.leases)
         for s, (lease, rows) in enumerate(zip(loader.leases, left, strict=True)):
             if lease.rows is not rows:

@@ -13,7 +13,7 @@ from ..protocol.types import Classes, Context, Images, Keyed, Texts
 from .cache.frozen import FrozenFeatures, contents, normalise
 from .tensors import LabelTensors, PairTensors, Tensors
 
-NOTHING = Context()  # is told in training
+NOTHING = Context()  # what is known of training items beside them
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Items:
         Args:
             data: the split.
             rows: int64, on the CPU.
-            context: what is told of test items.
-            cached: whether to offer `Images.cached`, as for test items.
+            context: what the harness knows of test items beside them.
+            cached: whether `Images.cached` is offered; it is for test items.
         """
 
         def frozen(rows: Tensor) -> Tensor:
@@ -112,10 +112,11 @@ class Items:
 
         Args:
             parts: the datasets.
-            first_prompt_only: as in training.
-            learned: the learned task that each part is, -1 for none; None for -1 everywhere.
+            first_prompt_only: whether each class has one prompt alone, as in training.
+            learned: the index of the learned task for each dataset, -1 where it is none; None
+                for -1 everywhere.
             context: of the prompts, see `images`.
-            cached: likewise.
+            cached: see `images`.
         """
         names: list[str] = []
         owners, prompts = [], []

@@ -25,7 +25,7 @@ class Lease:
         return torch.arange(len(data)) if self.rows is None else self.rows
 
     def keep(self, data: Tensors, rows: Tensor) -> None:
-        """See `types.Loader.keep`."""
+        """Give up all images but those at `rows`; see `protocol.types.Loader.keep`."""
         there, rows = self.places(data), rows.cpu()
         if len(rows.unique()) < len(rows) or not bool(torch.isin(rows, there).all()):
             raise BenchError(

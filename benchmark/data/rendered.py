@@ -5,6 +5,7 @@ scene is seen both in training (or pre-training) and in a test.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from ..miniworld.domains.scans import SCANS
 from ..miniworld.domains.sketches import SKETCHES
 from ..miniworld.domains.street import STREET
 from ..miniworld.few_shot import FEW_SHOT as _FEW_SHOT
-from ..miniworld.sampling import Domain, Role, draw, generator
+from ..miniworld.sampling import Domain, Draw, Role, draw, generator
 from .split import ImageSource, Labelled, Pairs
 
 __all__ = [
@@ -71,6 +72,7 @@ class _Opener:
         return domain.paint(scene, generator("noise", self.domain, self.role, self.seed, i))
 
 
+@cache
 def _renderer_source() -> list[bytes]:
     return [path.read_bytes() for path in sorted(Path(miniworld.__file__).parent.rglob("*.py"))]
 
@@ -80,6 +82,14 @@ def _source(domain: str, role: Role, seed: int, indices: npt.NDArray[np.int64]) 
     key = [domain, role, str(size), str(seed)]
     opener = _Opener(domain, role, seed, indices)
     return ImageSource(size, opener, digest([*_renderer_source(), *key]))
+
+
+@cache
+def _drawn(domain: str, role: Role, size: int, seed: int) -> Draw:
+    """As `draw`, once in a process: every run of a call reads the same splits."""
+    drawn = draw(_ALL[domain], role, size, seed)
+    drawn.indices.flags.writeable = False  # they are shared
+    return drawn
 
 
 def classes_of(domain: str) -> int:
@@ -109,7 +119,8 @@ def render_pairs(domain: str, role: Role, size: int, seed: int) -> Pairs:
     Raises:
         BenchError: no such domain, or it has too few scenes.
     """
-    drawn = draw(_known(domain, CAPTIONED, "captioned"), role, size, seed)
+    _known(domain, CAPTIONED, "captioned")
+    drawn = _drawn(domain, role, size, seed)
     return Pairs(domain, _source(domain, role, seed, drawn.indices), drawn.captions)
 
 
@@ -126,7 +137,7 @@ def render_labelled(domain: str, role: Role, size: int, seed: int) -> Labelled:
         BenchError: no such domain, or it has too few scenes.
     """
     found = _known(domain, (*LABELLED, *FEW_SHOT), "labelled")
-    drawn = draw(found, role, size, seed)
+    drawn = _drawn(domain, role, size, seed)
     return Labelled(
         name=domain,
         images=_source(domain, role, seed, drawn.indices),

@@ -86,7 +86,7 @@ def load_split(
         root: cache folder.
         limit: keep so many images, evenly spaced, since files are often sorted by class; such a
             run is never ranked.
-        tokenizer: see `tokens.tokens_of`.
+        tokenizer: names what the tokens derive from, see `cache.tokens.tokens_of`.
 
     Raises:
         BenchError: an empty split, or what decoding raises.
@@ -100,13 +100,13 @@ def load_split(
     else:
         rows = [i * total // limit for i in range(limit)]
         pixels, key = done.pixels.pick(rows), digest([done.digest, str(limit)])
+
+    def encode(texts: list[str]) -> Tensor:
+        return tokens_of(texts, tokenize, tokenizer, root)
+
     if isinstance(split, Pairs):
-
-        def encode(texts: list[str]) -> Tensor:
-            return tokens_of(texts, tokenize, tokenizer, root)
-
         return _pairs(split, rows, pixels, key, encode)
-    return _labelled(split, rows, pixels, key, tokenize)
+    return _labelled(split, rows, pixels, key, encode)
 
 
 def _text_key(tokens: Tensor) -> str:

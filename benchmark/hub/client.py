@@ -1,8 +1,8 @@
 """The hub's own client, with one sentence for everything that can go wrong on the way.
 
-What the client repeats by itself (a cut transfer is continued, a 429 is waited for) is left to it;
-what it does not (a 500 on a file, a reset connection) is repeated here. It checks no content: no
-file is taken before its size and sha256 are those that the hub lists.
+The client continues a transfer that was cut, and waits after a 429. What it does not repeat (a 500
+on a file, a reset connection) is repeated here. It checks no content, so that we compare the size
+and the sha256 of every file with those that the hub lists before we take it.
 """
 
 import logging
@@ -109,7 +109,7 @@ def listing(repo: Repo, commit: str, patterns: tuple[str, ...]) -> list[RemoteFi
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Whether a path matches a glob; a leading `**/` also stands for no folder at all."""
+    """Whether a path matches a glob pattern; a leading `**/` matches no folder, too."""
     return fnmatchcase(path, pattern) or (
         pattern.startswith("**/") and fnmatchcase(path, pattern.removeprefix("**/"))
     )
@@ -138,7 +138,8 @@ def fetch(
         commit: 40 hex digits.
         file: what is listed for it.
         folder: where it goes; None is the hub's own cache.
-        advance: told of the bytes that arrive; negative when some were in vain.
+        advance: called with the number of bytes that arrive; negative for those that have to be
+            fetched again.
 
     Returns:
         Its path and sha256.
@@ -182,7 +183,7 @@ def fetch(
 
 
 def _remove(path: Path) -> None:
-    """A damaged file, and in the hub's cache what its link points to."""
+    """Remove a damaged file; in the hub's cache it is a link, whose target is removed too."""
     path.resolve().unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
@@ -207,7 +208,7 @@ def _counting(count: Advance) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the client's own lines about attempts: what is final is told by us."""
+    """Silences the client's own lines about its attempts; what fails in the end, we report."""
     logger = logging.getLogger("huggingface_hub")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -218,7 +219,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _ask(repo: Repo, what: str, request: Callable[[], Any]) -> Any:
-    """Repeats a request while the trouble may pass; one sentence where it does not."""
+    """The answer of a request, repeated as long as the trouble may pass.
+
+    Raises:
+        BenchError: one sentence about the trouble that did not pass.
+    """
     for attempt in range(RETRIES + 1):
         try:
             with _quiet():

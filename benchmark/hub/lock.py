@@ -1,4 +1,4 @@
-"""The lock file: what the hub held when a dataset was first prepared, and must hold ever after."""
+"""The lock file: what the hub had when a dataset was first prepared, and has to have ever after."""
 
 import json
 import os
@@ -50,8 +50,8 @@ class Entry:
 def lock_path() -> Path:
     """CL_BENCH_LOCK, else the file of the checkout; of an installed package, one in the cache.
 
-    What an installer wrote is left as it is: the file in the cache takes what is found, beside
-    what the package came with (see `read`).
+    A file that an installer wrote is never changed: what is found is written to the file in the
+    cache, which completes the one that came with the package (see `read`).
     """
     given = os.environ.get("CL_BENCH_LOCK")
     if given:
@@ -62,8 +62,8 @@ def lock_path() -> Path:
 def read(path: Path) -> dict[str, Entry]:
     """Every entry by its key; nothing where there is no file.
 
-    The file of an installed package in the cache completes the one that the package came with.
-    Where a newer package declares another revision, the package counts.
+    For an installed package, these are the entries of its own file and of the one in the cache.
+    Where a newer package declares another revision than the cache has, the package's entry counts.
 
     Raises:
         BenchError: a file that is no lock file.
@@ -125,7 +125,7 @@ def _typed(name: str, value: object, kind: type) -> None:
 
 
 def update(path: Path, key: str, change: Callable[[Entry | None], Entry]) -> Entry:
-    """Change one entry, safe beside other processes that change others.
+    """Change one entry; other processes may change others at the same time.
 
     Raises:
         BenchError: the file cannot be written.
@@ -189,7 +189,7 @@ def merged(key: str, known: Entry | None, found: Entry) -> Entry:
 
 
 def differ(known: Entry, found: Entry) -> list[str]:
-    """What both say differently, in words; silence of either is no difference."""
+    """The differences of two entries, in words; a field that one of them lacks is none."""
     out = []
     for name in ("repo", "declared", "revision"):
         a, b = getattr(known, name), getattr(found, name)

@@ -1,4 +1,4 @@
-"""What can go wrong between us and the hub: what may pass, and the sentence for what does not."""
+"""What can go wrong when the hub is asked: which errors may pass, and a sentence for each."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -39,7 +39,7 @@ def endpoint() -> str:
 
 
 def repeated_by_client(error: Exception) -> bool:
-    """What the client itself has tried six times: more attempts would only be a longer wait."""
+    """Whether the client itself has tried six times: more attempts would only take longer."""
     from huggingface_hub import errors
 
     return (
@@ -66,7 +66,7 @@ def may_pass(error: Exception) -> bool:
     status = _status(error)
     if status is not None:
         return status in (408, 429) or status >= 500
-    if isinstance(error, errors.LocalEntryNotFoundError):  # the hub's word for "no answer"
+    if isinstance(error, errors.LocalEntryNotFoundError):  # what the client raises for no answer
         cause = error.__cause__ or error.__context__
         return isinstance(cause, Exception) and not isinstance(cause, final) and may_pass(cause)
     if isinstance(error, final) or _no_address(error):
@@ -162,7 +162,7 @@ def sentence(repo: Repo, what: str, error: Exception) -> BenchError:
 
 
 def _unanswered(expected: str, cause: Exception, again: str) -> BenchError:
-    """Errors without an answer of the hub: the disk, the net, the transfer."""
+    """The sentence where the hub did not answer: an error of the disk, the network, a transfer."""
     kind = type(cause).__name__
     if _no_address(cause):
         fix = "set HF_ENDPOINT to the hub's address with https:// in front, or unset it"

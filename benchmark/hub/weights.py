@@ -1,4 +1,4 @@
-"""Pretrained weights and what lies beside them: the same resolving, pinning, verifying as data."""
+"""Pretrained weights and the files beside them: resolved, pinned and verified as data are."""
 
 from dataclasses import replace
 from pathlib import Path

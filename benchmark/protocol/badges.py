@@ -1,9 +1,9 @@
-"""What a method declares that it uses, and how a route that is none is counted. No torch."""
+"""The badges of what a method uses, and the number that stands for no route. No torch."""
 
 from typing import Literal
 
 UNSEEN = 2**15 - 1
-"""In the rows that count routes, k of the items that no learned task took; else k is the task."""
+"""The route of items that no learned task took, where records count how many took which."""
 
 
 Badge = Literal[

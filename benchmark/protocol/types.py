@@ -1,4 +1,4 @@
-"""What crosses the seam between the harness and a method.
+"""The types that the harness and a method exchange.
 
 Shape legend, used as name suffixes everywhere:
 B images in a batch · M candidate texts · C classes · P prompt templates · L tokens · D embedding ·

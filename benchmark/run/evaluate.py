@@ -1,4 +1,4 @@
-"""Scores an encoder on one evaluation set. The only evaluator; it knows no method.
+"""Scores an encoder on one evaluation set. There is no other evaluator, and it knows no method.
 
 Two kinds of sets: pairs ask for embeddings of images and of texts, labelled ones for a classifier.
 """
@@ -134,7 +134,7 @@ def evaluate(
 
 
 def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
-    """What stands in the record where a set could not be scored: a status, never a hole."""
+    """Rows for a set that could not be scored: they have a status, so that no row is missing."""
     data = which.data
     if isinstance(data, PairTensors):
         n = {"t2i": (len(data.tokens_ML), len(data)), "i2t": (len(data), len(data.tokens_ML))}
@@ -149,7 +149,7 @@ def _encode(n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _encode_by_length(length_M: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
-    """Texts of like length share a batch: a tower works on the batch's longest."""
+    """As `_encode`; texts of similar length share a batch, as a tower runs over its longest."""
     order_M = length_M.argsort(stable=True)
     rows_MD = torch.cat([encode(rows) for rows in order_M.split(BATCH)])
     return rows_MD[order_M.argsort().to(rows_MD.device)]

@@ -1,4 +1,4 @@
-"""The embedded suite: seven rendered image-caption domains, needs nothing but the package."""
+"""The embedded suite `mini`: seven rendered image-caption domains. It needs no download."""
 
 from functools import partial
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The embedded few-shot suites: X-TAIL and MTIL in small, on rendered domains; they need nothing.
+"""The embedded few-shot suites: small X-TAIL and MTIL on rendered domains. They need no download.
 
 `mini-xtail` has 16 shots and the classes of all tasks at every step, `mini-mtil` 5 shots and each
 task's own classes. Both test on the same images, and hold out what `mini` holds out of labels.

@@ -1,4 +1,4 @@
-"""Whether the data of a suite are prepared, and which. No torch."""
+"""Whether the published data that a suite needs are prepared. No torch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

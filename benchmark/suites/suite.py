@@ -1,4 +1,4 @@
-"""The declaration of a suite and the look-up by name or path."""
+"""What a suite declares: its datasets, their order, and the training budget."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Recipe:
         batch_size: pairs per optimiser step; also the number of in-batch negatives.
         lr: peak learning rate of AdamW for pretrained weights.
         lr_added: the same for parameters that a method adds (adapters, prompts, heads), which
-            start from nothing.
+            start from zero or from random values.
         weight_decay: AdamW's decoupled weight decay.
         steps: optimiser steps of every task, whatever its size; 0 means that `epochs` says.
         warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
@@ -108,7 +108,7 @@ class Suite:
 
     @property
     def weights(self) -> str:
-        """`pretrained` as `backbones.load` takes it: a tag, or the path of a file."""
+        """`pretrained` as `backbones.load.load` takes it: a tag, or the path of a file."""
         if self.folder is not None and weights_file(self.pretrained) is not None:
             return str(self.folder / self.pretrained)
         return self.pretrained

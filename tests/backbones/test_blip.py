@@ -25,8 +25,9 @@ from benchmark.backbones.backbone import PARALLEL
 from benchmark.backbones.blip import Blip, WordPieces, build
 from benchmark.backbones.known import blip_about, check_backbone, image_side
 from benchmark.backbones.load import hub_places, load, tokenizer_of, weights_of
+from benchmark.cli.data.jobs import Options
 from benchmark.cli.data.lock import lock_all
-from benchmark.cli.data.prepare import Options, prepare_all
+from benchmark.cli.data.prepare import prepare_all
 from benchmark.cli.display import Display
 from benchmark.data import rendered as mini
 from benchmark.data.tensors import load_split

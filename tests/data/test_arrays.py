@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from benchmark.common.digests import digest
 from benchmark.data.cache.arrays import FEATURES, PIXELS, TOKENS, CachedArrays
+from benchmark.data.cache.tokens import FEW
 from benchmark.data.published.verify import noted_damage
+from benchmark.data.split import ImageSource, Labelled
+from benchmark.data.tensors import LabelTensors, load_split
 
 KINDS = [PIXELS, FEATURES, TOKENS]
 NAMES = ["pixels", "features", "tokens"]
@@ -66,3 +71,20 @@ def test_half_written_arrays_are_no_damage(kind: CachedArrays, tmp_path: Path) -
     path.with_suffix(".json").unlink()
     assert kind.load(path) is None
     assert list(noted_damage(tmp_path, lambda _: None)) == []
+
+
+def test_prompts_of_many_classes_are_encoded_once(tmp_path: Path) -> None:
+    names, calls = tuple(f"class {i}" for i in range(FEW // 2)), []
+
+    def tokenize(texts: list[str]) -> torch.Tensor:
+        calls.append(len(texts))
+        return torch.tensor([[len(text), *text.encode()[-2:]] for text in texts])
+
+    source = ImageSource(3, lambda i: Image.new("RGB", (9, 9)), "content")
+    split = Labelled("x", source, np.zeros(3, np.int64), names, ("a {}.", "the {}!"))
+    first, again = (load_split(split, 8, tokenize, tmp_path, None, "name") for _ in range(2))
+    assert calls == [FEW]
+    assert isinstance(first, LabelTensors)
+    assert isinstance(again, LabelTensors)
+    assert again.prompts_CPL.equal(first.prompts_CPL)
+    assert again.text_key == first.text_key

@@ -14,7 +14,8 @@ import pytest
 from preparing import SIDE, files_of, made, served
 from tiny_lock import write_lock
 
-from benchmark.cli.data.prepare import Options, prepare_all
+from benchmark.cli.data.jobs import Options
+from benchmark.cli.data.prepare import prepare_all
 from benchmark.common.locks import held
 from benchmark.data.cache.decoded import fit
 from benchmark.data.catalog import CATALOG, declaration

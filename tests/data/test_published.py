@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from benchmark.backbones.known import image_side
 from benchmark.cli import order as ordering
-from benchmark.cli.data.prepare import Options, prepare_all
+from benchmark.cli.data.jobs import Options
+from benchmark.cli.data.prepare import prepare_all
 from benchmark.cli.main import app
 from benchmark.cli.run import run_all
 from benchmark.data.catalog import CATALOG, declaration

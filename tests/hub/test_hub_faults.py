@@ -6,7 +6,8 @@ import os
 import pytest
 from preparing import QUIET, files_of, job, made, served
 
-from benchmark.cli.data.prepare import Options, prepare_all
+from benchmark.cli.data.jobs import Options
+from benchmark.cli.data.prepare import prepare_all
 from benchmark.data.catalog import declaration
 from benchmark.data.published.preparation import plan, prepare
 from benchmark.errors import BenchError

@@ -133,6 +133,19 @@ def test_content_changes_with_the_renderer(monkeypatch):
     assert _split("scans", "test", 4).images.content != before
 
 
+def test_a_split_is_drawn_once_in_a_process(monkeypatch):
+    calls, real = [], mini.draw
+    monkeypatch.setattr(mini, "draw", lambda *key: calls.append(key[1:]) or real(*key))
+    one, two = (_split("scans", "train", 7, 99) for _ in range(2))
+    assert calls == [("train", 7, 99)]
+    assert one.captions == two.captions
+    assert one.images.content == two.images.content
+    with pytest.raises(ValueError, match="read-only"):
+        one.images.open.indices[0] = 1
+    mini.render_labelled("land", "train", 8, 99).labels[0] = 1
+    assert mini.render_labelled("land", "train", 8, 99).labels[0] == 0
+
+
 def test_seeds_and_roles_draw_other_scenes():
     draws = [_split("scans", role, 50, s).captions for role in ("train", "test") for s in (0, 1)]
     for one, two in combinations(draws, 2):

@@ -13,7 +13,7 @@ import torch
 from benchmark.backbones.backbone import Backbone
 from benchmark.common.seeds import derive
 from benchmark.data.batches import PairLoader, draw_pairs, join, make_loader
-from benchmark.data.mixing import batches
+from benchmark.data.sampler import cut
 from benchmark.errors import BenchError
 from benchmark.protocol.types import ParamGroup
 from benchmark.run.state import checkpoint
@@ -346,7 +346,7 @@ def test_frozen_parameters_get_no_gradient(lab):
 def test_batches_drop_nothing_and_are_balanced():
     for n in (1, 7, 8, 9, 20, 63):
         for size in (1, 4, 8, 64):
-            parts = batches(torch.arange(n).flip(0), size)
+            parts = cut(torch.arange(n).flip(0), size)
             assert torch.cat(parts).equal(torch.arange(n).flip(0))
             sizes = [len(p) for p in parts]
             assert max(sizes) <= size

@@ -44,7 +44,8 @@ def prepare(
 
     A killed run goes on where it was when the same command is given again.
     """
-    from .prepare import Options, prepare_all
+    from .jobs import Options
+    from .prepare import prepare_all
 
     if side is not None and side < 8:
         raise BenchError("--side of at least 8 pixels", str(side), "correct it")

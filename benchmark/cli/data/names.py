@@ -14,6 +14,7 @@ from ...suites.find import find_suite
 from ...suites.names import PUBLISHED
 
 GB = 1e9
+FULL_DISK = 6  # exit code; it stops a preparation, where other troubles let the next set go on
 
 
 def cache_folder(cache_dir: Path | None) -> Path:
@@ -72,6 +73,12 @@ def wanted(names: Sequence[str]) -> Selection:
             raise BenchError(expected, f"'{name}'", nearest(name, known, 40))
     optional = frozenset(n for n, must in datasets.items() if not must)
     return Selection(tuple(datasets), optional, tuple(weights), tuple(suites))
+
+
+def check_one_source(asked: Selection, source: str | None) -> None:
+    """Raises BenchError where `--source` is beside another number of datasets than one."""
+    if source is not None and len(asked.names) != 1:
+        raise BenchError("one dataset beside --source", f"{len(asked.names)}", "name only that one")
 
 
 def source_of(declared: Declaration, name: str | None) -> Source | Folder:

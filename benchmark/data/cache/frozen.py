@@ -1,12 +1,12 @@
 """Features of the frozen backbone, computed once per (weights, preprocessing, split, precision).
 
-Routing, prototypes, queries and the zero-shot row all read them here, whatever the method, the
-stage or the order. The key names everything that the numbers derive from; the fingerprint of the
-weights is computed from the tensors, so a changed file can never hit an old entry.
+Routing, prototypes, queries and the zero-shot scores all read them here, for every method, stage
+and order. The key names everything that the numbers derive from; the fingerprint of the weights is
+computed from the tensors, so that a changed file never finds an old entry.
 
 Other encoders that never change (the backbone with one frozen adapter) have tables of the same
-kind. Every table is computed for its whole split in fixed batches: a row has the same bits whoever
-asks for it first.
+kind. Every table is computed for its whole split in fixed batches, so that a row has the same bits
+whichever batch asked for it first.
 """
 
 from collections import OrderedDict

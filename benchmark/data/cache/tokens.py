@@ -1,4 +1,8 @@
-"""Tokens of many captions, kept on the disk: byte-pair encoding takes minutes for a whole suite."""
+"""Tokens of many texts, kept on the disk.
+
+Byte-pair encoding takes minutes for the captions of a whole suite, and some nine seconds for the
+80,000 class prompts of ImageNet. A few texts take less than a file is worth.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

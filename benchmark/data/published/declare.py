@@ -26,13 +26,14 @@ class Source:
             files of these parts are downloaded. Files are read in the order of their paths.
         rows: expected rows per part, those that cannot be decoded included.
         size: of the download in 10^9 bytes, None where unknown.
-        image: column of the image; the first that exists is taken, and noted in the lock.
-        value: column of the caption(s) or of the label, likewise.
-        key: column with a name of the row that its publisher gave, if any.
+        image: names that the column of the image may have; the first that exists is taken, and
+            noted in the lock.
+        value: the same for the column of the captions or of the label.
+        key: column with the publisher's name of the row, if any.
         part_column: a column whose value is the part, where one file holds several.
         group: a column that divides the part further (DomainNet's domain), if any.
-        unsure: which of these facts no source confirms. Of those, the first preparation notes in
-            the lock what it found instead of refusing it.
+        unsure: which of these facts no source confirms. For these, the first preparation takes
+            what it finds and notes it in the lock.
         by_number: class numbers are those of the class table; the names are not compared.
         gated: whether the hub asks for a token and accepted terms.
     """
@@ -88,7 +89,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Fraction:
-    """One side of a part that its publisher does not divide, see `splits.by_fraction`.
+    """One side of a part that its publisher does not divide, see `division.by_fraction`.
 
     Attributes:
         part: the part that is divided. test: share of its test side, in (0, 1).
@@ -103,7 +104,7 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Shots:
-    """k rows of every class of a part, see `fewshot.pick`."""
+    """k rows of every class of a part, see `rules.few_shot`."""
 
     protocol: str
     parts: tuple[str, ...]

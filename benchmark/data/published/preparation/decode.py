@@ -62,7 +62,7 @@ def write_file(
         index: of the file in it.
         side: of the images.
         kind: pairs, whose rows need a caption, or labelled.
-        advance: told of every row.
+        advance: called with 1 after every row.
 
     Raises:
         BenchError: the disk is full, memory runs out, or what reading the rows raises.

@@ -43,7 +43,8 @@ def prepare(planned: Planned, report: Report) -> Store:
     """Make the store whole; what an earlier attempt finished is taken as it is.
 
     Raises:
-        BenchError: what `client`, `reader` and the disk raise; other rows than expected.
+        BenchError: a file cannot be downloaded or read, the disk is full, or there are other rows
+            than expected.
     """
     job, folder = planned.job, planned.folder
     title = job.declared.title

@@ -1,4 +1,4 @@
-"""Seeds, generators and the order of training examples: pure functions of their keys."""
+"""Which examples each training batch has: a pure function of seed, epoch and sizes."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from ..common.seeds import generator
 
 
-def batches(order: Tensor, batch_size: int) -> list[Tensor]:
+def cut(order: Tensor, batch_size: int) -> list[Tensor]:
     """Cut an order into the fewest batches of at most batch_size, as equal as can be.
 
     No example is dropped, and no small last batch trains with few negatives.
@@ -21,10 +21,10 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
 Drawn = tuple[Tensor, Tensor, Tensor]
 
 
-def mixed(
+def sample_epoch(
     sizes: list[int], batch_size: int, seed: tuple[object, ...], epoch: int, start: int
 ) -> Iterator[Drawn]:
-    """The batches of one epoch over several sets, shuffled together.
+    """Draws the batches of one epoch over several sets, shuffled together.
 
     Yields:
         For each batch from `start` on: the set of each example, its row there, and a draw in
@@ -34,5 +34,5 @@ def mixed(
     row = torch.cat([torch.arange(n) for n in sizes])
     order = torch.randperm(len(row), generator=generator(*seed, "order", epoch))
     draw = torch.rand(len(row), generator=generator(*seed, "caption", epoch))
-    for part in batches(order, batch_size)[start:]:
+    for part in cut(order, batch_size)[start:]:
         yield of_set[part], row[part], draw[part]
