@@ -184,3 +184,35 @@ def test_the_command_ends_with_that_sentence(tmp_path: Path) -> None:
 def test_unknown_names_get_near_ones() -> None:
     with pytest.raises(BenchError, match=r"did you mean .*'ViT-B-16'"):
         make_plan(Request("zs", backbone="ViT-B-61"))
+
+
+# -- beside transformers
+
+ALONE = """
+import sys
+sys.modules["transformers"] = None  # as where it is not installed
+from benchmark.backbones.load import load
+assert load("tiny-s", "bundled").fingerprint == sys.argv[1]
+assert sys.modules["transformers"] is None
+assert "benchmark.backbones.blip" not in sys.modules
+"""
+AFTER = """
+import sys
+from benchmark.backbones.load import load
+assert "open_clip" not in sys.modules
+assert load("tiny-s", "bundled").fingerprint == sys.argv[1]
+import transformers
+from open_clip import hf_model
+assert hf_model.transformers is transformers  # open_clip's other towers are as ever
+assert transformers.BertTokenizer.__name__ == "BertTokenizer"
+"""
+
+
+@pytest.mark.parametrize("code", [ALONE, AFTER], ids=["missing", "used afterwards"])
+def test_transformers_is_missing_or_used_by_others(code: str) -> None:
+    """Where it is imported before, see test_blip.py."""
+    sha = backbones.load("tiny-s", "bundled").fingerprint
+    done = subprocess.run(
+        [sys.executable, "-c", code, sha], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
