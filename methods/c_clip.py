@@ -116,7 +116,7 @@ class CCLIP(Method[CCLIPConfig]):
         assert self.adapter is not None
         assert self.projector is not None
         added = [*self.adapter.parameters(), *self.projector.parameters()]
-        return [ParamGroup(self.clip.around() + added)]
+        return [ParamGroup(self.clip.weights_outside_blocks() + added)]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and consolidation."""
@@ -135,7 +135,8 @@ class CCLIP(Method[CCLIPConfig]):
         assert self.teacher is not None
         self.adapter.merge(self.clip, c.integration_alpha)
         share = c.integration_alpha if c.integrate_non_lora else 1.0
-        for new, old in zip(self.clip.around(), self.teacher.around(), strict=True):
+        teacher = self.teacher.weights_outside_blocks()
+        for new, old in zip(self.clip.weights_outside_blocks(), teacher, strict=True):
             new.copy_(old.lerp(new, share))
         self.teacher = self.adapter = self.projector = None
 

@@ -1,4 +1,4 @@
-"""Trains the embedded tiny CLIP models and writes what ships in benchmark/weights/.
+"""Trains the embedded tiny CLIP models and writes what ships in benchmark/backbones/shipped/.
 
     python scripts/train_tiny_clip.py vocabulary
     python scripts/train_tiny_clip.py train tiny-s
@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.known import SHIPPED
-from benchmark.backbones.load import build, load
+from benchmark.backbones.load import load
 from benchmark.data import rendered as mini
 from benchmark.data.cache.frozen import normalise
 from benchmark.data.split import ImageSource
@@ -131,8 +131,7 @@ def train(name: str, out: Path, total: int, steps: int, batch: int, peak: float)
     pixels, captions = corpus(total)
     print(f"{len(pixels)} images in {time.monotonic() - start:.0f} s")
     zero_shot = ZeroShot()
-    torch.manual_seed(SEED)
-    clip = build(name).to(device).train()
+    clip = load(name, f"random:{SEED}").to(device).train()
     first = torch.tensor([0, *np.cumsum([len(c) for c in captions])])
     flat = [c for cs in captions for c in cs]
     tokens = torch.cat([clip.tokenize(flat[i : i + 4096]) for i in range(0, len(flat), 4096)])

@@ -143,7 +143,7 @@ def test_the_walk_sees_imports_of_every_form() -> None:
     lazy = "benchmark.protocol.method"
     assert lazy in imports("benchmark/run/registry.py")
     assert lazy not in imports("benchmark/run/registry.py", only_at_import=True)
-    assert "open_clip" in imports("benchmark/backbones/load.py")
+    assert "open_clip" in imports("benchmark/backbones/open_clip.py")
 
 
 @pytest.mark.parametrize("path", names(HARNESS))
@@ -252,6 +252,16 @@ def test_one_file_knows_transformers_and_is_imported_for_a_blip_alone() -> None:
     assert importers("benchmark.backbones.blip_files", every) == ["benchmark/backbones/load.py"]
     at_import = imports("benchmark/backbones/load.py", only_at_import=True)
     assert "benchmark.backbones.blip_files" not in at_import
+
+
+def test_two_files_know_open_clip_and_are_imported_for_its_models_alone() -> None:
+    every, here = names(HARNESS + METHODS), "benchmark/backbones"
+    own = [f"{here}/open_clip.py", f"{here}/open_clip_files.py"]
+    assert importers("open_clip", every) == own
+    assert importers("benchmark.backbones.open_clip", every) == own[1:]
+    assert importers("benchmark.backbones.open_clip_files", every) == [f"{here}/load.py"]
+    at_import = imports(f"{here}/load.py", only_at_import=True)
+    assert "benchmark.backbones.open_clip_files" not in at_import
 
 
 def test_rooms_without_torch_import_none() -> None:

@@ -1,4 +1,4 @@
-"""BLIP (Li et al., ICML 2022) as a backbone. The only file that knows transformers and its layout.
+"""BLIP (Li et al., ICML 2022) as a backbone: the file that knows transformers and its layout.
 
 Only what image-text contrast needs is kept: a ViT, a BERT without cross-attention, and a linear
 map of the class token of each,
@@ -22,7 +22,7 @@ Differs from BLIP's own code (salesforce/BLIP):
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval
 
 from ..errors import BenchError
 from .backbone import Backbone
+from .known import Architecture
 from .sites import Linear, Place, Site, attend
 
 TEMPERATURE = 0.07
@@ -37,18 +38,30 @@ SECTIONS = ("image_text_hidden_size", "vision_config", "text_config")  # of conf
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 
 
+@final
 class Blip(Backbone):
-    """A BLIP's two towers behind the interface of `Backbone`."""
+    """A BLIP's two towers, as transformers builds them."""
 
     library = "transformers"
     tokenize: "WordPieces"
 
-    def _take(self, model: nn.Module) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        tokenize: "WordPieces",
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
+        """Take the model's two towers, by its own names, and give their blocks their sites."""
         source = cast(Any, model)
+        size = int(source.config.vision_config.image_size)
+        super().__init__(
+            name, size=size, mean=mean, std=std, context=tokenize.context, tokenize=tokenize
+        )
         self.vision_model, self.text_encoder = source.vision_model, source.text_encoder
         self.vision_proj, self.text_proj = source.vision_proj, source.text_proj
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(TEMPERATURE)))
-        self.size = int(source.config.vision_config.image_size)
         for block in self.vision_model.encoder.layers:
             block.self_attn = PackedAttention(block.self_attn)
             block.mlp.fc1, block.mlp.fc2 = Linear(block.mlp.fc1), Linear(block.mlp.fc2)
@@ -62,31 +75,27 @@ class Blip(Backbone):
 
     # -- towers
 
-    def embed_image(self, pixels_B3HW: Tensor) -> Tensor:
-        """Pixels -> (B, L, W): class token, patches and positions; no norm comes before a block."""
-        with self._autocast():
-            return cast(Tensor, self.vision_model.embeddings(pixels_B3HW))
+    def _embed_image(self, pixels_B3HW: Tensor) -> Tensor:
+        """Class token, patches and positions; no norm comes before a block."""
+        return cast(Tensor, self.vision_model.embeddings(pixels_B3HW))
 
     def _image_tower(self, x_BLW: Tensor) -> Tensor:
-        with self._autocast():
-            for block in self.vision_model.encoder.layers:
-                x_BLW = x_BLW + block.self_attn(block.layer_norm1(x_BLW))
-                y_BLW = x_BLW + block.mlp(block.layer_norm2(x_BLW))
-                x_BLW = block.parallel(x_BLW, y_BLW)
-            return cast(Tensor, self.vision_proj(self.vision_model.post_layernorm(x_BLW[:, 0])))
+        for block in self.vision_model.encoder.layers:
+            x_BLW = x_BLW + block.self_attn(block.layer_norm1(x_BLW))
+            y_BLW = x_BLW + block.mlp(block.layer_norm2(x_BLW))
+            x_BLW = block.parallel(x_BLW, y_BLW)
+        return cast(Tensor, self.vision_proj(self.vision_model.post_layernorm(x_BLW[:, 0])))
 
-    def embed_text(self, tokens_ML: Tensor) -> Tensor:
-        """Tokens, cut at the longest text -> (M, L, W): tokens and positions, after their norm."""
-        tokens_ML = tokens_ML[:, : int(self.end_of_text(tokens_ML).max()) + 1]
+    def _embed_text(self, tokens_ML: Tensor) -> Tensor:
+        """Tokens and positions, after their norm."""
         return cast(Tensor, self.text_encoder.embeddings(input_ids=tokens_ML))
 
     def _text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
         places_L = torch.arange(x_MLW.shape[1], device=x_MLW.device)
         seen_M11L = (places_L <= end_M[:, None])[:, None, None]
-        with self._autocast():
-            for block in self.text_encoder.encoder.layer:
-                x_MLW = _text_block(block, x_MLW, seen_M11L)
-            return cast(Tensor, self.text_proj(x_MLW[:, 0]))
+        for block in self.text_encoder.encoder.layer:
+            x_MLW = _text_block(block, x_MLW, seen_M11L)
+        return cast(Tensor, self.text_proj(x_MLW[:, 0]))
 
     # -- tokens
 
@@ -105,7 +114,7 @@ class Blip(Backbone):
         """Ids of the start and of the end token."""
         return self.tokenize.frame
 
-    # -- sizes and weights
+    # -- sizes, weights and sites
 
     @property
     def dim(self) -> int:
@@ -119,8 +128,6 @@ class Blip(Backbone):
 
     def _patches(self) -> nn.Module:
         return cast(nn.Module, self.vision_model.embeddings.patch_embedding)
-
-    # -- adapters
 
     def _maps(self, block: Any) -> dict[str, Site]:
         if hasattr(block, "self_attn"):
@@ -214,22 +221,20 @@ def _marks(token: str) -> bool:
     return len(token) > 2 and token.startswith("[") and token.endswith("]")
 
 
-def build(name: str, about: Mapping[str, Any], tokenize: WordPieces) -> Blip:
-    """The towers with random weights (torch's global generator).
+def build(model: Architecture, tokenize: WordPieces, config: Mapping[str, Any]) -> Blip:
+    """The towers with random weights, from torch's generator of the CPU.
 
     Args:
-        name: of the model.
-        about: what is known of it, see `models.blip_about`.
+        model: what is to be built.
         tokenize: its tokenizer.
+        config: in transformers' words, the model's own or one that agrees with it.
     """
-    made = read_config(about["config"])
+    made = read_config(config)
     made.text_config.is_decoder = False  # no cross-attention
     # transformers' own default, 1e-10, makes all random image towers the same.
     made.vision_config.initializer_range = made.text_config.initializer_range
-    blip = Blip(name, cast(nn.Module, BlipForImageTextRetrieval(made)), tokenize)
-    blip.mean, blip.std = tuple(about["mean"]), tuple(about["std"])
-    blip.context = tokenize.context
-    return blip
+    mean, std = tuple(model.about["mean"]), tuple(model.about["std"])
+    return Blip(model.name, cast(nn.Module, BlipForImageTextRetrieval(made)), tokenize, mean, std)
 
 
 def read_config(config: Mapping[str, Any]) -> Any:

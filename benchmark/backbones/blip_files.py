@@ -10,7 +10,7 @@ fits the weights and gives other numbers (huggingface/transformers, issue 22625)
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,71 +20,81 @@ import torch
 
 from ..common.files import weights_file
 from ..errors import BenchError, nearest
+from ..hub.weights import TRANSFORMERS
 from .blip import Blip, WordPieces, build, read_config
-from .known import blip_about, check_backbone
-from .weights import fingerprint, fit, read_file, seed_random
+from .known import Architecture
+from .weights import Files, fingerprint, fit, from_hub, read_file
 
 CONFIG, VOCABULARY = "config.json", "vocab.txt"
 OWN_WORD = "layer_norm_eps"  # what config.json may say otherwise
 UNUSED = re.compile(r"\.crossattention\.|^itm_head\.|\.position_ids$")
 
 
-@dataclass(frozen=True)
-class Files:
-    """Where a BLIP is.
+# -- which files
 
-    Attributes:
-        weights: None for random ones. config: None where there is none. vocabulary: always there.
-        origin: repository, commit and file of the weights, where they are from the hub.
+
+def places(model: Architecture, tag: str) -> list[tuple[str, str]]:
+    """Repository and file on the hub of a tag's weights, config and vocabulary.
+
+    Raises:
+        BenchError: no such tag.
     """
+    tags = model.about["tags"]
+    if tag not in tags:
+        expected = f"a weights file, random:<seed>, or a tag of {model.name} ({', '.join(tags)})"
+        raise BenchError(expected, f"'{tag}'", nearest(tag, tags))
+    return [(tags[tag], file) for file in (TRANSFORMERS, CONFIG, VOCABULARY)]
 
-    weights: Path | None
-    config: Path | None
-    vocabulary: Path
-    origin: str = ""
 
-
-def load_blip(name: str, pretrained: str) -> Blip:
-    """A BLIP with its weights, as `backbones.load` gives them.
+def files(model: Architecture, pretrained: str) -> Files:
+    """All files of a BLIP, fetched where they are not there.
 
     Args:
-        name: of the model.
+        model: takes them.
         pretrained: "random:<seed>", a weights file with vocab.txt beside it, or a tag.
 
     Raises:
-        BenchError: transformers is missing, or a file is, or does not fit.
+        BenchError: no such tag, or no way to a file.
     """
-    seed_random(pretrained)
-    files, about = files_of(name, pretrained), blip_about(name)
-    if files.config is not None:
-        about["config"] = _agreed(name, about["config"], files.config)
-    tokenize, known_as = _words(name, files.vocabulary)
-    blip = build(name, about, tokenize)
-    if files.weights is not None:
-        state = {k: v for k, v in read_file(files.weights)[0].items() if not UNUSED.search(k)}
-        fit(blip, {"logit_scale": blip.logit_scale.detach(), **state}, name, pretrained)
-    blip.tokenizer, blip.origin = known_as, files.origin
-    eps = [float(about["config"][part][OWN_WORD]) for part in ("vision_config", "text_config")]
-    blip.fingerprint = fingerprint({**blip.state_dict(), OWN_WORD: torch.tensor(eps)})
-    return blip.eval()
+    if (path := weights_file(pretrained)) is not None:
+        config = path.with_name(CONFIG)
+        beside = config if config.exists() else None
+        return Files(pretrained, path, beside, _vocabulary(model, pretrained))
+    if pretrained.startswith("random:"):
+        return Files(pretrained, vocabulary=_vocabulary(model, pretrained))
+    (weights, origin), (beside, _), (words, _) = (
+        from_hub(model.name, pretrained, place) for place in places(model, pretrained)
+    )
+    return Files(pretrained, weights, beside, words, origin)
 
 
-def tokenizer(name: str, pretrained: str = "") -> tuple[WordPieces, str]:
+def _vocabulary(model: Architecture, pretrained: str) -> Path:
+    """Beside a file, or of a tag; of the first tag where weights are random."""
+    if (path := weights_file(pretrained)) is not None:
+        return path.with_name(VOCABULARY)
+    free = not pretrained or pretrained.startswith("random:")
+    tag = next(iter(model.about["tags"])) if free else pretrained
+    return from_hub(model.name, tag, places(model, tag)[-1])[0]
+
+
+# -- the tokenizer
+
+
+def tokenizer(model: Architecture, pretrained: str = "") -> tuple[WordPieces, str]:
     """Its tokenizer, and what names the tokens.
 
     Args:
-        name: of the model.
-        pretrained: as for `load_blip`, or "" for the first tag.
+        model: whose texts are encoded.
+        pretrained: as for `files`, or "" for the first tag.
 
     Raises:
-        BenchError: transformers is missing, or there is no vocabulary.
+        BenchError: there is no vocabulary, or no way to it.
     """
-    check_backbone(name)
-    return _words(name, _vocabulary(name, pretrained))
+    return _words(model, _vocabulary(model, pretrained))
 
 
-def _words(name: str, path: Path) -> tuple[WordPieces, str]:
-    about = blip_about(name)
+def _words(model: Architecture, path: Path) -> tuple[WordPieces, str]:
+    about = model.about
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
@@ -104,56 +114,32 @@ def _pieces(text: str, context: int, most: int) -> WordPieces:
     return WordPieces(text, context, most)
 
 
-def _vocabulary(name: str, pretrained: str) -> Path:
-    """Beside a file, or of a tag; of the first tag where weights are random."""
-    if (path := weights_file(pretrained)) is not None:
-        return path.with_name(VOCABULARY)
-    free = not pretrained or pretrained.startswith("random:")
-    tag = next(iter(blip_about(name)["tags"])) if free else pretrained
-    return _fetched(name, tag, hub_files(name, tag)[-1])[0]
+# -- read them, build, check
 
 
-def files_of(name: str, pretrained: str) -> Files:
-    """All files of a BLIP, fetched where they are not there.
+def read(model: Architecture, files: Files) -> Blip:
+    """The model with its weights; random ones are drawn from torch's generator of the CPU.
 
     Raises:
-        BenchError: transformers is missing, no such tag, or no way to a file.
+        BenchError: files that cannot be read, or that are not of this model.
     """
-    check_backbone(name)
-    path = weights_file(pretrained)
-    if path is not None:
-        config = path.with_name(CONFIG)
-        return Files(path, config if config.exists() else None, _vocabulary(name, pretrained))
-    if pretrained.startswith("random:"):
-        return Files(None, None, _vocabulary(name, pretrained))
-    places = hub_files(name, pretrained)
-    (weights, origin), (beside, _), (words, _) = (_fetched(name, pretrained, p) for p in places)
-    return Files(weights, beside, words, origin)
+    config = model.about["config"]
+    if files.config is not None:
+        config = _agreed(model.name, config, files.config)
+    assert files.vocabulary is not None, "every BLIP has one"
+    tokenize, known_as = _words(model, files.vocabulary)
+    blip = build(model, tokenize, config)
+    if files.weights is not None:
+        state = {k: v for k, v in read_file(files.weights)[0].items() if not UNUSED.search(k)}
+        own = {"logit_scale": blip.logit_scale.detach()}  # published weights have none
+        fit(blip, {**own, **state}, model.name, files.asked)
+    blip.tokenizer, blip.origin = known_as, files.origin
+    eps = [float(config[part][OWN_WORD]) for part in ("vision_config", "text_config")]
+    blip.fingerprint = fingerprint({**blip.state_dict(), OWN_WORD: torch.tensor(eps)})
+    return blip
 
 
-def hub_files(name: str, tag: str) -> list[tuple[str, str]]:
-    """Repository and file on the hub of weights, config and vocabulary.
-
-    Raises:
-        BenchError: transformers is missing, or no such tag.
-    """
-    from ..hub.weights import TRANSFORMERS
-
-    check_backbone(name)
-    tags = blip_about(name)["tags"]
-    if tag not in tags:
-        expected = f"a weights file, random:<seed>, or a tag of {name} ({', '.join(tags)})"
-        raise BenchError(expected, f"'{tag}'", nearest(tag, tags))
-    return [(tags[tag], file) for file in (TRANSFORMERS, CONFIG, VOCABULARY)]
-
-
-def _fetched(name: str, tag: str, place: tuple[str, str]) -> tuple[Path, str]:
-    from ..hub.weights import hub_weights
-
-    return hub_weights(*place, f"cl-bench data prepare {name}/{tag}")
-
-
-def _agreed(name: str, own: dict[str, Any], path: Path) -> dict[str, Any]:
+def _agreed(name: str, own: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Our config with the epsilons of the one beside the weights.
 
     Raises:
@@ -182,7 +168,7 @@ def _agreed(name: str, own: dict[str, Any], path: Path) -> dict[str, Any]:
         ]
     if odd:
         raise BenchError(
-            f"the config of {name} (benchmark/weights/{name}.json)",
+            f"the config of {name} (benchmark/backbones/shipped/{name}.json)",
             f"'{path}' with {odd[0]}" + (f" and {len(odd) - 1} more" if odd[1:] else ""),
             "give a file of such weights, with vocab.txt and their own config.json beside it",
             code=4,

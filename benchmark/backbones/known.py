@@ -1,12 +1,13 @@
-"""What is known of a backbone before it is built: its layout and its image side. No torch."""
+"""What is known of a model before it is built: its library, layout and image side. No torch."""
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from ..errors import BenchError, nearest
 
@@ -19,9 +20,27 @@ BLOCKS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Architecture:
+    """A model that can run, by what its config says.
+
+    Attributes:
+        name: of the model.
+        library: whose code builds it.
+        about: open_clip's config; of a BLIP `config` as transformers has it, `tags` with the
+            repository on the hub of each, `context`, `mean` and `std`.
+        image_side: of its square images, in pixels.
+    """
+
+    name: str
+    library: Literal["open_clip", "transformers"]
+    about: Mapping[str, Any]
+    image_side: int
+
+
 @cache
 def configs() -> dict[str, Path]:
-    """Every open_clip model and the tiny ones that ship with the package: name -> config file."""
+    """open_clip's models and the tiny ones that ship with the package: name -> config file."""
     spec = find_spec("open_clip")
     folders = (spec.submodule_search_locations if spec is not None else None) or []
     found = {p.stem: p for at in folders for p in (Path(at) / "model_configs").glob("*.json")}
@@ -33,16 +52,37 @@ def blips() -> dict[str, Path]:
     return {p.stem: p for p in BLIPS.glob("blip-*.json")}
 
 
-def blip_about(name: str) -> dict[str, Any]:
-    """What is known of a BLIP.
+def bundled() -> tuple[str, ...]:
+    """Names of the tiny models whose weights ship with the package."""
+    return tuple(sorted(p.stem for p in SHIPPED.glob("tiny-?.json")))
 
-    Returns:
-        config: as transformers has it; tags: repository on the hub of each; context; mean, std.
+
+def describe(name: str) -> Architecture:
+    """What a model's config says: the only place that tells the libraries apart.
+
+    A model that cannot run is refused here, before anything is built or fetched.
+
+    Raises:
+        BenchError: no model has that name, its towers are not those of OpenAI's CLIP, its images
+            are not square, or its library is not installed.
     """
-    return cast(dict[str, Any], json.loads(blips()[name].read_text()))
+    if name in blips():
+        _check_transformers(name)
+        about = json.loads(blips()[name].read_text())
+        side = int(about["config"]["vision_config"]["image_size"])
+        return Architecture(name, "transformers", about, side)
+    if name not in configs():
+        expected = f"an open_clip model name, or {', '.join(sorted(blips()))}"
+        raise BenchError(expected, f"'{name}'", nearest(name, {**configs(), **blips()}))
+    config = json.loads(configs()[name].read_text())
+    check_layout(name, config)
+    if len(sides := _sides(config)) > 1:
+        got = f"'{name}' with {' x '.join(map(str, sides))} pixels"
+        raise BenchError("a model with square images", got, "choose another")
+    return Architecture(name, "open_clip", config, sides[0])
 
 
-def _check_blip(name: str) -> None:
+def _check_transformers(name: str) -> None:
     try:
         found = version("transformers")
     except PackageNotFoundError:
@@ -56,40 +96,19 @@ def _check_blip(name: str) -> None:
 
 
 def check_backbone(name: str) -> None:
-    """Refuse a model that cannot run, by its config alone, before anything is built or fetched.
-
-    Raises:
-        BenchError: no model has that name, its towers are not those of OpenAI's CLIP, its images
-            are not square, or its library is not installed.
-    """
-    if name in blips():
-        return _check_blip(name)
-    known = {**configs(), **blips()}
-    if name not in known:
-        expected = f"an open_clip model name, or {', '.join(sorted(blips()))}"
-        raise BenchError(expected, f"'{name}'", nearest(name, known))
-    check_layout(name, _read(name))
-    if len(sides := _sides(name)) > 1:
-        got = f"'{name}' with {' x '.join(map(str, sides))} pixels"
-        raise BenchError("a model with square images", got, "choose another")
+    """Refuse a model that cannot run; raises as `describe`."""
+    describe(name)
 
 
 def image_side(name: str) -> int:
-    """Side of a model's images in pixels.
-
-    Raises:
-        BenchError: as `check_backbone`.
-    """
-    check_backbone(name)
-    if name in blips():
-        return int(blip_about(name)["config"]["vision_config"]["image_size"])
-    return _sides(name)[0]
+    """Side of a model's images in pixels; raises as `describe`."""
+    return describe(name).image_side
 
 
 def check_layout(name: str, config: Mapping[str, Any]) -> None:
     """Refuse an open_clip config whose model is more, or other, than two plain transformers.
 
-    The towers are run block by block (backbones/backbone.py), so that adapters and prompts have
+    The towers are run block by block (backbones/open_clip.py), so that adapters and prompts have
     their places. What a model does beside that would be left out, and every number would be wrong.
 
     Raises:
@@ -151,11 +170,7 @@ def _blocks(config: Mapping[str, Any], tower: str) -> Iterator[str]:
         yield f"other blocks in the {tower} tower ({', '.join(odd)})"
 
 
-def _read(name: str) -> Any:
-    return json.loads(configs()[name].read_text())
-
-
-def _sides(name: str) -> list[int]:
+def _sides(config: Mapping[str, Any]) -> list[int]:
     """The side of square images, else height and width."""
-    size = _read(name).get("vision_cfg", {}).get("image_size", 224)
+    size = config.get("vision_cfg", {}).get("image_size", 224)
     return list(dict.fromkeys(size)) if isinstance(size, list) else [size]

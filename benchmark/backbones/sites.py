@@ -59,7 +59,8 @@ class Linear(nn.Linear):
     """nn.Linear with a Site."""
 
     def __init__(self, like: nn.Linear) -> None:
-        super().__init__(like.in_features, like.out_features, like.bias is not None)
+        bias = like.bias is not None
+        super().__init__(like.in_features, like.out_features, bias, device="meta")  # draws nothing
         self.weight, self.bias = like.weight, like.bias
         self.site = Site(self, ("weight", "bias"), slice(None))
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+Tokenize = Callable[[list[str]], Tensor]
+"""Texts -> (M, context) int64."""
+
 
 @dataclass(frozen=True)
 class CompactTokenizer:

@@ -1,33 +1,53 @@
-"""Weights: tensors by name in files, what is said of how they were trained, and their sha256."""
+"""Weights: which files they are in, what these hold and say, and their sha256."""
 
-import hashlib
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..common.digests import tensor_digest
 from ..errors import BenchError
+from ..hub.weights import hub_weights
 
 
-def config_beside(path: Path) -> dict[str, Any] | None:
-    """The open_clip_config.json with which open_clip's models are published."""
-    beside = path.with_name("open_clip_config.json")
-    if not beside.is_file():
-        return None
-    try:
-        config = json.loads(beside.read_text())
-        if not all(isinstance(config.get(k, {}), dict) for k in ("model_cfg", "preprocess_cfg")):
-            raise ValueError
-    except (OSError, ValueError, AttributeError) as e:
-        raise BenchError(
-            "open_clip's config in JSON", f"'{beside}'", "mend or remove that file", code=4
-        ) from e
-    return cast(dict[str, Any], config)
+@dataclass(frozen=True)
+class Files:
+    """What a model is read from.
+
+    Attributes:
+        asked: `--pretrained`, for messages.
+        weights: None for random ones.
+        config: published beside the weights, None where there is none.
+        vocabulary: None where the library brings its own.
+        origin: repository, commit and file of the weights, where they are from the hub.
+        table: of a tag, what the library's own table of published weights says of it.
+    """
+
+    asked: str
+    weights: Path | None = None
+    config: Path | None = None
+    vocabulary: Path | None = None
+    origin: str = ""
+    table: Mapping[str, Any] | None = None
+
+
+def from_hub(name: str, tag: str, place: tuple[str, str]) -> tuple[Path, str]:
+    """A file of published weights, pinned and verified, and its origin.
+
+    Args:
+        name: of the model.
+        tag: of its weights.
+        place: repository and file.
+
+    Raises:
+        BenchError: as `hub_weights`.
+    """
+    return hub_weights(*place, f"cl-bench data prepare {name}/{tag}")
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], bool | None]:
@@ -57,21 +77,20 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], bool | None]:
     return {k.removeprefix("module."): v for k, v in state.items() if k not in extra}, quick
 
 
-def seed_random(pretrained: str) -> bool:
-    """For "random:<seed>", seed torch's global generator; False for other weights.
+def random_seed(pretrained: str) -> int | None:
+    """The seed of "random:<seed>", None for other weights.
 
     Raises:
         BenchError: no such seed.
     """
     if not pretrained.startswith("random:"):
-        return False
+        return None
     seed = pretrained.removeprefix("random:")
     if not (seed.isascii() and seed.isdigit() and len(seed) <= 18):
         raise BenchError(
             "random:<whole number of up to 18 digits>", f"'{pretrained}'", "give such a seed"
         )
-    torch.manual_seed(int(seed))
-    return True
+    return int(seed)
 
 
 def fit(model: nn.Module, weights: Mapping[str, Tensor], name: str, source: str) -> None:
@@ -100,10 +119,6 @@ def fit(model: nn.Module, weights: Mapping[str, Tensor], name: str, source: str)
 
 
 def fingerprint(state: Mapping[str, Tensor]) -> str:
-    """sha256 over names, shapes and bytes of the tensors, sorted by name."""
-    h = hashlib.sha256()
-    for name in sorted(state):
-        t = state[name].detach().cpu().contiguous()
-        h.update(f"{name}:{t.dtype}:{tuple(t.shape)};".encode())
-        h.update(t.view(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b"")
-    return h.hexdigest()
+    """sha256 over names, types, shapes and bytes of the tensors, sorted by name."""
+    parts = ((f"{n}:{t.dtype}:{tuple(t.shape)};", t) for n, t in sorted(state.items()))
+    return tensor_digest(part for both in parts for part in both)

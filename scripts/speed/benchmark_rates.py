@@ -22,8 +22,8 @@ import torch
 from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
-from benchmark.backbones.known import SHIPPED
-from benchmark.backbones.load import bundled, load
+from benchmark.backbones.known import SHIPPED, bundled, configs
+from benchmark.backbones.load import load
 from benchmark.common.seeds import generator
 from benchmark.data.batches import join, make_loader
 from benchmark.data.cache.frozen import FrozenFeatures
@@ -140,7 +140,7 @@ def main() -> None:
     weights = "bundled" if (SHIPPED / f"{a.backbone}.safetensors").exists() else "random:0"
     suite = find_suite("mini")
     for tiny in bundled():
-        open_clip.add_model_config(SHIPPED / f"{tiny}.json")
+        open_clip.add_model_config(configs()[tiny])
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         clip = load(a.backbone, weights)

@@ -36,7 +36,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbones.backbone import Backbone
-from benchmark.backbones.load import bundled, load
+from benchmark.backbones.known import bundled, configs
+from benchmark.backbones.load import load
 from benchmark.backbones.sites import PROJECTIONS
 from benchmark.protocol.types import Images, Texts
 from benchmark.toolkit.lora import LoRA, weighted_deltas
@@ -97,7 +98,7 @@ def make_items(clip: Backbone, kind: str, batch: int, tokens: int) -> Images | T
     if kind == "image":
         pixels = torch.randn(batch, 3, clip.size, clip.size, generator=g)
         return Images(pixels.to(device), lambda: torch.empty(0))
-    last = clip.token_embedding.num_embeddings - 1  # the end-of-text token
+    last = clip.frame[1]  # the end-of-text token
     tokens_ML = torch.randint(1, last, (batch, tokens), generator=g)
     tokens_ML[:, -1] = last
     return Texts(tokens_ML.to(device), lambda: torch.empty(0))
@@ -133,6 +134,7 @@ def every(clip: Backbone, bank: Bank, items: Images | Texts, routes: Routes) -> 
 def open_clip_model(clip: Backbone) -> Any:
     """The same weights in the model that open_clip builds, with torch's attention."""
     open_clip = importlib.import_module("open_clip")
+    open_clip.add_model_config(configs()[clip.name])  # it does not know the tiny ones
     logging.disable(logging.WARNING)  # "no pretrained weights"
     model = open_clip.create_model(clip.name, pretrained=None)
     logging.disable(logging.NOTSET)

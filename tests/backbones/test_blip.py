@@ -23,8 +23,8 @@ from transformers import BlipConfig, BlipForImageTextRetrieval
 from benchmark.backbones import known as models
 from benchmark.backbones.backbone import PARALLEL
 from benchmark.backbones.blip import Blip, WordPieces, build
-from benchmark.backbones.known import blip_about, check_backbone, image_side
-from benchmark.backbones.load import hub_places, load, tokenizer_of, weights_of
+from benchmark.backbones.known import check_backbone, describe, image_side
+from benchmark.backbones.load import files_of, hub_places, load, tokenizer_of
 from benchmark.cli.data.jobs import Options
 from benchmark.cli.data.lock import lock_all
 from benchmark.cli.data.prepare import prepare_all
@@ -193,10 +193,11 @@ def _count(size: dict[str, int]) -> int:
 
 
 def test_number_of_parameters_of_the_base_model() -> None:
-    about = blip_about("blip-base")
+    model = describe("blip-base")
+    config = model.about["config"]
     with torch.device("meta"):
-        blip = build("blip-base", about, WordPieces("\n".join(WORDS), 35, 30524))
-    image, text = (about["config"][f"{part}_config"] for part in ("vision", "text"))
+        blip = build(model, WordPieces("\n".join(WORDS), 35, 30524), config)
+    image, text = (config[f"{part}_config"] for part in ("vision", "text"))
     patches = (384 // 16) ** 2
     want = _count(image) + 768 * (3 * 16 * 16 + 1) + 768 * (1 + patches + 1) + 2 * 768
     want += _count(text) + 768 * (30524 + 512) + 2 * 768 + 2 * 256 * (768 + 1) + 1
@@ -208,10 +209,11 @@ def test_number_of_parameters_of_the_base_model() -> None:
 @pytest.mark.slow
 @torch.no_grad()
 def test_the_base_model_is_transformers_s() -> None:
-    about, words = blip_about("blip-base"), WordPieces("\n".join(WORDS), 35, 30524)
+    model, words = describe("blip-base"), WordPieces("\n".join(WORDS), 35, 30524)
+    config = model.about["config"]
     torch.manual_seed(0)
-    ours = build("blip-base", about, words).eval()
-    theirs = BlipForImageTextRetrieval(BlipConfig(**about["config"])).eval()
+    ours = build(model, words, config).eval()
+    theirs = BlipForImageTextRetrieval(BlipConfig(**config)).eval()
     missing, extra = theirs.load_state_dict(ours.state_dict(), strict=False)
     assert extra == ["logit_scale"]
     assert all("crossattention" in name or "itm_head" in name for name in missing)
@@ -326,13 +328,13 @@ def test_pieces_of_a_batch_have_the_gradients_of_the_whole(blip: Blip) -> None:
                if not n.endswith("attn.k"))  # fmt: skip
 
 
-def test_what_lies_around_the_blocks(start: Blip) -> None:
+def test_weights_outside_the_blocks(start: Blip) -> None:
     """What C-CLIP trains as a whole."""
     names = {id(p): n for n, p in start.named_parameters()}
     inside = ("vision_model.encoder.", "text_encoder.encoder.")
     patch = "vision_model.embeddings.patch_embedding."
     want = [n for n in names.values() if not n.startswith((*inside, patch, "logit_scale"))]
-    assert [names[id(p)] for p in start.around()] == want
+    assert [names[id(p)] for p in start.weights_outside_blocks()] == want
     assert len(want) == 2 + 2 + 4 + 4
 
 
@@ -569,7 +571,7 @@ def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch, file: str) -> Non
             lambda: load(NAME, file),
             lambda: tokenizer_of(NAME, file),
             lambda: hub_places(NAME, "local"),
-            lambda: weights_of(NAME, "local"),
+            lambda: files_of(NAME, "local"),
             lambda: make_plan(Request("zs", backbone="blip-base", pretrained="itm-coco")),
         ):
             with pytest.raises(BenchError) as caught:
@@ -624,7 +626,7 @@ def test_from_the_hub_pinned_and_read_offline(
     hub.server.requests.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert load(NAME, "local").fingerprint == start.fingerprint
-    assert weights_of(NAME, "local")[1] == first.origin
+    assert files_of(NAME, "local").origin == first.origin
     assert tokenizer_of(NAME)[1] == start.tokenizer
     assert hub.server.requests == []
 

@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 
 from benchmark.backbones import load as backbones
-from benchmark.backbones.backbone import Backbone
-from benchmark.backbones.known import check_backbone, configs, image_side
-from benchmark.backbones.load import open_clip
+from benchmark.backbones.known import bundled, check_backbone, configs, describe, image_side
+from benchmark.backbones.open_clip import OpenClip, build
 from benchmark.errors import BenchError
 from benchmark.run.request import Request, make_plan
 
@@ -60,14 +60,15 @@ def _refusal(name: str) -> str:
 
 def _on_meta(name: str) -> torch.nn.Module:
     """open_clip's model without memory for its weights."""
-    backbones._register()  # the tiny ones, whatever ran before
+    if name in bundled():
+        open_clip.add_model_config(configs()[name])
     with torch.device("meta"):
         return open_clip.create_model(name, device="meta")
 
 
 def test_every_model_runs_or_says_what_differs() -> None:
-    names = set(configs()) - set(backbones.bundled())
-    assert names == set(open_clip.list_models()) - set(backbones.bundled())
+    names = set(configs()) - set(bundled())
+    assert names == set(open_clip.list_models()) - set(bundled())
     refusals = {name: text for name in sorted(names) if (text := _refusal(name))}
     if open_clip.__version__.startswith("3.3."):
         assert names - refusals.keys() == RUNS
@@ -92,7 +93,10 @@ def test_the_usual_models_are_what_their_configs_say(name: str) -> None:
     model = _on_meta(name)
     keys = model.state_dict().keys()
     with torch.device("meta"):
-        clip = Backbone(name, model, torch.empty)
+        clip = OpenClip(name, model, torch.empty)
+        ours = build(describe(name), torch.empty)
+    assert list(ours.state_dict()) == list(clip.state_dict())
+    assert list(clip.buffers()) == []
     assert clip.state_dict().keys() == keys
     assert clip.size == image_side(name) == (336 if name.endswith("336") else 224)
     assert clip.context == 77
@@ -108,9 +112,9 @@ def test_config_and_model_agree(name: str) -> None:
     model = _on_meta(name)
     if _refusal(name):
         with pytest.raises(BenchError, match="towers differ"):
-            Backbone._check_layout(name, model)
+            OpenClip(name, model, torch.empty)
     else:
-        Backbone._check_layout(name, model)
+        OpenClip(name, model, torch.empty)
 
 
 @pytest.mark.slow
@@ -120,8 +124,8 @@ def test_config_and_model_agree(name: str) -> None:
 def test_a_model_of_full_size_is_open_clip_s(name: str) -> None:
     torch.manual_seed(0)
     theirs = open_clip.create_model(name).eval()
-    ours = backbones.build(name).eval()
-    ours.load_state_dict(theirs.state_dict())
+    ours = backbones.load(name, "random:0")
+    assert all(p.equal(theirs.state_dict()[n]) for n, p in ours.state_dict().items())
     pixels, tokens = torch.randn(2, 3, 224, 224), ours.tokenize(["a dog", "two cats " * 60])
     for mine, other in (
         (ours.image(pixels), theirs.encode_image(pixels, normalize=True)),
@@ -140,7 +144,7 @@ def test_it_is_said_before_weights_or_data(
     def never(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("something was built or fetched")
 
-    monkeypatch.setattr(open_clip, "create_model", never)
+    monkeypatch.setattr(open_clip, "CLIP", never)
     monkeypatch.setattr("benchmark.hub.weights.resolve", never)
     monkeypatch.setattr("benchmark.run.request.find_method", never)
     for suite in ("mini", "retrieval"):
@@ -148,7 +152,7 @@ def test_it_is_said_before_weights_or_data(
             make_plan(Request("ft", suite=suite, backbone="ViT-B-16-SigLIP", pretrained=pretrained))
     for ask in (
         lambda: backbones.load("ViT-B-16-SigLIP", pretrained or "webli"),
-        lambda: backbones.weights_of("ViT-B-16-SigLIP", "webli"),
+        lambda: backbones.files_of("ViT-B-16-SigLIP", "webli"),
         lambda: backbones.tokenizer_of("ViT-B-16-SigLIP"),
     ):
         with pytest.raises(BenchError, match="a bias on the similarity"):
@@ -180,3 +184,35 @@ def test_the_command_ends_with_that_sentence(tmp_path: Path) -> None:
 def test_unknown_names_get_near_ones() -> None:
     with pytest.raises(BenchError, match=r"did you mean .*'ViT-B-16'"):
         make_plan(Request("zs", backbone="ViT-B-61"))
+
+
+# -- beside transformers
+
+ALONE = """
+import sys
+sys.modules["transformers"] = None  # as where it is not installed
+from benchmark.backbones.load import load
+assert load("tiny-s", "bundled").fingerprint == sys.argv[1]
+assert sys.modules["transformers"] is None
+assert "benchmark.backbones.blip" not in sys.modules
+"""
+AFTER = """
+import sys
+from benchmark.backbones.load import load
+assert "open_clip" not in sys.modules
+assert load("tiny-s", "bundled").fingerprint == sys.argv[1]
+import transformers
+from open_clip import hf_model
+assert hf_model.transformers is transformers  # open_clip's other towers are as ever
+assert transformers.BertTokenizer.__name__ == "BertTokenizer"
+"""
+
+
+@pytest.mark.parametrize("code", [ALONE, AFTER], ids=["missing", "used afterwards"])
+def test_transformers_is_missing_or_used_by_others(code: str) -> None:
+    """Where it is imported before, see test_blip.py."""
+    sha = backbones.load("tiny-s", "bundled").fingerprint
+    done = subprocess.run(
+        [sys.executable, "-c", code, sha], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

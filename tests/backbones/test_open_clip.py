@@ -1,17 +1,24 @@
 """The backbone is open_clip's, number by number, and wrong weights never load."""
 
 import json
+import logging
 from copy import deepcopy
+from itertools import count
 
+import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
-from benchmark.backbones import load as backbones
-from benchmark.backbones.backbone import unit
-from benchmark.backbones.load import build, load, open_clip, tiny_tokenizer
+from benchmark.backbones import known, open_clip_files
+from benchmark.backbones.backbone import Backbone, unit
+from benchmark.backbones.known import SHIPPED, bundled, configs, describe
+from benchmark.backbones.load import load
+from benchmark.backbones.open_clip import OpenClip, build
+from benchmark.backbones.open_clip_files import tiny_tokenizer
+from benchmark.backbones.weights import fingerprint
 from benchmark.errors import BenchError
 
 TARGETS = ("attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj")
@@ -24,8 +31,7 @@ BASE = {
 
 @pytest.fixture
 def own_model(tmp_path, monkeypatch):
-    """Declares an open_clip architecture for one test."""
-    monkeypatch.setattr(backbones, "_tokenizer", lambda name, context: None)
+    """Declares an open_clip architecture, to us and to open_clip, for one test."""
 
     def declare(name, vision=None, text=None, **top):
         config = deepcopy(BASE)
@@ -34,6 +40,7 @@ def own_model(tmp_path, monkeypatch):
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(config | top))
         open_clip.add_model_config(path)
+        monkeypatch.setitem(configs(), name, path)
         return name
 
     yield declare
@@ -77,10 +84,17 @@ def _tokens(lengths, context, end):
 # -- the same numbers as open_clip
 
 
+def _theirs(name):
+    """The model that open_clip itself makes of a config."""
+    if name in bundled():
+        open_clip.add_model_config(configs()[name])
+    return open_clip.create_model(name, pretrained=None)
+
+
 def _pair(name):
     """open_clip's own model and ours on the same random weights, in float64."""
-    ours = build(name)
-    theirs = open_clip.create_model(name, pretrained=None)
+    ours = load(name, "random:0")
+    theirs = _theirs(name)
     _noise(theirs)
     ours.load_state_dict(theirs.state_dict())
     return ours.double().eval(), theirs.double().eval()
@@ -91,9 +105,7 @@ def _pair(name):
 @torch.no_grad()
 def test_both_towers_equal_open_clip(variant, own_model):
     name = variant
-    if variant == "tiny-s":
-        build("tiny-s")
-    else:
+    if variant != "tiny-s":
         more = {"ls_init_value": 0.3}
         scaled = variant == "layer-scale"
         name = own_model(f"own-{variant}", more if scaled else None, more if scaled else None)
@@ -111,8 +123,9 @@ def test_both_towers_equal_open_clip(variant, own_model):
         assert_close(ours.text(tokens), unit(theirs.encode_text(tokens)), rtol=0, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_state_dict_keys_are_open_clips(clip):
-    theirs = open_clip.create_model("tiny-s", pretrained=None).state_dict()
+    theirs = _theirs("tiny-s").state_dict()
     ours = clip.state_dict()
     assert list(ours.keys() ^ theirs.keys()) == []
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
@@ -238,6 +251,96 @@ def test_a_copy_is_independent(inputs):
     assert clip.image(pixels).equal(before)
 
 
+# -- a model is loaded
+
+# Sha256 of the bundled weights, as the committed records have it.
+BUNDLED = {
+    "tiny-s": "676ff44474ab6ff018e4071711b23c465772f86473321ef0c04f474c389d8e21",
+    "tiny-b": "13d049e8fa8623a40242cb16c660dcd0fc32303f6ba1eed9e658346414eaf73d",
+}
+
+
+def test_the_bundled_weights_are_those_of_the_records():
+    assert {name: load(name, "bundled").fingerprint for name in bundled()} == BUNDLED
+
+
+def test_loading_changes_no_draw_of_others(saved):
+    """Else a run would depend on when its models are loaded, and from where."""
+    sources = ("bundled", "random:3", saved())
+    for source in sources:
+        torch.manual_seed(11)
+        before = torch.get_rng_state()
+        load("tiny-s", source)
+        assert torch.get_rng_state().equal(before), source
+
+
+def test_random_weights_do_not_depend_on_what_was_drawn_before():
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(load("tiny-s", "random:3").fingerprint)
+    torch.manual_seed(3)
+    plain = build(describe("tiny-s"), torch.empty).state_dict()
+    assert found[0] == found[1] == fingerprint(plain)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_weights_are_those_that_open_clip_draws():
+    ours = load("tiny-s", "random:5").state_dict()
+    torch.manual_seed(5)
+    assert all(p.equal(ours[name]) for name, p in _theirs("tiny-s").state_dict().items())
+
+
+def test_no_weights_are_drawn_that_a_file_replaces():
+    """They would take longer than the file: a second for a ViT-B/16."""
+    model, before = describe("tiny-s"), torch.get_rng_state()
+    clip = open_clip_files.read(model, open_clip_files.files(model, "bundled"))
+    assert torch.get_rng_state().equal(before)
+    assert {p.device.type for p in clip.state_dict().values()} == {"cpu"}
+    assert all(p.requires_grad and p.is_leaf for p in clip.parameters())
+    assert clip.fingerprint == fingerprint(clip.state_dict()) == BUNDLED["tiny-s"]
+
+
+def test_values_outside_the_state_dict_are_refused(monkeypatch):
+    """Loading would leave them as the memory happened to be."""
+    made = open_clip.CLIP(**describe("tiny-s").about)
+    made.visual.register_buffer("grid", torch.ones(3), persistent=False)
+    monkeypatch.setattr(open_clip, "CLIP", lambda **_: made)
+    with pytest.raises(BenchError, match="towers differ"):
+        load("tiny-s", "bundled")
+
+
+def test_one_tokenizer_is_made_in_a_process(monkeypatch):
+    """Making it takes longer than all else of a tiny model."""
+    made, plain = count(), open_clip_files.SimpleTokenizer
+    monkeypatch.setattr(open_clip_files, "SimpleTokenizer", lambda: (next(made), plain())[1])
+    open_clip_files._pairs.cache_clear()
+    texts = ["a red circle", "two blue squares"]
+    rows = [load(name, "bundled").tokenize(texts) for name in ("tiny-s", "tiny-b", "tiny-s")]
+    assert rows[0].equal(rows[1])
+    assert rows[0].equal(rows[2])
+    assert next(made) == 1
+
+
+def test_loading_leaves_logging_alone(caplog):
+    logging.disable(logging.INFO)
+    try:
+        with caplog.at_level(logging.DEBUG):
+            handlers = list(logging.root.handlers)
+            load("tiny-s", "random:0")
+        assert logging.root.manager.disable == logging.INFO
+    finally:
+        logging.disable(logging.NOTSET)
+    assert caplog.records == []
+    assert logging.root.handlers == handlers
+
+
+def test_the_interface_alone_is_no_model():
+    with pytest.raises(TypeError, match="abstract"):
+        Backbone("x", size=1, mean=(), std=(), context=1, tokenize=torch.empty)
+    assert OpenClip.__final__
+
+
 # -- weights that do not fit
 
 
@@ -264,7 +367,6 @@ def fresh_process(monkeypatch):
     monkeypatch.setattr(factory, "_MODEL_CONFIGS", keep)
     paths = [p for p in factory._MODEL_CONFIG_PATHS if not p.name.startswith("tiny-")]
     monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", paths)
-    backbones._register.cache_clear()
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["built-before", "first-thing"])
@@ -279,6 +381,7 @@ def test_metadata_of_the_other_activation_is_refused(first, saved, request):
 def test_weights_load_first_thing_in_a_process(clip, saved, fresh_process):
     path = saved(metadata={"quick_gelu": "true"})
     assert load("tiny-s", path).fingerprint == clip.fingerprint
+    assert "tiny-s" not in open_clip.list_models()  # nothing is added to open_clip's own table
 
 
 def test_a_tag_of_the_other_activation_is_refused_without_network(monkeypatch):
@@ -289,7 +392,7 @@ def test_a_tag_of_the_other_activation_is_refused_without_network(monkeypatch):
         raise OSError
 
     monkeypatch.setattr("benchmark.hub.weights.resolve", never)
-    monkeypatch.setattr(open_clip, "create_model", never)
+    monkeypatch.setattr(open_clip, "CLIP", never)
     with pytest.raises(BenchError, match="ViT-B-16-quickgelu"):
         load("ViT-B-16", "openai")
     with pytest.raises(BenchError, match=r"--backbone ViT-B-16\."):
@@ -302,7 +405,7 @@ def test_a_tag_of_the_other_activation_is_refused_without_network(monkeypatch):
 
 def test_an_openai_archive_is_refused_by_a_model_with_gelu(own_model, tmp_path):
     name, quick = own_model("own-plain"), own_model("own-quick", quick_gelu=True)
-    state = build(name).state_dict()
+    state = load(name, "random:0").state_dict()
     extra = {"input_resolution": 24, "context_length": 12, "vocab_size": 64}
     archive = {k: torch.tensor(v) for k, v in extra.items()} | state
     torch.save(archive, tmp_path / "w.pt")
@@ -328,9 +431,9 @@ def test_a_file_must_say_its_activation_where_a_model_has_both(name, tmp_path, m
     mean = [0.5, 0.25, 0.125]
     about = {"model_cfg": {"quick_gelu": quick}, "preprocess_cfg": {"mean": mean, "std": [1, 1, 1]}}
     config.write_text(json.dumps(about))
-    small = build("tiny-s")
-    monkeypatch.setattr(backbones, "build", lambda _: small)
-    monkeypatch.setattr(backbones, "_fit", lambda *_: None)
+    small = load("tiny-s", "random:0")
+    monkeypatch.setattr(open_clip_files, "build", lambda *_: small)
+    monkeypatch.setattr(open_clip_files, "fit", lambda *_: None)
     assert load(name, str(file)).mean == tuple(mean)
     for broken in ("{", "[]", '{"model_cfg": 3}'):
         config.write_text(broken)
@@ -408,19 +511,20 @@ def test_towers_of_another_layout_are_refused(vision, text, top, words, own_mode
     """
     name = own_model("own-odd", vision, text, **top)
     with monkeypatch.context() as unbuilt:
-        unbuilt.setattr(open_clip, "create_model", None)
+        unbuilt.setattr(open_clip, "CLIP", None)
         with pytest.raises(BenchError, match=f"'own-odd', which has .*{words}"):
             load(name, "random:0")
-    monkeypatch.setattr(backbones, "check_layout", lambda *_: None)
+    monkeypatch.setattr(known, "check_layout", lambda *_: None)
     with pytest.raises(BenchError, match="towers differ"):
-        build(name)
+        build(describe(name), torch.empty)
 
 
 def test_settings_that_change_no_layout_are_accepted(own_model):
     """Layer scale, no first norm and the order of last norm and pooling are run as they are."""
     same = {"final_ln_after_pool": True}
     more = {"no_ln_pre": True, "ls_init_value": 0.1, "mlp_ratio": 3.0, "block_type": "default"}
-    clip = build(own_model("own-fine", same | more, {"ls_init_value": 0.1, "mlp_ratio": 2.0}))
+    name = own_model("own-fine", same | more, {"ls_init_value": 0.1, "mlp_ratio": 2.0})
+    clip = build(describe(name), torch.empty)
     assert clip.widths == (32, 32)
 
 
@@ -478,8 +582,8 @@ def test_compact_tokenizer(context, clip):
 
 
 def test_compact_tokenizer_fits_every_tiny_model():
-    for name in backbones.bundled():
-        table = json.loads((backbones.SHIPPED / f"{name}.json").read_text())["text_cfg"]
+    for name in bundled():
+        table = json.loads((SHIPPED / f"{name}.json").read_text())["text_cfg"]
         tokenize = tiny_tokenizer(table["context_length"])
         assert int(tokenize(["x"]).max()) < table["vocab_size"]
         assert len(set(tokenize.rows.values())) == len(tokenize.rows)

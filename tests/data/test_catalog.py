@@ -80,7 +80,7 @@ def test_the_protocols_have_the_published_numbers_of_classes() -> None:
 
 
 def test_imagenet_is_what_open_clip_has() -> None:
-    from benchmark.backbones.load import open_clip
+    import open_clip
 
     assert list(class_table("imagenet")["ood"]) == list(open_clip.IMAGENET_CLASSNAMES)
     theirs = [template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES]

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from benchmark.backbones.load import build
+from benchmark.backbones.known import describe
+from benchmark.backbones.open_clip import build
 from benchmark.errors import BenchError
 from benchmark.protocol.method import no_grad_after_task
 from benchmark.protocol.types import Batch, Images, Texts
@@ -146,7 +147,7 @@ def test_number_of_trained_scalars_is_the_papers(lab, monkeypatch):
     """29,096,961 with the similarity scale, which the paper trains and we do not."""
     monkeypatch.setattr(nn.Module, "to", lambda self, *_, **__: self)  # none to move
     with torch.device("meta"):
-        clip = build("ViT-B-16-quickgelu")
+        clip = build(describe("ViT-B-16-quickgelu"), torch.empty)
     method = CCLIP(clip, CCLIPConfig(), None)
     task = lab.task(lab.feed(lab.clip()), lab.pairs[0], 0, 1)
     method.before_task(task)

@@ -10,7 +10,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from benchmark.api import MAPS, Features, Gated, Pruning, matching, symmetric_cross_entropy
-from benchmark.backbones.load import build
+from benchmark.backbones.known import describe
+from benchmark.backbones.open_clip import build
 from benchmark.errors import BenchError
 from benchmark.protocol.method import no_grad_after_task
 from benchmark.run.registry import find_method
@@ -151,7 +152,7 @@ def test_number_of_scalars_is_the_papers(lab, monkeypatch):
     """4.4 million on ViT-B/16 at rank 16, and one gate for each rank of 144 maps."""
     monkeypatch.setattr(nn.Module, "to", lambda self, *_, **__: self)  # none to move
     with torch.device("meta"):
-        clip = build("ViT-B-16-quickgelu")
+        clip = build(describe("ViT-B-16-quickgelu"), torch.empty)
     update = Gated(clip, MAPS, 16, PAPER, torch.Generator())
     assert len(update.names) == 144
     assert sum(p.numel() for p in [*update.A.values(), *update.B.values()]) == 4_423_680

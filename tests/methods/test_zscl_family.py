@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import open_clip
 import pytest
 import torch
 from torch import nn
@@ -13,7 +14,6 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from benchmark.backbones.backbone import Backbone
-from benchmark.backbones.load import open_clip
 from benchmark.cli.display import Display
 from benchmark.data.batches import spread_texts
 from benchmark.errors import BenchError

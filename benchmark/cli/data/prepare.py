@@ -67,12 +67,11 @@ def _keep(job: Job, store: Store, display: Display) -> None:
 
 
 def _fetch_weights(tag: str, display: Display) -> None:
-    from ...backbones.load import weights_of
+    from ...backbones.load import files_of
 
     name, _, pretrained = tag.partition("/")
     display.line(f"weights {tag}")
-    _, origin = weights_of(name, pretrained)
-    display.line(f"weights {tag}: {origin or 'there'}")
+    display.line(f"weights {tag}: {files_of(name, pretrained).origin or 'there'}")
 
 
 def _end(jobs: Sequence[Job], troubles: Sequence[BenchError], display: Display) -> int:
