@@ -9,15 +9,18 @@ from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
 from .protocol.method import Method, class_rows, encode_classes, prompt_classifier
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.distillation import (
+    WithTeacher,
     check_distillation,
     directions,
     distillation,
     divergence,
     is_right,
+    over_directions,
     snapshot,
     teacher_features,
     teacher_images,
 )
+from .toolkit.frozen import FrozenBackbone
 from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
     LoRA,
@@ -30,7 +33,15 @@ from .toolkit.merging.bank import Bank
 from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
 from .toolkit.ridge_head import RidgeHead
-from .toolkit.routers import ROUTERS, Router, by_own_route, check_router, routed_classifier
+from .toolkit.routers import (
+    ROUTERS,
+    Router,
+    Routing,
+    by_own_route,
+    check_router,
+    routed_classifier,
+)
+from .toolkit.weights import flat, parts
 
 __all__ = [
     "MAPS",
@@ -49,6 +60,7 @@ __all__ = [
     "Dual",
     "Factors",
     "Features",
+    "FrozenBackbone",
     "Gated",
     "Images",
     "LoRA",
@@ -59,9 +71,11 @@ __all__ = [
     "Pruning",
     "RidgeHead",
     "Router",
+    "Routing",
     "Task",
     "Texts",
     "Tools",
+    "WithTeacher",
     "by_own_route",
     "check_adapter",
     "check_distillation",
@@ -77,9 +91,12 @@ __all__ = [
     "dropout",
     "encode_classes",
     "encode_with",
+    "flat",
     "is_right",
     "matching",
     "merge_factors",
+    "over_directions",
+    "parts",
     "prompt_classifier",
     "require",
     "require_choice",

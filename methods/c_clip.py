@@ -34,6 +34,7 @@ projector, and one more forward pass per step (with ckc_concat=batch from the se
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +54,10 @@ from benchmark.api import (
     Tools,
     check_adapter,
     matching,
+    require,
     snapshot,
     unit,
 )
-
-CONCATS = ("batch", "feature")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class CCLIPConfig(Config):
     dropout: float = 0.1  # probability on an adapter's input
     targets: tuple[str, ...] = PROJECTIONS  # all nn.Linear in the blocks
     projector_width: int = 2048  # hidden units of the projector
-    ckc_concat: str = "batch"  # images and texts as rows of their own, or joined to one row
+    # Images and texts as rows of their own, or joined to one row
+    ckc_concat: Literal["batch", "feature"] = "batch"
     integration_alpha: float = 0.5  # share of a task's change that is kept; re-implementations
     integrate_non_lora: bool = True  # whether it holds outside the blocks too, see above
 
@@ -77,21 +78,15 @@ class CCLIPConfig(Config):
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
         check_adapter(self.rank, self.alpha, self.dropout, self.targets)
-        if self.ckc_concat not in CONCATS:
-            known = ", ".join(CONCATS)
-            raise BenchError(f"ckc_concat in {known}", f"'{self.ckc_concat}'", "choose one")
-        if not (self.projector_width >= 1 and 0 <= self.integration_alpha <= 1):
-            raise BenchError(
-                "projector_width >= 1 and integration_alpha in [0, 1]",
-                f"{self.projector_width} and {self.integration_alpha}",
-                "correct --hp",
-            )
-        if self.integration_alpha == 1 and not self.integrate_non_lora:
-            raise BenchError(
-                "integrate_non_lora=false with an integration_alpha below 1",
-                "1, which keeps all changes of both kinds of weights",
-                "leave one of the two",
-            )
+        require(self.projector_width >= 1, "projector_width >= 1", self.projector_width)
+        alpha = self.integration_alpha
+        require(0 <= alpha <= 1, "integration_alpha in [0, 1]", alpha)
+        require(
+            alpha < 1 or self.integrate_non_lora,
+            "integrate_non_lora=false with an integration_alpha below 1",
+            "1, which keeps all changes of both kinds of weights",
+            "leave one of the two",
+        )
 
 
 class CCLIP(Method[CCLIPConfig]):
@@ -171,7 +166,6 @@ class CCLIP(Method[CCLIPConfig]):
         assert self.teacher is not None
         if self.first and self.config.ckc_concat == "batch":  # where their lengths do not matter
             return [batch.images.frozen(), batch.texts.frozen()]
-        self.teacher.eval()  # the loop puts every part of a method in training mode
         return list(_raw(self.teacher, batch))
 
 

@@ -25,10 +25,10 @@ Without reuse the final state does not depend on the order of tasks.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.api import (
     MERGES,
@@ -37,7 +37,6 @@ from benchmark.api import (
     Badge,
     Bank,
     Batch,
-    BenchError,
     Config,
     Features,
     Images,
@@ -49,11 +48,12 @@ from benchmark.api import (
     Tools,
     check_adapter,
     check_merge,
+    require,
     unit,
 )
 
-ROUTINGS = ("sample", "image", "text", "max", "modality", "pair", "oracle", "random")
-BADGES: Mapping[str, Badge] = {"oracle": "task id", "pair": "test pairing"}
+Routing = Literal["sample", "image", "text", "max", "modality", "pair", "oracle", "random"]
+BADGES: Mapping[Routing, Badge] = {"oracle": "task id", "pair": "test pairing"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class DARConfig(Config):
     alpha: float = 32.0  # scale = alpha / rank, section 4.1
     dropout: float = 0.1  # probability on an adapter's input, section 4.1
     targets: tuple[str, ...] = PROJECTIONS  # linear maps, section 3.1
-    routing: str = "sample"  # what scores a task; our choice, see above
+    routing: Routing = "sample"  # what scores a task; our choice, see above
     merge: str = "linear"  # of the top k, section 3.3
     top_k: int = 2  # adapters that a merge may use, section 4.1
     margin: float = 0.05  # cosine; merging starts below it, section 4.1
@@ -78,23 +78,16 @@ class DARConfig(Config):
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        if self.routing not in ROUTINGS:
-            raise BenchError(f"routing in {', '.join(ROUTINGS)}", f"'{self.routing}'", "choose one")
         check_adapter(self.rank, self.alpha, self.dropout, self.targets)
         check_merge(self.merge, self.merge_scale, self.density)
         threshold = 0.0 if self.reuse_threshold is None else self.reuse_threshold
-        ranges = {
-            "top_k of at least 1": self.top_k >= 1,
-            "margin of at least 0": self.margin >= 0,
-            "temperature above 0": self.temperature > 0,
-            "weight_bins above top_k / 2 and 1": self.weight_bins > max(self.top_k / 2, 1),
-            "reuse_threshold in [-1, 1]": -1 <= threshold <= 1,
-            "prototype_momentum in [0, 1)": 0 <= self.prototype_momentum < 1,
-        }
-        for wanted, kept in ranges.items():
-            if not kept:
-                name = wanted.partition(" ")[0]
-                raise BenchError(wanted, str(getattr(self, name)), "correct --hp")
+        least, momentum = max(self.top_k / 2, 1), self.prototype_momentum
+        require(self.top_k >= 1, "top_k of at least 1", self.top_k)
+        require(self.margin >= 0, "margin of at least 0", self.margin)
+        require(self.temperature > 0, "temperature above 0", self.temperature)
+        require(self.weight_bins > least, "weight_bins above top_k / 2 and 1", self.weight_bins)
+        require(-1 <= threshold <= 1, "reuse_threshold in [-1, 1]", threshold)
+        require(0 <= momentum < 1, "prototype_momentum in [0, 1)", momentum)
         self._refuse_idle()
 
     def _refuse_idle(self) -> None:
@@ -113,13 +106,13 @@ class DARConfig(Config):
             "prototype_momentum": self.reuse_threshold is not None,
         }
         for name, does in acts.items():
-            if not does and getattr(self, name) != getattr(DARConfig, name):
-                raise BenchError(
-                    f"settings that act with routing '{self.routing}', merge '{self.merge}', "
-                    f"top_k {self.top_k} and margin {self.margin}",
-                    f"{name}={getattr(self, name)}",
-                    "leave it out",
-                )
+            require(
+                does or getattr(self, name) == getattr(DARConfig, name),
+                f"settings that act with routing '{self.routing}', merge '{self.merge}', "
+                f"top_k {self.top_k} and margin {self.margin}",
+                f"{name}={getattr(self, name)}",
+                "leave it out",
+            )
 
 
 class DAR(Method[DARConfig]):
@@ -159,12 +152,9 @@ class DAR(Method[DARConfig]):
         c = config
         self.adapters = Bank(c.merge, c.merge_scale, c.density, c.weight_bins)
         self.newest = 0
-        self.image_TD: Tensor
-        self.text_TD: Tensor
-        self.owner_T: Tensor
-        self.register_buffer("image_TD", torch.zeros(0, clip.dim))  # one row an adapter
-        self.register_buffer("text_TD", torch.zeros(0, clip.dim))
-        self.register_buffer("owner_T", torch.zeros(0, dtype=torch.int64))  # of a task, its adapter
+        self.image_TD: Tensor = nn.Buffer(torch.zeros(0, clip.dim))  # one row an adapter
+        self.text_TD: Tensor = nn.Buffer(torch.zeros(0, clip.dim))
+        self.owner_T: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))  # a task's adapter
 
     @classmethod
     def badges(cls, config: DARConfig) -> frozenset[Badge]:

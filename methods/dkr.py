@@ -22,28 +22,23 @@ more forward pass per step from the second task on; in the first the shared cach
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.api import (
-    Backbone,
     Batch,
-    BenchError,
     Config,
-    Method,
-    Task,
-    Tools,
-    directions,
+    WithTeacher,
     divergence,
     is_right,
     matching,
-    snapshot,
+    over_directions,
+    require,
     teacher_features,
 )
-
-RPK = ("onehot", "none")
 
 
 @dataclass(frozen=True)
@@ -53,35 +48,23 @@ class DKRConfig(Config):
     strength: float = 1.0  # lambda; best in the paper, as a summary says
     distill_temperature: float | None = None  # divides the cosines; None: the model's own; ours
     rnk_mix: float = 0.0  # share of the right candidate where only the new model is right; ours
-    rpk: str = "onehot"  # target where both are wrong (the abstract); "none": no distillation
+    # Target where both are wrong (the abstract); "none": no distillation
+    rpk: Literal["onehot", "none"] = "onehot"
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        if self.rpk not in RPK:
-            raise BenchError(f"rpk in {', '.join(RPK)}", f"'{self.rpk}'", "choose one")
+        require(self.strength >= 0, "strength >= 0", self.strength)
+        require(0 <= self.rnk_mix <= 1, "rnk_mix in [0, 1]", self.rnk_mix)
         t = self.distill_temperature
-        if not (self.strength >= 0 and 0 <= self.rnk_mix <= 1 and (t is None or t > 0)):
-            raise BenchError(
-                "strength >= 0, rnk_mix in [0, 1] and distill_temperature > 0 or none",
-                f"{self.strength}, {self.rnk_mix} and {t}",
-                "correct --hp",
-            )
+        require(t is None or t > 0, "distill_temperature > 0 or none", t)
 
 
-class DKR(Method[DKRConfig]):
+class DKR(WithTeacher[DKRConfig]):
     """Fine-tuning that distils the old model's similarities, corrected where it was wrong."""
 
     label = "DKR"
     paper = "Cui et al., Continual vision-language retrieval, AAAI 2024 (reconstruction)"
-
-    def __init__(self, clip: Backbone, config: DKRConfig, tools: Tools) -> None:
-        super().__init__(clip, config, tools)
-        self.teacher: Backbone | None = None
-
-    def before_task(self, task: Task) -> None:
-        """The model as it is now; in the first task it is the backbone, whose features are kept."""
-        self.teacher = snapshot(self.clip) if task.index else None
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation of the rectified rows."""
@@ -89,19 +72,15 @@ class DKR(Method[DKRConfig]):
         old = teacher_features(self.teacher, batch, new)
         t = self.config.distill_temperature
         scale = new.scale if t is None else 1 / t
-        pairs = zip(directions(new), directions(old), strict=True)
-        terms = [
-            self._rectified(scale * row, scale * old_row, target)
-            for (row, target), (old_row, _) in pairs
-        ]
-        return {"match": matching(new), "distill": self.config.strength * torch.stack(terms).mean()}
 
-    def after_task(self, task: Task) -> None:
-        """The teacher is of no more use."""
-        self.teacher = None
+        def rectified(new_BM: Tensor, old_BM: Tensor, target_B: Tensor) -> Tensor:
+            return self._rectified(scale * new_BM, scale * old_BM, target_B)
+
+        distill = self.config.strength * over_directions(new, old, rectified)
+        return {"match": matching(new), "distill": distill}
 
     def _rectified(self, new_BM: Tensor, old_BM: Tensor, target_B: Tensor) -> Tensor:
-        """Mean over rows of the divergence from the rectified old rows."""
+        """Mean over rows of the divergence of scaled new rows from the rectified old ones."""
         own_BM = new_BM.detach().softmax(dim=1)
         hot_BM = F.one_hot(target_B, new_BM.shape[1]).to(own_BM.dtype)
         learned_BM = own_BM.lerp(hot_BM, self.config.rnk_mix)

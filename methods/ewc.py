@@ -28,15 +28,12 @@ and backward pass over each task's data; a step has no more passes than fine-tun
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmark.api import Backbone, Batch, BenchError, Config, Method, Task, Tools, matching
-
-MODES = ("online", "separate")
-NORMS = ("none", "max", "mean")
+from benchmark.api import Backbone, Batch, Config, Method, Task, Tools, flat, matching, require
 
 
 @dataclass(frozen=True)
@@ -44,31 +41,26 @@ class EWCConfig(Config):
     """Defaults: public code for CLIP-like models, as said beside each."""
 
     strength: float = 1000.0  # lambda; CLFM's (there without 1/2), CTP has 5000; no paper gives one
-    mode: str = "online"  # Schwarz et al.; CLFM, mammoth
+    mode: Literal["online", "separate"] = "online"  # Schwarz et al.; CLFM, mammoth
     gamma: float = 1.0  # decay of older F in mode online; CLFM
     fisher_batches: int | None = None  # at most so many batches for F; None: all, as CTP and CLFM
-    fisher_norm: str = "none"  # divide each F_t by its max or mean; none, as CTP and CLFM
+    # What each F_t is divided by; nothing, as CTP and CLFM
+    fisher_norm: Literal["none", "max", "mean"] = "none"
     anchor_pretrained: bool = False  # count the pretrained model as a task before the first
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        for name, value, known in (("mode", self.mode, MODES), ("norm", self.fisher_norm, NORMS)):
-            if value not in known:
-                raise BenchError(f"{name} in {', '.join(known)}", f"'{value}'", "choose one")
-        batches = 1 if self.fisher_batches is None else self.fisher_batches
-        if not (self.strength >= 0 and 0 <= self.gamma <= 1 and batches >= 1):
-            raise BenchError(
-                "strength >= 0, gamma in [0, 1] and fisher_batches >= 1",
-                f"{self.strength}, {self.gamma} and {batches}",
-                "correct --hp",
-            )
-        if self.mode == "separate" and self.gamma != 1:
-            raise BenchError(
-                "gamma = 1 with mode=separate, which forgets no task",
-                f"{self.gamma}",
-                "leave gamma, or choose mode=online",
-            )
+        batches = self.fisher_batches
+        require(self.strength >= 0, "strength >= 0", self.strength)
+        require(0 <= self.gamma <= 1, "gamma in [0, 1]", self.gamma)
+        require(batches is None or batches >= 1, "fisher_batches >= 1 or none", batches)
+        require(
+            self.mode == "online" or self.gamma == 1,
+            "gamma = 1 with mode=separate, which forgets no task",
+            self.gamma,
+            "leave gamma, or choose mode=online",
+        )
 
 
 class EWC(Method[EWCConfig]):
@@ -83,12 +75,9 @@ class EWC(Method[EWCConfig]):
 
     def __init__(self, clip: Backbone, config: EWCConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        self.anchor_N: Tensor
-        self.fisher_N: Tensor
-        self.offset: Tensor  # the constant of the sum of quadratics
-        self.register_buffer("anchor_N", torch.zeros(0))
-        self.register_buffer("fisher_N", torch.zeros(0))
-        self.register_buffer("offset", torch.zeros(()))
+        self.anchor_N: Tensor = nn.Buffer(torch.zeros(0))
+        self.fisher_N: Tensor = nn.Buffer(torch.zeros(0))
+        self.offset: Tensor = nn.Buffer(torch.zeros(()))  # the constant of the sum of quadratics
 
     def before_task(self, task: Task) -> None:
         """With anchor_pretrained, the first task is preceded by one that is only remembered.
@@ -112,7 +101,7 @@ class EWC(Method[EWCConfig]):
         self._remember(self._fisher(task))
 
     def _penalty(self) -> Tensor:
-        change_N = _flat(self.clip.weights()) - self.anchor_N
+        change_N = flat(self.clip.weights()) - self.anchor_N
         distance = (self.fisher_N * change_N.square()).sum() + self.offset
         half: float = self.config.strength / 2
         return half * distance
@@ -125,7 +114,7 @@ class EWC(Method[EWCConfig]):
         for batch in islice(task.loader.epoch(0), self.config.fisher_batches):
             loss = matching(self.features(batch))
             gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
-            total_N, count = total_N + _flat(gradients).square(), count + 1
+            total_N, count = total_N + flat(gradients).square(), count + 1
         fisher_N = total_N / count
         if self.config.fisher_norm == "none":
             return fisher_N
@@ -135,7 +124,7 @@ class EWC(Method[EWCConfig]):
     @torch.no_grad()
     def _remember(self, fisher_N: Tensor) -> None:
         """Add the quadratic of weights fisher_N around the present weights."""
-        here_N = _flat(self.clip.weights())
+        here_N = flat(self.clip.weights())
         if not len(self.fisher_N):
             self.anchor_N, self.fisher_N = here_N, fisher_N
         elif self.config.mode == "online":
@@ -147,7 +136,3 @@ class EWC(Method[EWCConfig]):
             self.offset += (self.fisher_N * share_N * (self.anchor_N - here_N).square()).sum()
             self.anchor_N = self.anchor_N.lerp(here_N, share_N)
             self.fisher_N = sum_N
-
-
-def _flat(tensors: Any) -> Tensor:
-    return torch.cat([t.flatten() for t in tensors])

@@ -39,23 +39,22 @@ from dataclasses import dataclass
 from math import inf
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.api import (
     Backbone,
     Batch,
-    BenchError,
     Config,
     Features,
     Loader,
-    Method,
     Task,
     Tools,
+    WithTeacher,
     check_distillation,
     check_smoothing,
     distillation,
     matching,
-    snapshot,
+    require,
     teacher_images,
 )
 
@@ -75,15 +74,12 @@ class ICaRLConfig(Config):
         super().__post_init__()
         check_distillation(self.distill_weight, self.distill_temperature)
         check_smoothing(self.label_smoothing)
-        if self.memory < 1 or not 0 <= self.rehearsal_weight < inf:
-            raise BenchError(
-                "a memory of at least 1 image and a finite rehearsal_weight of at least 0",
-                f"{self.memory} and {self.rehearsal_weight}",
-                "correct --hp",
-            )
+        require(self.memory >= 1, "a memory of at least 1 image", self.memory)
+        weight = self.rehearsal_weight
+        require(0 <= weight < inf, "a finite rehearsal_weight of at least 0", weight)
 
 
-class ICaRL(Method[ICaRLConfig]):
+class ICaRL(WithTeacher[ICaRLConfig]):
     """Fine-tuning that keeps the old model's similarities on some images of every earlier task."""
 
     label = "iCaRL"
@@ -96,21 +92,19 @@ class ICaRL(Method[ICaRLConfig]):
         super().__init__(clip, config, tools)
         self.tasks: list[Task] = []
         self.memory: Loader | None = None
-        self.teacher: Backbone | None = None
-        self.row_K: Tensor  # kept images of all finished tasks, best first, task after task
-        self.count_T: Tensor  # how many are of each
-        self.text_MD: Tensor  # prompts of all seen classes by the teacher, during a task
-        self.register_buffer("row_K", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("count_T", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("text_MD", torch.zeros(0))
+        # Kept images of all finished tasks, best first, task after task, and how many are of each.
+        self.row_K: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))
+        self.count_T: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))
+        # Prompts of all seen classes by the teacher, during a task.
+        self.text_MD: Tensor = nn.Buffer(torch.zeros(0))
 
     @torch.no_grad()
     def before_task(self, task: Task) -> None:
         """The model as it is now, and the seen classes as it sees them."""
+        super().before_task(task)
         self.tasks.append(task)
         self.memory = None
         if task.index:
-            self.teacher = snapshot(self.clip)
             prompts = [t.classes.prompts.tokens_ML for t in self.tasks if t.classes]
             self.text_MD = torch.cat([self.clip.text(tokens_ML) for tokens_ML in prompts])
 
@@ -137,7 +131,8 @@ class ICaRL(Method[ICaRLConfig]):
         self.row_K = torch.cat(kept)
         self.count_T = torch.tensor([len(row_K) for row_K in kept], device=self.row_K.device)
         self._give_up()
-        self.teacher, self.memory, self.text_MD = None, None, self.text_MD.new_zeros(0)
+        self.memory, self.text_MD = None, self.text_MD.new_zeros(0)
+        super().after_task(task)
 
     def _kept(self) -> Iterator[tuple[Task, Tensor]]:
         """The finished tasks with their kept rows, best first."""

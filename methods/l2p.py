@@ -32,7 +32,7 @@ Cost: one pass of the towers over K * L more tokens, forward and backward; queri
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,6 @@ from torch.nn import functional as F
 from benchmark.api import (
     Backbone,
     Batch,
-    BenchError,
     Config,
     Images,
     Method,
@@ -50,10 +49,9 @@ from benchmark.api import (
     Texts,
     Tools,
     matching,
+    require,
     unit,
 )
-
-CHOICES = {"towers": ("both", "vision"), "text_room": ("extend", "truncate")}
 
 
 @dataclass(frozen=True)
@@ -66,27 +64,23 @@ class L2PConfig(Config):
     top_k: int = 5  # K
     prompt_length: int = 5  # L
     key_coeff: float = 0.5  # lambda; the official 0.1 per choice, times 5 choices
-    towers: str = "both"  # "vision": texts are the frozen backbone's
-    text_room: str = "extend"  # where a text's prompts go, see above
+    towers: Literal["both", "vision"] = "both"  # "vision": texts are the frozen backbone's
+    text_room: Literal["extend", "truncate"] = "extend"  # where a text's prompts go, see above
     use_prompt_mask: bool = False  # task t trains prompts t K to (t + 1) K, while there are some
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                got = f"'{getattr(self, name)}'"
-                raise BenchError(f"{name} in {', '.join(known)}", got, "choose one")
-        if self.towers == "vision" and self.text_room != "extend":
-            got = f"text_room={self.text_room}"
-            raise BenchError("no text_room where texts have no prompts", got, "leave it out")
-        counts = (self.prompt_length, self.top_k, self.pool_size)
-        if not (min(counts) >= 1 and self.top_k <= self.pool_size and self.key_coeff >= 0):
-            raise BenchError(
-                "prompt_length >= 1, 1 <= top_k <= pool_size and key_coeff >= 0",
-                f"{', '.join(map(str, counts))} and {self.key_coeff}",
-                "correct --hp",
-            )
+        require(
+            self.towers == "both" or self.text_room == "extend",
+            "no text_room where texts have no prompts",
+            f"text_room={self.text_room}",
+            "leave it out",
+        )
+        fits = 1 <= self.top_k <= self.pool_size
+        require(self.prompt_length >= 1, "prompt_length >= 1", self.prompt_length)
+        require(fits, "1 <= top_k <= pool_size", f"{self.top_k} and {self.pool_size}")
+        require(self.key_coeff >= 0, "key_coeff >= 0", self.key_coeff)
 
 
 class Pool(nn.Module):
@@ -131,13 +125,14 @@ class L2P(Method[L2PConfig]):
         super().__init__(clip, config, tools)
         c, both = config, config.towers == "both"
         added = c.top_k * c.prompt_length
-        if both and c.text_room == "truncate" and added > clip.context - 3:
-            raise BenchError(
-                f"top_k * prompt_length of at most {clip.context - 3}, so that of the "
-                f"{clip.context} places start, end and a token of the caption are left",
-                str(added),
-                "lower one of them, or give --hp text_room=extend",
-            )
+        room = clip.context - 3  # beside start, end and a token of the caption
+        require(
+            not both or c.text_room == "extend" or added <= room,
+            f"top_k * prompt_length of at most {room}, so that of the {clip.context} places "
+            "start, end and a token of the caption are left",
+            added,
+            "lower one of them, or give --hp text_room=extend",
+        )
         towers = dict(zip(("image", "text"), clip.widths, strict=True))
         self.pools = nn.ModuleDict(
             {

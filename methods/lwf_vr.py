@@ -26,21 +26,20 @@ sequences of the finished tasks again.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.api import (
     Backbone,
     Batch,
-    BenchError,
     Config,
-    Method,
     Task,
     Tools,
+    WithTeacher,
     check_distillation,
     check_smoothing,
     distillation,
     matching,
-    snapshot,
+    require,
     teacher_images,
 )
 
@@ -60,12 +59,14 @@ class LwFVRConfig(Config):
         super().__post_init__()
         check_distillation(self.distill_weight, self.distill_temperature)
         check_smoothing(self.label_smoothing)
-        if min(self.sequences, self.length) < 1:
-            got = f"{self.sequences} and {self.length}"
-            raise BenchError("sequences and length of at least 1", got, "correct --hp")
+        require(
+            min(self.sequences, self.length) >= 1,
+            "sequences and length of at least 1",
+            f"{self.sequences} and {self.length}",
+        )
 
 
-class LwFVR(Method[LwFVRConfig]):
+class LwFVR(WithTeacher[LwFVRConfig]):
     """Fine-tuning that keeps the old model's similarities to random texts."""
 
     label = "LwF-VR"
@@ -74,20 +75,18 @@ class LwFVR(Method[LwFVRConfig]):
 
     def __init__(self, clip: Backbone, config: LwFVRConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        if config.length + 2 > clip.context:
-            raise BenchError(
-                f"a length of at most {clip.context - 2} tokens beside start and end of text",
-                f"{config.length}",
-                "correct --hp",
-            )
-        self.teacher: Backbone | None = None
-        self.text_MD: Tensor  # reference texts by the teacher, during a task
-        self.register_buffer("text_MD", torch.zeros(0))
+        require(
+            config.length + 2 <= clip.context,
+            f"a length of at most {clip.context - 2} tokens beside start and end of text",
+            config.length,
+        )
+        # Reference texts by the teacher, during a task.
+        self.text_MD: Tensor = nn.Buffer(torch.zeros(0))
 
     @torch.no_grad()
     def before_task(self, task: Task) -> None:
         """The model as it is now, and random texts as it sees them."""
-        self.teacher = snapshot(self.clip) if task.index else None
+        super().before_task(task)
         c = self.config
         tokens_ML = virtual_texts(self.clip, c.sequences, c.length, task.generator("texts"))
         self.text_MD = self.clip.text(tokens_ML.to(self.clip.logit_scale.device))
@@ -102,7 +101,8 @@ class LwFVR(Method[LwFVRConfig]):
 
     def after_task(self, task: Task) -> None:
         """Teacher and texts are of no more use."""
-        self.teacher, self.text_MD = None, self.text_MD.new_zeros(0)
+        super().after_task(task)
+        self.text_MD = self.text_MD.new_zeros(0)
 
 
 def virtual_texts(clip: Backbone, count: int, length: int, generator: torch.Generator) -> Tensor:

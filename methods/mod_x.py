@@ -24,27 +24,22 @@ more forward pass per step from the second task on.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from benchmark.api import (
-    Backbone,
     Batch,
-    BenchError,
     Config,
-    Method,
-    Task,
-    Tools,
-    directions,
+    WithTeacher,
     divergence,
     is_right,
     matching,
-    snapshot,
+    over_directions,
+    require,
     teacher_features,
 )
-
-REDUCTIONS = ("sum", "batchmean", "mean")
 
 
 @dataclass(frozen=True)
@@ -53,48 +48,30 @@ class ModXConfig(Config):
 
     alpha: float = 20.0  # weight of the distillation; modx_5phase.sh
     distill_temperature: float = 1.0  # divides the cosines; the code has none
-    reduction: str = "sum"  # over rows and columns; "batchmean" over rows, "mean" over entries
+    # "sum" over rows and columns as in the code, "batchmean" over rows, "mean" over entries
+    reduction: Literal["sum", "batchmean", "mean"] = "sum"
     drop_diagonal: bool = False  # leave the right candidate out of every row; the code does not
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        if self.reduction not in REDUCTIONS:
-            known = ", ".join(REDUCTIONS)
-            raise BenchError(f"reduction in {known}", f"'{self.reduction}'", "choose one")
-        if not (self.alpha >= 0 and self.distill_temperature > 0):
-            raise BenchError(
-                "alpha >= 0 and distill_temperature > 0",
-                f"{self.alpha} and {self.distill_temperature}",
-                "correct --hp",
-            )
+        require(self.alpha >= 0, "alpha >= 0", self.alpha)
+        t = self.distill_temperature
+        require(t > 0, "distill_temperature > 0", t)
 
 
-class ModX(Method[ModXConfig]):
+class ModX(WithTeacher[ModXConfig]):
     """Fine-tuning that keeps the similarities of a batch where the old model was right."""
 
     label = "Mod-X"
     paper = "Ni et al., Continual vision-language representation learning, ICML 2023"
 
-    def __init__(self, clip: Backbone, config: ModXConfig, tools: Tools) -> None:
-        super().__init__(clip, config, tools)
-        self.teacher: Backbone | None = None
-
-    def before_task(self, task: Task) -> None:
-        """The model as it is now; in the first task it is the backbone, whose features are kept."""
-        self.teacher = snapshot(self.clip) if task.index else None
-
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation."""
         new = self.features(batch)
         old = teacher_features(self.teacher, batch, new)
-        pairs = zip(directions(new), directions(old), strict=True)
-        terms = [self._align(row, old_row, target) for (row, target), (old_row, _) in pairs]
-        return {"match": matching(new), "distill": self.config.alpha * torch.stack(terms).mean()}
-
-    def after_task(self, task: Task) -> None:
-        """The teacher is of no more use."""
-        self.teacher = None
+        distill = self.config.alpha * over_directions(new, old, self._align)
+        return {"match": matching(new), "distill": distill}
 
     def _align(self, new_BM: Tensor, old_BM: Tensor, target_B: Tensor) -> Tensor:
         """Divergence of the new rows of cosines from the old ones, where the old model is right."""

@@ -48,7 +48,6 @@ from benchmark.api import (
     Backbone,
     Badge,
     Batch,
-    BenchError,
     Classes,
     Config,
     Delta,
@@ -57,14 +56,17 @@ from benchmark.api import (
     Method,
     ParamGroup,
     Router,
+    Routing,
     Task,
     Texts,
     Tools,
     by_own_route,
     check_router,
+    check_smoothing,
     dropout,
     encode_with,
     matching,
+    require,
     routed_classifier,
 )
 
@@ -84,24 +86,20 @@ class MoEAdapterConfig(Config):
     dropout: float = 0.1  # probability on an adapter's hidden units
     freeze: int = 2  # adapters per block that a task freezes
     label_smoothing: float = 0.2  # of the loss
-    routing: str = "sample"  # at test; ours, see above
+    routing: Routing = "sample"  # at test; ours, see above
     router_steps: int = 300  # that an auto-encoder is trained for
     router_quantile: float = 0.99  # of errors on held-out training items, a task's limit; ours
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        ranges = {
-            "experts of at least 1": self.experts >= 1,
-            "top_k in [1, experts]": 1 <= self.top_k <= self.experts,
-            "hidden of at least 1": self.hidden >= 1,
-            "scale above 0": self.scale > 0,
-            "dropout in [0, 0.99]": 0 <= self.dropout <= 0.99,
-            "freeze in [0, experts]": 0 <= self.freeze <= self.experts,
-            "label_smoothing in [0, 1)": 0 <= self.label_smoothing < 1,
-        }
-        for wanted in (w for w, kept in ranges.items() if not kept):
-            raise BenchError(wanted, str(getattr(self, wanted.split()[0])), "correct --hp")
+        require(self.experts >= 1, "experts of at least 1", self.experts)
+        require(1 <= self.top_k <= self.experts, "top_k in [1, experts]", self.top_k)
+        require(self.hidden >= 1, "hidden of at least 1", self.hidden)
+        require(self.scale > 0, "scale above 0", self.scale)
+        require(0 <= self.dropout <= 0.99, "dropout in [0, 0.99]", self.dropout)
+        require(0 <= self.freeze <= self.experts, "freeze in [0, experts]", self.freeze)
+        check_smoothing(self.label_smoothing)
         check_router(self, self.routing, self.router_steps, self.router_quantile)
 
 
@@ -139,10 +137,8 @@ class Mixture(nn.Module):
         experts = (Expert(width, config, generator) for _ in range(config.experts))
         self.experts = nn.ModuleList(experts)
         self.routers, self.noises = nn.ParameterList(), nn.ParameterList()
-        self.count_E: Tensor
-        self.frozen_E: Tensor
-        self.register_buffer("count_E", torch.zeros(config.experts, dtype=torch.int64))
-        self.register_buffer("frozen_E", torch.zeros(config.experts, dtype=torch.bool))
+        self.count_E: Tensor = nn.Buffer(torch.zeros(config.experts, dtype=torch.int64))
+        self.frozen_E: Tensor = nn.Buffer(torch.zeros(config.experts, dtype=torch.bool))
         self.chosen: list[Tensor] = []
 
     def add(self) -> None:

@@ -26,35 +26,32 @@ N products with stored features.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 from torch import Tensor
 
 from benchmark.api import (
     Backbone,
-    BenchError,
     Classes,
     Config,
     Dual,
+    FrozenBackbone,
     Images,
-    Method,
-    ParamGroup,
     RidgeHead,
     Task,
-    Texts,
     Tools,
     check_ridge,
     encode_classes,
+    require,
     require_no_step,
 )
-
-KERNELS = ("rbf", "linear")
 
 
 @dataclass(frozen=True)
 class RAILDualConfig(Config):
     """Defaults: the authors' configs/analytic_clip.yaml, or the line named."""
 
-    kernel: str = "rbf"  # utils.py, kernel_ridge_regression
+    kernel: Literal["rbf", "linear"] = "rbf"  # utils.py, kernel_ridge_regression
     gamma: float = 0.1  # of the kernel "rbf"
     ridge: float = 0.001  # penalty; a constant in dual_RAIL.py, not the file's regularization
     beta: float = 0.8  # the regression's share in fused scores, fusion_weight there
@@ -64,17 +61,16 @@ class RAILDualConfig(Config):
         super().__post_init__()
         require_no_step(self)
         check_ridge(self.ridge, self.beta)
-        if self.kernel not in KERNELS:
-            raise BenchError(f"kernel in {', '.join(KERNELS)}", f"'{self.kernel}'", "choose one")
-        if not 0 < self.gamma < inf:
-            raise BenchError("a finite gamma above 0", f"{self.gamma}", "correct --hp")
-        if self.kernel == "linear" and self.gamma != RAILDualConfig.gamma:
-            raise BenchError(
-                "settings that act with the linear kernel", f"gamma={self.gamma}", "leave it out"
-            )
+        require(0 < self.gamma < inf, "a finite gamma above 0", self.gamma)
+        require(
+            self.kernel == "rbf" or self.gamma == RAILDualConfig.gamma,
+            "settings that act with the linear kernel",
+            f"gamma={self.gamma}",
+            "leave it out",
+        )
 
 
-class RAILDual(Method[RAILDualConfig]):
+class RAILDual(FrozenBackbone[RAILDualConfig]):
     """Kernel ridge regression on stored features of the frozen backbone, fused with zero-shot."""
 
     label = "RAIL-Dual"
@@ -87,21 +83,9 @@ class RAILDual(Method[RAILDualConfig]):
         gamma = config.gamma if config.kernel == "rbf" else None
         self.head = RidgeHead(Dual(clip.dim, config.ridge, gamma), config.beta)
 
-    def trainable(self) -> list[ParamGroup]:
-        """Nothing: no step is made."""
-        return []
-
     def after_task(self, task: Task) -> None:
         """The task's images, once."""
         self.head.learn(task, self.encode_image)
-
-    def encode_image(self, images: Images) -> Tensor:
-        """The untouched backbone's image features."""
-        return images.frozen()
-
-    def encode_text(self, texts: Texts) -> Tensor:
-        """The untouched backbone's text features."""
-        return texts.frozen()
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Zero-shot probabilities, and the regression where they point to a learned class."""

@@ -33,19 +33,17 @@ from torch import Tensor
 
 from benchmark.api import (
     Backbone,
-    BenchError,
     Classes,
     Config,
+    FrozenBackbone,
     Images,
-    Method,
-    ParamGroup,
     Primal,
     RidgeHead,
     Task,
-    Texts,
     Tools,
     check_ridge,
     encode_classes,
+    require,
     require_no_step,
 )
 
@@ -63,11 +61,10 @@ class RAILPrimalConfig(Config):
         super().__post_init__()
         require_no_step(self)
         check_ridge(self.ridge, self.beta)
-        if self.hidden < 0:
-            raise BenchError("hidden of at least 0", f"{self.hidden}", "correct --hp")
+        require(self.hidden >= 0, "hidden of at least 0", self.hidden)
 
 
-class RAILPrimal(Method[RAILPrimalConfig]):
+class RAILPrimal(FrozenBackbone[RAILPrimalConfig]):
     """Recursive ridge regression on the frozen backbone, fused with zero-shot."""
 
     label = "RAIL-Primal"
@@ -79,21 +76,9 @@ class RAILPrimal(Method[RAILPrimalConfig]):
         regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
         self.head = RidgeHead(regression, config.beta)
 
-    def trainable(self) -> list[ParamGroup]:
-        """Nothing: no step is made."""
-        return []
-
     def after_task(self, task: Task) -> None:
         """The task's images, once."""
         self.head.learn(task, self.encode_image)
-
-    def encode_image(self, images: Images) -> Tensor:
-        """The untouched backbone's image features."""
-        return images.frozen()
-
-    def encode_text(self, texts: Texts) -> Tensor:
-        """The untouched backbone's text features."""
-        return texts.frozen()
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Zero-shot probabilities, and the regression where they point to a learned class."""

@@ -25,16 +25,14 @@ State: beside the merged weights, their sum (8 bytes a weight), and with `sequen
 fine-tuned weights. theta_0 is the pretrained model that every run starts from, and is not stored.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Backbone, BenchError, Config, Method, Task, Tools
-
-INITS = ("pretrained", "sequential")
+from benchmark.api import Backbone, Config, Method, Task, Tools, flat, parts, require
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,14 @@ class TAConfig(Config):
     """Defaults: the independent vectors of Ilharco et al., see above."""
 
     scaling: float | None = 0.3  # lambda; None takes 1 / T, the mean of the fine-tuned weights
-    init: str = "pretrained"  # where the fine-tuning of a task starts
+    # Where the fine-tuning of a task starts
+    init: Literal["pretrained", "sequential"] = "pretrained"
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        if self.init not in INITS:
-            raise BenchError(f"init in {', '.join(INITS)}", f"'{self.init}'", "choose one")
-        if self.scaling is not None and not 0 < self.scaling < inf:
-            raise BenchError(
-                "a finite scaling above 0, or none for the mean", str(self.scaling), "correct --hp"
-            )
+        fine = self.scaling is None or 0 < self.scaling < inf
+        require(fine, "a finite scaling above 0, or none for the mean", self.scaling)
 
 
 class TaskArithmetic(Method[TAConfig]):
@@ -69,13 +64,10 @@ class TaskArithmetic(Method[TAConfig]):
     def __init__(self, clip: Backbone, config: TAConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         # One vector of all N trained weights each; a run always starts from the pretrained ones.
-        start_N = torch.cat([p.detach().flatten() for p in clip.weights()])
-        self.start_N: Tensor
-        self.sum_N: Tensor
-        self.last_N: Tensor
-        self.register_buffer("start_N", start_N, persistent=False)
-        self.register_buffer("sum_N", torch.zeros(0, dtype=torch.float64))
-        self.register_buffer("last_N", torch.zeros(0))
+        start_N = flat(clip.weights()).detach()
+        self.start_N: Tensor = nn.Buffer(start_N, persistent=False)
+        self.sum_N: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.float64))
+        self.last_N: Tensor = nn.Buffer(torch.zeros(0))
 
     def training_key(self) -> dict[str, object] | None:
         """What a task's training depends on beside the task and lr and weight_decay; None: more.
@@ -88,7 +80,7 @@ class TaskArithmetic(Method[TAConfig]):
     def before_task(self, task: Task) -> None:
         """The weights that fine-tuning starts from. In a replay they are there already."""
         from_N = self.last_N if len(self.last_N) else self.start_N
-        for weight, part in self._parts(from_N):
+        for weight, part in parts(self.clip.weights(), from_N):
             weight.copy_(part)
 
     def after_task(self, task: Task) -> None:
@@ -98,14 +90,7 @@ class TaskArithmetic(Method[TAConfig]):
         if not len(self.sum_N):
             self.sum_N = torch.zeros_like(self.start_N, dtype=torch.float64)
         if self.config.init == "sequential":
-            self.last_N = torch.cat([p.flatten() for p in self.clip.weights()])
-        for weight, sum_, start in self._parts(self.sum_N, self.start_N):
+            self.last_N = flat(self.clip.weights())
+        for weight, sum_, start in parts(self.clip.weights(), self.sum_N, self.start_N):
             sum_ += weight
             weight.copy_((1 - scaling * count) * start.double() + scaling * sum_)
-
-    def _parts(self, *vectors_N: Tensor) -> Iterator[tuple[nn.Parameter | Tensor, ...]]:
-        """Every weight with its part of each vector, in its shape; the parts are views."""
-        weights = self.clip.weights()
-        sizes = [p.numel() for p in weights]
-        for weight, *parts in zip(weights, *(v.split(sizes) for v in vectors_N), strict=True):
-            yield weight, *(part.view_as(weight) for part in parts)

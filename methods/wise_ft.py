@@ -19,23 +19,24 @@ not stored. No pass more than fine-tuning.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.api import (
     Backbone,
     Batch,
-    BenchError,
     Config,
     Method,
     Task,
     Tools,
     check_smoothing,
+    flat,
     matching,
+    parts,
+    require,
 )
-
-STARTS = ("task", "pretrained")
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,14 @@ class WiSEFTConfig(Config):
     """Defaults: ZSCL's official code (mtil/scripts/WiSE_finetune.sh)."""
 
     alpha: float = 0.8  # share of the fine-tuned weights
-    start: str = "task"  # what they are mixed with: the model before the task, or the pretrained
+    # What they are mixed with: the model before the task, or the pretrained one
+    start: Literal["task", "pretrained"] = "task"
     label_smoothing: float = 0.2  # of the matching loss
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
-        if self.start not in STARTS:
-            raise BenchError(f"start in {', '.join(STARTS)}", f"'{self.start}'", "choose one")
-        if not 0 <= self.alpha <= 1:
-            raise BenchError("alpha in [0, 1]", f"{self.alpha}", "correct --hp")
+        require(0 <= self.alpha <= 1, "alpha in [0, 1]", self.alpha)
         check_smoothing(self.label_smoothing)
 
 
@@ -69,16 +68,14 @@ class WiSEFT(Method[WiSEFTConfig]):
 
     def __init__(self, clip: Backbone, config: WiSEFTConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
-        self.start_N: Tensor
+        self.start_N: Tensor = nn.Buffer(torch.zeros(0))
         if config.start == "pretrained":  # a run always starts from it, so it is not stored
-            self.register_buffer("start_N", self._weights(), persistent=False)
-        else:
-            self.register_buffer("start_N", torch.zeros(0))
+            self.start_N = nn.Buffer(flat(clip.weights()).detach(), persistent=False)
 
     def before_task(self, task: Task) -> None:
         """Where the task starts."""
         if self.config.start == "task":
-            self.start_N = self._weights()
+            self.start_N = flat(self.clip.weights()).detach()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching, with smoothed targets."""
@@ -86,14 +83,7 @@ class WiSEFT(Method[WiSEFTConfig]):
 
     def after_task(self, task: Task) -> None:
         """Mix the fine-tuned weights with those at the start."""
-        weights = self.clip.weights()
-        parts = self.start_N.split([p.numel() for p in weights])
-        for weight, start in zip(weights, parts, strict=True):
-            weight.copy_(start.view_as(weight).lerp(weight, self.config.alpha))
+        for weight, start in parts(self.clip.weights(), self.start_N):
+            weight.copy_(start.lerp(weight, self.config.alpha))
         if self.config.start == "task":
             self.start_N = self.start_N.new_zeros(0)
-
-    @torch.no_grad()
-    def _weights(self) -> Tensor:
-        """A copy (N,) of the weights as they are now."""
-        return torch.cat([p.flatten() for p in self.clip.weights()])

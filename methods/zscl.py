@@ -32,7 +32,6 @@ more forward and backward pass of 64 images per step. Before the first step, one
 pretrained model over all reference images and over the texts, once per cache.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -43,7 +42,6 @@ from torch.nn import functional as F
 from benchmark.api import (
     Backbone,
     Batch,
-    BenchError,
     Config,
     Method,
     Task,
@@ -51,7 +49,10 @@ from benchmark.api import (
     check_distillation,
     check_smoothing,
     distillation,
+    flat,
     matching,
+    parts,
+    require,
 )
 
 
@@ -65,23 +66,21 @@ class ZSCLConfig(Config):
     images: int = 64  # reference images per step; the batch size, args.py
     texts: int = 15840  # at most so many reference texts; captions of that validation set
     l2: float = 1.0  # weight of the squared distance to the start of the task; ZSCL.sh
-    we_every: int | None = (
-        None  # steps between two weights of the ensemble; None: see above; 0: none
-    )
+    we_every: int | None = None  # steps between weights of the mean; None: see above; 0: no mean
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
         super().__post_init__()
         check_distillation(self.distill_weight, self.distill_temperature)
         check_smoothing(self.label_smoothing)
-        every = 1 if self.we_every is None else self.we_every
-        if min(self.images, self.texts) < 1 or every < 0 or not 0 <= self.l2 < inf:
-            raise BenchError(
-                "images and texts of at least 1, we_every of at least 0 and a finite l2 of at "
-                "least 0",
-                f"{self.images}, {self.texts}, {self.we_every} and {self.l2}",
-                "correct --hp",
-            )
+        require(
+            min(self.images, self.texts) >= 1,
+            "images and texts of at least 1",
+            f"{self.images} and {self.texts}",
+        )
+        every = self.we_every
+        require(every is None or every >= 0, "we_every of at least 0 or none", every)
+        require(0 <= self.l2 < inf, "a finite l2 of at least 0", self.l2)
 
 
 class ZSCL(Method[ZSCLConfig]):
@@ -99,19 +98,16 @@ class ZSCL(Method[ZSCLConfig]):
     def __init__(self, clip: Backbone, config: ZSCLConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
         self.texts = tools.reference_texts(config.texts)  # refuses a suite that has none
-        self.text_MD: Tensor
-        self.start_N: Tensor
-        self.mean_N: Tensor
-        self.register_buffer("text_MD", torch.zeros(0), persistent=False)
-        self.register_buffer("start_N", torch.zeros(0))  # both during a task alone
-        self.register_buffer("mean_N", torch.zeros(0))
+        self.text_MD: Tensor = nn.Buffer(torch.zeros(0), persistent=False)
+        self.start_N: Tensor = nn.Buffer(torch.zeros(0))  # both during a task alone
+        self.mean_N: Tensor = nn.Buffer(torch.zeros(0))
 
     @torch.no_grad()
     def before_task(self, task: Task) -> None:
         """Where the task starts, and the pretrained model's rows of the reference texts."""
         if not len(self.text_MD):
             self.text_MD = self.texts.frozen()
-        start_N = torch.cat([p.flatten() for p in self.clip.weights()])
+        start_N = flat(self.clip.weights())
         if self.config.l2:
             self.start_N = start_N
         if self.config.we_every != 0:
@@ -125,8 +121,8 @@ class ZSCL(Method[ZSCLConfig]):
         terms = distillation(self.encode_image(images), images.frozen(), self.text_MD, *how)
         terms = {"match": matching(new, c.label_smoothing)} | terms
         if c.l2:
-            parts = self._parts(self.start_N)
-            squares = [F.mse_loss(weight, start, reduction="sum") for weight, start in parts]
+            pairs = parts(self.clip.weights(), self.start_N)
+            squares = [F.mse_loss(weight, start, reduction="sum") for weight, start in pairs]
             terms["l2"] = c.l2 * torch.stack(squares).sum()
         return terms
 
@@ -135,21 +131,15 @@ class ZSCL(Method[ZSCLConfig]):
         every = self.config.we_every
         every = max(1, total // 10) if every is None else every
         if every and (count := snapshots(step, total, every)) > snapshots(step - 1, total, every):
-            for weight, mean in self._parts(self.mean_N):
+            for weight, mean in parts(self.clip.weights(), self.mean_N):
                 mean.lerp_(weight, 1 / count)
 
     def after_task(self, task: Task) -> None:
         """The mean takes the place of the weights."""
         if self.config.we_every != 0:
-            for weight, mean in self._parts(self.mean_N):
+            for weight, mean in parts(self.clip.weights(), self.mean_N):
                 weight.copy_(mean)
         self.start_N = self.mean_N = self.mean_N.new_zeros(0)
-
-    def _parts(self, vector_N: Tensor) -> Iterator[tuple[nn.Parameter, Tensor]]:
-        """Every weight with its part of the vector, in its shape; the parts are views."""
-        weights = self.clip.weights()
-        parts = vector_N.split([p.numel() for p in weights])
-        return ((p, part.view_as(p)) for p, part in zip(weights, parts, strict=True))
 
 
 def snapshots(step: int, total: int, every: int) -> int:

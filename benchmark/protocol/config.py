@@ -97,6 +97,33 @@ def type_name(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
+def named_config(cls: type, root: type) -> type[Config] | None:
+    """The Config class in the brackets of a base, for a type variable its bound; None without one.
+
+    Args:
+        cls: a subclass of `root`.
+        root: the generic class whose brackets hold a Config class.
+
+    Raises:
+        BenchError: something else is in the brackets.
+    """
+    for base in cls.__dict__.get("__orig_bases__", ()):
+        origin = get_origin(base)
+        if not (isinstance(origin, type) and issubclass(origin, root)):
+            continue
+        for given in get_args(base):
+            found = getattr(given, "__bound__", given)
+            if isinstance(found, type) and issubclass(found, Config):
+                return found
+            if found is not Any:
+                raise BenchError(
+                    f"a Config class in {origin.__name__}[...] of {cls.__name__}",
+                    f"{found!r}",
+                    "define it above the method, as a frozen dataclass that extends Config",
+                )
+    return None
+
+
 def _fits(value: object, kind: Any) -> bool:
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):

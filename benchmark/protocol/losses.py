@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import BenchError
+from .config import require
 from .types import Features
 
 
@@ -61,5 +61,4 @@ def symmetric_cross_entropy(features: Features, others: int = 0) -> dict[str, Te
 
 def check_smoothing(label_smoothing: float) -> None:
     """Raises BenchError for a `label_smoothing` that `matching` has no meaning for."""
-    if not 0 <= label_smoothing < 1:
-        raise BenchError("label_smoothing in [0, 1)", f"{label_smoothing}", "correct --hp")
+    require(0 <= label_smoothing < 1, "label_smoothing in [0, 1)", label_smoothing)

@@ -6,7 +6,7 @@ with its paper. It never sees a dataset's name, a device, a seed, a file, past o
 
 from abc import ABC
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Protocol, get_args, get_origin
+from typing import Any, ClassVar, Generic, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from typing_extensions import TypeVar  # typing's has no default before Python 3
 from ..backbones.backbone import Backbone, unit
 from ..errors import BenchError
 from .badges import Badge
-from .config import Config
+from .config import Config, named_config
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
@@ -41,6 +41,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
     `class Mine(Method[MyConfig])` says once what the method's settings are: `self.config` is a
     MyConfig for whoever runs it and for mypy. A method without settings is a plain `Method`.
+    Training that several methods share is an abstract class between the two (`WithTeacher`).
+
+    What a method keeps between tasks is its state dict: parameters, `nn.Buffer`s and those of its
+    modules. A run that goes on after a kill has them, and beside them what `__init__` and
+    `before_task` set. A number, string or list that another hook set is lost, and nothing says so.
 
     Attributes:
         Config: the class of its settings, taken from the brackets.
@@ -74,7 +79,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
             BenchError: the class has a `Config` of its own beside them, and it is another.
         """
         super().__init_subclass__(**kwargs)
-        if (named := _named_config(cls)) is None:
+        if (named := named_config(cls, Method)) is None:
             return
         if (own := cls.__dict__.get("Config", named)) is not named:
             raise BenchError(
@@ -88,6 +93,33 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         super().__init__()
         self.clip, self.config, self.tools = clip, config, tools
         self.uses = self.badges(config)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A tensor that would be no part of the state is refused: a resumed run would not have it.
+
+        Raises:
+            BenchError: a tensor that is neither a Parameter nor an nn.Buffer.
+        """
+        buffers = vars(self).get("_buffers", ())
+        known = isinstance(value, nn.Parameter | nn.Buffer) or name in buffers
+        if isinstance(value, Tensor) and not known:
+            raise BenchError(
+                f"a tensor '{name}' that is part of the method's state",
+                "a plain attribute, which a resumed run would not have",
+                "make it an nn.Buffer, with persistent=False if before_task builds it",
+            )
+        super().__setattr__(name, value)
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module, but a copy of the backbone that nothing trains stays in eval mode.
+
+        The loop calls this before every step; a teacher must not start to drop features there.
+        """
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, Backbone) and part is not self.clip:
+                part.train(mode and any(p.requires_grad for p in part.parameters()))
+        return self
 
     @classmethod
     def badges(cls, config: ConfigT) -> frozenset[Badge]:
@@ -104,9 +136,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def before_task(self, task: Task) -> None:
         """Build what the task needs, from (config, task.index, task.generator, weights) alone.
 
-        A resumed run replays it for the finished tasks and then loads the saved tensors; in a
-        replay the weights are the pretrained ones, so use them for what is saved, nothing else.
-        What the loader gives, frozen features above all, is the same in a replay. Gradients are on.
+        A resumed run calls it again for every finished task, one after the other, and then loads
+        the saved tensors. In that replay the weights are the pretrained ones and no hook between
+        has run, so what is read of weights and buffers may go into tensors that are saved, and
+        decide nothing else. What the loader gives, frozen features above all, is the same in a
+        replay, and so are draws from `task.generator` and torch's own. Gradients are on.
         """
 
     def loader(self, task: Task) -> Loader:
@@ -114,11 +148,20 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         return task.loader
 
     def trainable(self) -> list[ParamGroup]:
-        """Parameters to train in this task; an empty list means no step is made."""
+        """Parameters to train in this task; an empty list means no step is made.
+
+        The loop turns the gradients of all others off.
+        """
         return [ParamGroup(self.clip.weights())]
 
     def features(self, batch: Batch) -> Features:
-        """Embeddings of a training batch, with gradient."""
+        """Embeddings of a training batch, with gradient.
+
+        Where memory is short, `backward` runs the towers a second time, piece by piece (see
+        `Backbone.chunks`). So what a delta computes must be the same then and leave no trace: it
+        may draw from torch's global generator, and count nothing. Count here, and add in
+        `after_step`, which a step that ran out of memory and is repeated does not reach.
+        """
         return Features(
             self.encode_image(batch.images),
             self.encode_text(batch.texts),
@@ -128,7 +171,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         )
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Named scalar terms; training minimises their sum and logs each."""
+        """Named scalar terms; training minimises their sum and logs each.
+
+        Called in training mode, with torch's global generator seeded for the step.
+        """
         return {"match": matching(self.features(batch))}
 
     def training_key(self) -> Mapping[str, Any] | None:
@@ -147,7 +193,10 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     def after_task(self, task: Task) -> None:
         """After the last step, in eval mode; may read the task's loader once more.
 
-        Gradients are off; a method that needs some (a Fisher estimate) turns them on.
+        What merges tasks or adapters must not depend on their order unless the paper's does: add
+        in float64 and go through adapters by content, not by task. Drop what the task alone
+        needed (`self.teacher = None`), or it counts as kept. Gradients are off; a method that
+        needs some (a Fisher estimate) turns them on.
         """
 
     def report(self) -> Mapping[str, Any]:
@@ -161,7 +210,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     # -- inference, in eval mode and without gradients
 
     def encode_image(self, images: Images) -> Tensor:
-        """Images -> unit rows (B, D), float32. An item's row must not depend on the others."""
+        """Images -> unit rows (B, D), float32. An item's row must not depend on the others.
+
+        In float32 the last bits of a product depend on the size of the batch. That may not decide
+        anything, so scores that choose (a router, a gate, a prototype) are computed in float64.
+        """
         return self.clip.image(images.pixels_B3HW)
 
     def encode_text(self, texts: Texts) -> Tensor:
@@ -169,27 +222,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         return self.clip.text(texts.tokens_ML)
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
-        """Classes -> function of images -> scores (B, C); class texts are encoded once."""
+        """Classes -> function of images -> scores (B, C); class texts are encoded once.
+
+        A classifier of a method's own gets their rows from `encode_classes`, in small batches.
+        """
         return prompt_classifier(self, classes, self.clip.scale)
-
-
-def _named_config(cls: type) -> type[Config] | None:
-    """The Config class in the brackets of a base, of a type variable its bound; None for none."""
-    for base in cls.__dict__.get("__orig_bases__", ()):
-        origin = get_origin(base)
-        if not (isinstance(origin, type) and issubclass(origin, Method)):
-            continue
-        for given in get_args(base):
-            found = given.__bound__ if isinstance(given, TypeVar) else given
-            if isinstance(found, type) and issubclass(found, Config):
-                return found
-            if found is not Any:
-                raise BenchError(
-                    f"a Config class in {origin.__name__}[...] of {cls.__name__}",
-                    f"{found!r}",
-                    "define it above the method, as a frozen dataclass that extends Config",
-                )
-    return None
 
 
 def prompt_classifier(

@@ -4,6 +4,7 @@ A batch is matched in one or two directions: every image against all texts and, 
 text against all images. A row of a direction is one item's similarities to all its candidates.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from math import inf
@@ -13,16 +14,41 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
-from ..errors import BenchError
-from ..protocol.types import Batch, Features, Images
+from ..protocol.config import require
+from ..protocol.method import ConfigT, Method
+from ..protocol.types import Batch, Features, Images, Task, Tools
 
 
 def snapshot(clip: Backbone) -> Backbone:
     """A copy of the model as it is now, never trained: a task's teacher.
 
-    It costs as much memory as the model, so set it to None in `after_task`.
+    It costs as much memory as the model, so set it to None in `after_task`. As an attribute of a
+    method it stays in eval mode (see `Method.train`).
     """
     return deepcopy(clip).eval().requires_grad_(False)
+
+
+class WithTeacher(Method[ConfigT]):
+    """Training beside a teacher, the model as it was before the task; abstract, as `Method` is.
+
+    Attributes:
+        teacher: None in the first task, where it is the untouched backbone, whose features the
+            shared cache has, and between tasks.
+    """
+
+    teacher: Backbone | None
+
+    def __init__(self, clip: Backbone, config: ConfigT, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.teacher = None
+
+    def before_task(self, task: Task) -> None:
+        """The model as it is now becomes the teacher."""
+        self.teacher = snapshot(self.clip) if task.index else None
+
+    def after_task(self, task: Task) -> None:
+        """The teacher is of no more use."""
+        self.teacher = None
 
 
 @torch.no_grad()
@@ -52,10 +78,7 @@ def teacher_images(teacher: Backbone | None, images: Images) -> Tensor:
         teacher: as in `teacher_features`.
         images: what to embed.
     """
-    if teacher is None:
-        return images.frozen()
-    teacher.eval()  # the loop puts every part of a method in training mode
-    return teacher.image(images.pixels_B3HW)
+    return images.frozen() if teacher is None else teacher.image(images.pixels_B3HW)
 
 
 def directions(features: Features) -> list[tuple[Tensor, Tensor]]:
@@ -68,6 +91,15 @@ def directions(features: Features) -> list[tuple[Tensor, Tensor]]:
     if features.paired:
         found.append((cosine_BM.T, torch.argsort(features.target_B)))
     return found
+
+
+def over_directions(
+    new: Features, old: Features, loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Mean over the directions of loss(new cosines (B, M), old cosines (B, M), target (B,))."""
+    pairs = zip(directions(new), directions(old), strict=True)
+    terms = [loss(new_BM, old_BM, target_B) for (new_BM, target_B), (old_BM, _) in pairs]
+    return torch.stack(terms).mean()
 
 
 def is_right(score_BM: Tensor, target_B: Tensor) -> Tensor:
@@ -127,9 +159,8 @@ def _soft_cross_entropy(new_BM: Tensor, old_BM: Tensor, temperature: float) -> T
 
 def check_distillation(weight: float, temperature: float) -> None:
     """Raises BenchError for settings of `distillation` and of its weight that mean nothing."""
-    if not (0 <= weight < inf and 0 < temperature < inf):
-        raise BenchError(
-            "a distill_weight of at least 0 and a distill_temperature above 0, both finite",
-            f"{weight} and {temperature}",
-            "correct --hp",
-        )
+    require(
+        0 <= weight < inf and 0 < temperature < inf,
+        "a distill_weight of at least 0 and a distill_temperature above 0, both finite",
+        f"{weight} and {temperature}",
+    )

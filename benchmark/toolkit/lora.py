@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..backbones.sites import Delta
-from ..errors import BenchError
+from ..protocol.config import require
 from ..protocol.types import Images, Texts
 
 WORTH = 8  # items, on average, from which a run with products of its own is worth them; measured
@@ -29,13 +29,11 @@ def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str
         BenchError: rank below 1, alpha not above 0, dropout outside [0, 0.99], no target, or one
             twice.
     """
+    require(rank >= 1, "rank >= 1", rank)
+    require(alpha > 0, "alpha > 0", alpha)
+    require(0 <= dropout <= 0.99, "dropout in [0, 0.99]", dropout)
     once = len(set(targets)) == len(targets) > 0
-    if not (rank >= 1 and alpha > 0 and 0 <= dropout <= 0.99 and once):
-        raise BenchError(
-            "rank >= 1, alpha > 0, 0 <= dropout <= 0.99 and at least one target, each once",
-            f"{rank}, {alpha}, {dropout} and {', '.join(targets) or 'none'}",
-            "correct --hp",
-        )
+    require(once, "targets with at least one map, each once", ", ".join(targets) or "none")
 
 
 class LoRA(nn.Module):

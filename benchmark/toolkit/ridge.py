@@ -2,7 +2,7 @@
 
 The two regressions of RAIL (Xu et al., NeurIPS 2024). They are told features and labels and know
 no backbone: the features of a task may come from another state of the encoder than those of the
-task before, and are never computed again. `toolkit.fusion` puts them beside a classifier.
+task before, and are never computed again. `toolkit.ridge_head` puts them beside a classifier.
 
 Shapes: N samples so far · F hidden units · S columns, one for each class of each learned task, in
 the order of learning; a class name that two tasks share has two. Everything is float64: what is
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import BenchError
+from ..protocol.config import require
 
 
 class Primal(nn.Module):
@@ -50,14 +51,10 @@ class Primal(nn.Module):
         self.ridge = ridge
         size = hidden or dim
         drawn_DF = torch.rand(dim, hidden, generator=generator, dtype=torch.float64)
-        self.hidden_DF: Tensor
-        self.down_NF: Tensor
-        self.inverse_FF: Tensor
-        self.weight_FS: Tensor
-        self.register_buffer("hidden_DF", (2 * drawn_DF - 1) / dim**0.5)
-        self.register_buffer("down_NF", drawn_DF.new_zeros(0, size))
-        self.register_buffer("inverse_FF", drawn_DF.new_zeros(0, 0))
-        self.register_buffer("weight_FS", drawn_DF.new_zeros(size, 0))
+        self.hidden_DF: Tensor = nn.Buffer((2 * drawn_DF - 1) / dim**0.5)
+        self.down_NF: Tensor = nn.Buffer(drawn_DF.new_zeros(0, size))
+        self.inverse_FF: Tensor = nn.Buffer(drawn_DF.new_zeros(0, 0))
+        self.weight_FS: Tensor = nn.Buffer(drawn_DF.new_zeros(size, 0))
 
     @torch.no_grad()
     def update(self, feature_BD: Tensor, label_B: Tensor, columns: int) -> None:
@@ -134,12 +131,9 @@ class Dual(nn.Module):
     def __init__(self, dim: int, ridge: float, gamma: float | None) -> None:
         super().__init__()
         self.ridge, self.gamma = ridge, gamma
-        self.feature_ND: Tensor
-        self.label_N: Tensor
-        self.alpha_NS: Tensor
-        self.register_buffer("feature_ND", torch.zeros(0, dim))
-        self.register_buffer("label_N", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("alpha_NS", torch.zeros(0, 0, dtype=torch.float64))
+        self.feature_ND: Tensor = nn.Buffer(torch.zeros(0, dim))
+        self.label_N: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))
+        self.alpha_NS: Tensor = nn.Buffer(torch.zeros(0, 0, dtype=torch.float64))
 
     @torch.no_grad()
     def update(self, feature_BD: Tensor, label_B: Tensor, columns: int) -> None:
@@ -182,10 +176,8 @@ def check_ridge(ridge: float, beta: float) -> None:
     Raises:
         BenchError: ridge not above 0 and finite, or beta outside [0, 1].
     """
-    if not (0 < ridge < inf and 0 <= beta <= 1):
-        raise BenchError(
-            "a finite ridge above 0 and beta in [0, 1]", f"{ridge} and {beta}", "correct --hp"
-        )
+    require(0 < ridge < inf, "a finite ridge above 0", ridge)
+    require(0 <= beta <= 1, "beta in [0, 1]", beta)
 
 
 def _factor(gram_BB: Tensor, ridge: float) -> Tensor:

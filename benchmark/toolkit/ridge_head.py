@@ -27,10 +27,8 @@ class RidgeHead(nn.Module):
     def __init__(self, regression: Primal | Dual, beta: float) -> None:
         super().__init__()
         self.regression, self.beta = regression, beta
-        self.name_S: Tensor
-        self.task_S: Tensor
-        self.register_buffer("name_S", torch.zeros(0, dtype=torch.int64))  # hash of the class name
-        self.register_buffer("task_S", torch.zeros(0, dtype=torch.int64))
+        self.name_S: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))  # hash of the class name
+        self.task_S: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))
 
     def learn(self, task: Task, encode: Callable[[Images], Tensor]) -> None:
         """One pass over a task's images, for `after_task`.

@@ -18,23 +18,24 @@ JiazuoYu/MoE-Adapters4CL. Here differs:
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import BenchError
 from ..protocol.badges import UNSEEN, Badge
-from ..protocol.config import Config
+from ..protocol.config import Config, require
 from ..protocol.method import encode_classes
 from ..protocol.types import Classes, Images, Task, Texts
 
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code
 RATE, DECAY = 3e-3, 1e-4  # Adam's rate and L2 penalty; official code
-ROUTERS: Mapping[str, frozenset[Badge]] = {
+Routing = Literal["sample", "batch", "oracle"]
+ROUTERS: Mapping[Routing, frozenset[Badge]] = {
     "sample": frozenset(), "batch": frozenset({"test batch"}), "oracle": frozenset({"task id"}),
 }  # fmt: skip
+"""What a way of routing has to declare."""
 FOLDS = 5  # parts of a task's items; the errors of each are those of a coder of the others
 MANY = 4096  # features in float64 at a time
 _Items = TypeVar("_Items", Images, Texts)
@@ -85,8 +86,7 @@ class AutoEncoders(nn.ModuleList):
     def __init__(self, steps: int = 300, quantile: float = 0.99) -> None:
         super().__init__()
         self.steps, self.quantile = steps, quantile
-        self.limit_T: Tensor
-        self.register_buffer("limit_T", torch.zeros(0))
+        self.limit_T: Tensor = nn.Buffer(torch.zeros(0))
 
     def add(self, feature_ND: Tensor, generator: torch.Generator) -> None:
         """Train the next task's auto-encoder on all items, and set its limit by cross-fitting.
@@ -176,7 +176,7 @@ class Router(nn.Module):
         steps, quantile: see `AutoEncoders`.
     """
 
-    def __init__(self, routing: str, steps: int, quantile: float) -> None:
+    def __init__(self, routing: Routing, steps: int, quantile: float) -> None:
         super().__init__()
         self.routing = routing
         self.coders = nn.ModuleDict()
@@ -202,7 +202,7 @@ class Router(nn.Module):
         return route_B
 
 
-def check_router(config: Config, routing: str, steps: int, quantile: float) -> None:
+def check_router(config: Config, routing: Routing, steps: int, quantile: float) -> None:
     """Refuse settings that mean nothing.
 
     Args:
@@ -212,19 +212,13 @@ def check_router(config: Config, routing: str, steps: int, quantile: float) -> N
         quantile: its value of router_quantile.
 
     Raises:
-        BenchError: an unknown routing, a value out of range, or one that acts on no router.
+        BenchError: a value out of range, or one that acts on no router.
     """
-    if routing not in ROUTERS:
-        raise BenchError(f"routing in {', '.join(ROUTERS)}", f"'{routing}'", "choose one")
-    if not (steps >= 1 and 0 < quantile <= 1):
-        raise BenchError(
-            "router_steps of at least 1 and router_quantile in (0, 1]",
-            f"{steps} and {quantile}",
-            "correct --hp",
-        )
+    require(steps >= 1, "router_steps of at least 1", steps)
+    require(0 < quantile <= 1, "router_quantile in (0, 1]", quantile)
     for name, got in (("router_steps", steps), ("router_quantile", quantile)):
-        if routing == "oracle" and got != getattr(type(config), name):
-            raise BenchError("no router with routing 'oracle'", f"{name}={got}", "leave it out")
+        acts = routing != "oracle" or got == getattr(type(config), name)
+        require(acts, "no router with routing 'oracle'", f"{name}={got}", "leave it out")
 
 
 def by_own_route(items: _Items, route_B: Tensor, encode: Encode) -> Tensor:

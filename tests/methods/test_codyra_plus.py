@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from benchmark.errors import BenchError
 from benchmark.protocol.badges import UNSEEN
-from benchmark.protocol.method import class_rows
+from benchmark.protocol.method import Method, class_rows
 from benchmark.records.store import read_record
 from benchmark.run.registry import find_method
 
@@ -75,6 +75,12 @@ def test_captions_have_no_classes_to_count():
     for name in NEW:
         found = find_method(name, ["text_rows=seen"])
         assert set(found.cls.refused(found.config)) == {"pairs"}
+
+
+def test_no_class_stands_between_method_and_a_method():
+    """What the four share is in modules and functions; each file shows its hooks."""
+    for name in ("codyra", *NEW):
+        assert find_method(name, []).cls.__bases__ == (Method,)
 
 
 # -- a model per task

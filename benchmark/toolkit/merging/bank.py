@@ -23,7 +23,7 @@ class Bank(nn.ModuleList):
 
     Args:
         merge: a rule of `MERGES`.
-        scale: of merged updates, see `merging.check_merge`.
+        scale: of merged updates, see `spaces.check_merge`.
         density: likewise.
         bins: rules that are not linear see weights in steps of 1 / bins, so that items of like
             weights share a merged update.
@@ -32,8 +32,7 @@ class Bank(nn.ModuleList):
     def __init__(self, merge: str, scale: float, density: float, bins: int) -> None:
         super().__init__()
         self.rule, self.scale, self.density, self.bins = MERGES[merge], scale, density, bins
-        self.seed_T: Tensor
-        self.register_buffer("seed_T", torch.zeros(0, dtype=torch.int64))
+        self.seed_T: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))
         self._sites: dict[tuple[str, ...], dict[str, Updates]] = {}
         self._merged: dict[tuple[object, ...], dict[str, Merged]] = {}
 

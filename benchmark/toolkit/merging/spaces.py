@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...common.seeds import derive
-from ...errors import BenchError, nearest
+from ...protocol.config import require, require_choice
 from ..lora import LoRA
 from . import rules as on
 
@@ -155,7 +155,7 @@ def _iso_c_in_full(updates: Updates, weight_K: Tensor, density: float) -> Merged
 
     The sum has rank K R at most, yet all min(O, I) singular values become their mean, so most of
     the result (at K R = 32 of 768: 96 % of its energy) lies along singular vectors of zero
-    singular values. Those are arbitrary, in the official code rounding noise; `merge_rules.fill`
+    singular values. Those are arbitrary, in the official code rounding noise; `rules.fill`
     chooses them, so that a number can be had again. For the same reason the result is short: it
     has the length of the weighted sum at a scale of about sqrt(min(O, I) / (K R)), 4.9 there.
     """
@@ -217,18 +217,18 @@ def check_merge(merge: str, scale: float, density: float) -> None:
     Raises:
         BenchError: an unknown merge, a value out of range, or one that the merge would ignore.
     """
-    if merge not in MERGES:
-        raise BenchError("a known merge", f"'{merge}'", nearest(merge, MERGES))
-    if not (0 < scale < inf and 0.01 <= density <= 1):
-        raise BenchError(
-            "merge_scale above 0 and density in [0.01, 1]", f"{scale} and {density}", "correct --hp"
-        )
-    if (merge == "none" and scale != 1) or not (MERGES[merge].sparse or density == DENSITY):
-        raise BenchError(
-            f"merge_scale and density at 1 and {DENSITY} where they are not read",
-            f"{scale} and {density} with merge '{merge}'",
-            "leave them out, or choose another merge",
-        )
+    require_choice("merge", merge, MERGES)
+    require(
+        0 < scale < inf and 0.01 <= density <= 1,
+        "merge_scale above 0 and density in [0.01, 1]",
+        f"{scale} and {density}",
+    )
+    require(
+        (merge != "none" or scale == 1) and (MERGES[merge].sparse or density == DENSITY),
+        f"merge_scale and density at 1 and {DENSITY} where they are not read",
+        f"{scale} and {density} with merge '{merge}'",
+        "leave them out, or choose another merge",
+    )
 
 
 def merge(
@@ -293,5 +293,5 @@ def merged_deltas(
     scale: float = 1.0,
     density: float = DENSITY,
 ) -> dict[str, Merged]:
-    """Site name -> `merge` of the updates there, for `Clip.adapted`: one for a whole batch."""
+    """Site name -> `merge` of the updates there, for `Backbone.adapted`: one for a whole batch."""
     return {name: merge(rule, at, weight_K, scale, density) for name, at in sites.items()}
