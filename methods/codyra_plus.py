@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.api import (
     MAPS,
@@ -103,10 +103,9 @@ class CoDyRAPlus(Method[CoDyRAPlusConfig]):
         self.seen = 0
         self.outcome: Mapping[str, Any] = {}
         self.router = Router(config.routing, config.router_steps, config.router_quantile)
-        self.rank_TS: Tensor  # ranks that were kept, map by map
-        self.factor_N: Tensor  # all kept factors, task after task and map after map
-        self.register_buffer("rank_TS", torch.zeros(0, len(self._sites(clip)), dtype=torch.int64))
-        self.register_buffer("factor_N", torch.zeros(0))
+        rank_TS = torch.zeros(0, len(self._sites(clip)), dtype=torch.int64)
+        self.rank_TS: Tensor = nn.Buffer(rank_TS)  # ranks that were kept, map by map
+        self.factor_N: Tensor = nn.Buffer(torch.zeros(0))  # kept factors, by task and then map
         # Not parts of this module: neither is state, as both follow from the weights and factors.
         self.models = [snapshot(clip), snapshot(clip)]  # pretrained, and rebuilt
         self.rebuilt = 0  # tasks whose updates the second one has

@@ -224,18 +224,6 @@ def test_methods_import_torch_and_the_api_alone() -> None:
             assert fine or name == "benchmark", f"{path} imports {name}"
 
 
-def test_every_method_is_one_direct_subclass_of_method() -> None:
-    """What two methods share is a function or a module; no class stands between."""
-    own: dict[str, list[str]] = {path: [] for path in SOURCES}
-    for path, tree in SOURCES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                bases = [ast.unparse(base).partition("[")[0] for base in node.bases]
-                own[path] += [base for base in bases if base.endswith("Method")]
-    files = [path for path in names(METHODS) if not path.endswith("__init__.py")]
-    assert {path: bases for path, bases in own.items() if bases} == {p: ["Method"] for p in files}
-
-
 def test_one_room_knows_the_libraries_of_models() -> None:
     for library in ("open_clip", "transformers"):
         assert {room(".".join(module_of(p))) for p in importers(library, names(HARNESS))} == {

@@ -34,16 +34,11 @@ def check_gated(rank: int, targets: Sequence[str], kappa_max: float, dense: floa
         BenchError: rank below 1, no target, or one twice; kappa_max below 0 or infinite, dense
             outside [0, 1).
     """
-    require(
-        rank >= 1 and len(set(targets)) == len(targets) > 0,
-        "rank >= 1 and at least one target, each once",
-        f"{rank} and {', '.join(targets) or 'none'}",
-    )
-    require(
-        0 <= kappa_max < inf and 0 <= dense < 1,
-        "a finite kappa_max of at least 0 and dense in [0, 1)",
-        f"{kappa_max} and {dense}",
-    )
+    require(rank >= 1, "rank >= 1", rank)
+    once = len(set(targets)) == len(targets) > 0
+    require(once, "targets with at least one map, each once", ", ".join(targets) or "none")
+    require(0 <= kappa_max < inf, "a finite kappa_max of at least 0", kappa_max)
+    require(0 <= dense < 1, "dense in [0, 1)", dense)
 
 
 @dataclass(frozen=True)

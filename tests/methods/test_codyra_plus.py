@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from benchmark.errors import BenchError
 from benchmark.protocol.badges import UNSEEN
-from benchmark.protocol.method import class_rows
+from benchmark.protocol.method import Method, class_rows
 from benchmark.protocol.types import Context
 from benchmark.records.store import read_record
 from benchmark.run.registry import find_method
@@ -46,11 +46,15 @@ def _scores(run, data, scope, task=None):
     return run.method.classifier(classes)(_images(run, data, task))
 
 
+OTHER = {"prox": "released", "text_rows": "seen", "targets": ("attn.q", "mlp.c_fc")}
+
+
+@pytest.mark.parametrize("settings", [{}, OTHER])
 @pytest.mark.parametrize("name", NEW)
-def test_the_model_is_trained_as_codyras_bit_for_bit(name, trained):
+def test_the_model_is_trained_as_codyras_bit_for_bit(name, settings, trained):
+    """With the defaults, and with a setting of its training that every hook must heed."""
     quick = {"codyra-plus": {"router_steps": 5}, "codyra-rail-primal": {"hidden": 40}}
-    changes = quick.get(name, {})
-    want, got = trained("codyra"), trained(name, **changes)
+    want, got = trained("codyra", **settings), trained(name, **settings, **quick.get(name, {}))
     assert got.losses == want.losses
     assert got.method.report() == want.method.report()
     state = got.method.clip.state_dict()
@@ -64,6 +68,20 @@ def test_settings_of_its_training_are_codyras():
         own = [(f.name, f.type, f.default) for f in fields(find_method(name, []).config)]
         assert own[: len(want)] == want, name
         assert len(own) == len(want) + 3
+
+
+def test_captions_have_no_classes_to_count():
+    found = find_method("codyra-plus", [])
+    assert found.cls.refused(found.config) == {}
+    for name in NEW:
+        found = find_method(name, ["text_rows=seen"])
+        assert set(found.cls.refused(found.config)) == {"pairs"}
+
+
+def test_no_class_stands_between_method_and_a_method():
+    """What the four share is in modules and functions; each file shows its hooks."""
+    for name in ("codyra", *NEW):
+        assert find_method(name, []).cls.__bases__ == (Method,)
 
 
 # -- a model per task
