@@ -16,12 +16,14 @@ from torch.testing import assert_close
 from benchmark.common.digests import digest
 from benchmark.data.batches import close, join
 from benchmark.errors import BenchError
+from benchmark.protocol.method import no_grad_after_task
 from benchmark.protocol.types import Context, Images, Texts
 from benchmark.run.evaluate import EvalSet, evaluate
 from benchmark.run.record import plain_report
 from benchmark.run.registry import find_method, method_names
 from benchmark.run.state import checkpoint
 from benchmark.run.state.checkpoint import Pristine
+from benchmark.run.train import Fit
 
 NAMES = [name for name, origin in method_names().items() if origin.startswith("methods/")]
 KINDS = ("pairs", "labelled")
@@ -352,6 +354,40 @@ def test_state_comes_back_from_disk_and_training_only_is_not_read(
     rows = torch.arange(6)
     run_again = replace(run, method=rebuilt, feed=feed)
     assert _scores(run, lab.labelled[0], rows).equal(_scores(run_again, lab.labelled[0], rows))
+
+
+@every_case
+def test_a_run_that_goes_on_learns_the_next_task_alike(name, kind, lab):
+    """From tensors and the replayed `before_task` alone; what another hook left is not there."""
+    data = [*lab.sets(kind)[:2], lab.sets(kind)[0]]
+
+    def learn(method, feed, index):
+        task = lab.task(feed, data[index], index, len(data))
+        method.before_task(task)
+        losses = []
+        fit = Fit(method, task, lab.recipe, (0, data[index].fingerprint))
+        fit.run(lambda _progress, loss, _images: losses.append(loss))
+        no_grad_after_task(method, task)
+        lab.end(method, task)
+        return losses
+
+    feed, pristine = lab.feed(lab.clip()), Pristine.of(lab.clip())
+    whole = lab.method(name, feed, **_settings(name))
+    for index in (0, 1):
+        learn(whole, feed, index)
+    state, same = checkpoint.method_state(whole, pristine)
+    state = {k: v.clone() for k, v in state.items()}
+
+    feed_again = lab.feed(lab.clip())
+    again = lab.method(name, feed_again, **_settings(name))
+    for index in (0, 1):
+        task = lab.task(feed_again, data[index], index, len(data))
+        again.before_task(task)
+        if index == 1:
+            checkpoint.restore(again, state, same, pristine)
+        lab.end(again, task)
+    assert learn(again, feed_again, 2) == learn(whole, feed, 2)
+    assert _bits(again.state_dict()) == _bits(whole.state_dict())
 
 
 # -- declaration
