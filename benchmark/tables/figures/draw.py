@@ -208,7 +208,7 @@ def _frame(axes: Axes, chart: Chart) -> None:
     axes.set_yticks(heights, [f"{y:g}" for y in heights], fontproperties=small, color=PALE)
     axes.tick_params(axis="x", length=4, pad=3, color=PALE)
     axes.tick_params(axis="y", length=0, pad=6)
-    axes.grid(axis="y", color=LINES, linewidth=1)
+    axes.grid(axis="y", color=LINES, linewidth=1, clip_on=False)
     axes.set_axisbelow(True)
     axes.set_title(
         plain(chart.title, LONGEST_TITLE), loc="left", y=1, pad=10, color=INK,
