@@ -4,12 +4,9 @@ The process that hands out the tests reads this file too, so that nothing heavy 
 a fixture needs it.
 """
 
-import copy
 import gc
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,73 +32,6 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_tokenizer() -> Iterator[None]:
-    """Building open_clip's takes longer than a run of a test; it does not change with use."""
-    from benchmark.backbones import load as backbones
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbones, "_tokenizer", lru_cache(backbones._tokenizer))
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_backbone() -> Iterator[None]:
-    """A run takes a copy of a tiny model: building one takes as long as training it."""
-    from benchmark.run import inputs as bench
-
-    pytest_collection_finish()  # once more: few test files import as much by themselves
-    load = bench.load
-    once = lru_cache(load)
-
-    def copied(name: str, pretrained: str) -> Any:
-        tiny = name.startswith("tiny-") and pretrained in ("bundled", "random:0")
-        return copy.deepcopy(once(name, pretrained)) if tiny else load(name, pretrained)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "load", copied)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_draw() -> Iterator[None]:
-    """The scenes of a rendered split, and the tokens of its texts, do not change either."""
-    from benchmark.data import rendered as mini
-    from benchmark.data import tensors as loaded
-
-    draw, tokens_of = mini.draw, loaded.tokens_of
-    drawn: dict[Any, Any] = {}
-    tokens: dict[Any, Any] = {}
-
-    def draw_once(domain: Any, *rest: Any) -> Any:
-        key = (domain.name, *rest)
-        if key not in drawn:
-            drawn[key] = draw(domain, *rest)
-            drawn[key].indices.flags.writeable = False
-        return drawn[key]
-
-    def tokens_once(texts: list[str], tokenize: Any, tokenizer: str, root: Path) -> Any:
-        key = (tokenizer, *texts)
-        if not tokenizer:
-            return tokens_of(texts, tokenize, tokenizer, root)
-        if key not in tokens:
-            tokens[key] = tokens_of(texts, tokenize, tokenizer, root)
-        return tokens[key].clone()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mini, "draw", draw_once)
-        patch.setattr(loaded, "tokens_of", tokens_once)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_sync() -> Iterator[None]:
-    """Tests wait for no disk: processes are killed here, the machine is not."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 @pytest.fixture(scope="session")

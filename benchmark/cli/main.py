@@ -219,12 +219,14 @@ def tables(
         typer.echo(lint_report())
         return
     if check:
-        stale = check_tables(results, out, leaderboard)
+        stale, not_compared = found = check_tables(results, out, leaderboard)
         if stale:
             raise BenchError(
                 "tables that fit the records", ", ".join(map(str, stale)), "run `make tables`", 5
             )
         typer.echo("tables and leaderboard fit the records")
+        if not_compared:
+            typer.echo(found.remark())
         return
     for path in build_tables(results, out, leaderboard):
         typer.echo(str(path))

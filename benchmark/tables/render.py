@@ -1,11 +1,13 @@
-"""All that is made from records: tables, figure, their index, the leaderboard; is it fresh?"""
+"""All that is made from records: tables, figures, their index, the leaderboard; is it fresh?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..common.files import atomic
 from ..records.store import read_records
 from .assemble import make_table
+from .figures.charts import KINDS, Picture
 from .figures.held_out import FIGURE, TITLE, make_figures
 from .figures.kept_ranks import RANKS, make_rank_figures
 from .figures.kept_ranks import TITLE as RANKS_TITLE
@@ -16,10 +18,10 @@ from .run_numbers import read_run
 from .spec import ALL_TABLES, PAPERS, Paper
 from .terminal import final_row, matrix, render_matrix
 from .writers.latex import render_latex
-from .writers.markdown import GENERATED, cell, pipes, render_markdown
+from .writers.markdown import GENERATED, MARK, cell, pipes, render_markdown
 from .writers.tidy_csv import render_csv
 
-__all__ = ["build_tables", "check_tables", "final_row", "matrix", "render_matrix"]
+__all__ = ["Freshness", "build_tables", "check_tables", "final_row", "matrix", "render_matrix"]
 
 _WRITERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 _INDEX = """The tables of two papers, of DAR and of CoDyRA, and Figure 1 of the first: ours, from
@@ -36,7 +38,7 @@ _FIGURES: tuple[tuple[Paper, str, str, str], ...] = (
 )
 
 
-def _index(tables: Sequence[PaperTable], figures: Mapping[str, str]) -> str:
+def _index(tables: Sequence[PaperTable], figures: Mapping[str, Picture]) -> str:
     def listed(paper: Paper) -> list[list[str]]:
         lines = []
         for table in (one for one in tables if one.spec.paper == paper):
@@ -50,8 +52,8 @@ def _index(tables: Sequence[PaperTable], figures: Mapping[str, str]) -> str:
     lines = found["dar"]
     for paper, number, stem, title in _FIGURES:
         own = [name for name in figures if name.startswith(f"{stem}-")]
-        drawn = ", ".join(f"[svg]({name})" for name in own)
-        suites = ", ".join(name.removeprefix(f"{stem}-").removesuffix(".svg") for name in own)
+        drawn = ", ".join(f"[{kind}]({name}.{kind})" for name in own for kind in KINDS)
+        suites = ", ".join(name.removeprefix(f"{stem}-") for name in own)
         found[paper].append([number, title, cell(suites or "none yet"), drawn])
     lines.append(["Table 15", "Training and evaluation data of other papers", "", _COMPARISON])
     heads = ["Number", "What", "Suites with records", "Files"]
@@ -59,7 +61,17 @@ def _index(tables: Sequence[PaperTable], figures: Mapping[str, str]) -> str:
     return f"{GENERATED}\n# Tables and figure\n\n{_INDEX}\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Path, str]:
+def _draw(figures: Mapping[str, Picture]) -> Iterator[tuple[str, bytes]]:
+    """File name and content of every picture."""
+    if figures:
+        from .figures.draw import draw  # matplotlib, which a run does without
+
+        for name, picture in figures.items():
+            for kind, content in draw(picture, MARK).items():
+                yield f"{name}.{kind}", content
+
+
+def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Path, bytes]:
     judged = judge(read_records(results_dir))
     runs = [read_run(one) for one in judged]
     tables = [make_table(runs, spec) for spec in ALL_TABLES]
@@ -69,26 +81,29 @@ def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Pat
         for table in tables
         for kind, render in _WRITERS.items()
     }
-    texts |= figures | {"README.md": _index(tables, figures)}
-    board = f"{GENERATED}\n{render_leaderboard(judged)}"
-    return {out_dir / name: text for name, text in texts.items()} | {leaderboard: board}
+    texts["README.md"] = _index(tables, figures)
+    files = {out_dir / name: text.encode() for name, text in texts.items()}
+    files |= {out_dir / name: content for name, content in _draw(figures)}
+    return files | {leaderboard: f"{GENERATED}\n{render_leaderboard(judged)}".encode()}
 
 
-def _left_over(out_dir: Path, texts: Mapping[Path, str]) -> list[Path]:
+def _left_over(out_dir: Path, files: Mapping[Path, bytes]) -> list[Path]:
     """Figures that an earlier call made, of suites that have no records any more."""
-    drawn = (path for stem in (FIGURE, RANKS) for path in out_dir.glob(f"{stem}-*.svg"))
-    others = sorted(path for path in drawn if path not in texts)
-    return [path for path in others if GENERATED.encode() in path.read_bytes()]
+    names = (f"{stem}-*.{kind}" for stem in (FIGURE, RANKS) for kind in KINDS)
+    others = sorted(path for name in names for path in out_dir.glob(name) if path not in files)
+    return [path for path in others if MARK.encode() in path.read_bytes()]
 
 
 def build_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Path]:
     """Write every table, the figures and the leaderboard; the same records give the same bytes.
 
+    Of figures that holds as long as the same software draws them, see `figures.draw`.
+
     Args:
         results_dir: holds `<suite>/<record>.parquet`.
         out_dir: where `table-<n>.md`, `.csv` and `.tex` (of the CoDyRA paper
-            `codyra-table-<n>...`), `figure-1-<suite>.svg`, `codyra-ranks-<suite>.svg` and their
-            index go. Figures of suites without records are removed from it.
+            `codyra-table-<n>...`), `figure-1-<suite>` and `codyra-ranks-<suite>` as `.pdf`, `.svg`
+            and `.png`, and their index go. Figures of suites without records are removed from it.
         leaderboard: the file of the leaderboard.
 
     Returns:
@@ -98,24 +113,57 @@ def build_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Pa
         BenchError: a record is invalid, or two that would be compared contradict each other
             (code 5); a file cannot be written (code 6).
     """
-    texts = _render_all(results_dir, out_dir, leaderboard)
-    for path, text in texts.items():
+    files = _render_all(results_dir, out_dir, leaderboard)
+    for path, content in files.items():
         with atomic(path) as temporary:
-            temporary.write_bytes(text.encode())
-    for path in _left_over(out_dir, texts):
+            temporary.write_bytes(content)
+    for path in _left_over(out_dir, files):
         path.unlink()
-    return list(texts)
+    return list(files)
 
 
-def check_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Path]:
-    """The generated files that are absent, left over, or not what the records say.
+class Freshness(NamedTuple):
+    """Whether the generated files are what the records say.
 
-    Writes nothing. Args and errors are those of `build_tables`.
+    Attributes:
+        stale: files that are absent, left over, or say something else.
+        not_compared: figures that show what the records say, but were drawn by other software than
+            is installed here, so that their bytes say nothing.
     """
-    texts = _render_all(results_dir, out_dir, leaderboard)
-    stale = [
-        path
-        for path, text in texts.items()
-        if not path.is_file() or path.read_bytes() != text.encode()
-    ]
-    return [*stale, *_left_over(out_dir, texts)]
+
+    stale: list[Path]
+    not_compared: list[Path]
+
+    def remark(self) -> str:
+        """One line on the figures that were not compared byte for byte, '' where all were."""
+        names = ", ".join(path.name for path in self.not_compared)
+        return f"drawn by other versions, so that only what they show was compared: {names}"
+
+
+def check_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> Freshness:
+    """Whether the generated files are what the records say. Writes nothing.
+
+    All files are compared byte for byte but the figures that other software drew than is installed
+    here (another matplotlib, say, or the same on another machine), whose bytes may differ for that
+    reason alone: of these, the digest of what they show is compared. Args and errors are those of
+    `build_tables`.
+    """
+    files = _render_all(results_dir, out_dir, leaderboard)
+    stale: list[Path] = []
+    not_compared: list[Path] = []
+    for path, content in files.items():
+        there = path.read_bytes() if path.is_file() else b""
+        if there != content:
+            same = path.suffix[1:] in KINDS and _drawn_elsewhere(there, content)
+            (not_compared if same else stale).append(path)
+    return Freshness([*stale, *_left_over(out_dir, files)], not_compared)
+
+
+def _drawn_elsewhere(there: bytes, content: bytes) -> bool:
+    """Whether two files of a figure show the same, drawn by different software."""
+    from .figures.draw import imprint_of
+
+    old, new = imprint_of(there), imprint_of(content)
+    if old is None or new is None:
+        return False
+    return old.digest == new.digest and old.software != new.software

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmark.records.naming import file_stem, suite_folder
 from benchmark.records.store import write_record
+from benchmark.tables.figures.charts import KINDS
 from benchmark.tables.render import build_tables
 
 Row = dict[str, Any]
@@ -120,6 +121,12 @@ def save(folder: Path, rows: list[Row], about: dict[str, Any] | None = None) -> 
 
 
 def build(folder: Path, out: Path) -> dict[str, str]:
-    """All that is generated from a folder of records: file name -> text."""
+    """All that is generated from a folder of records: file name -> text.
+
+    Of pictures, the bytes as latin-1.
+    """
     paths = build_tables(folder, out / "tables", out / "leaderboard.md")
-    return {path.name: path.read_text() for path in paths}
+    return {
+        path.name: path.read_bytes().decode("latin-1" if path.suffix[1:] in KINDS else "utf-8")
+        for path in paths
+    }

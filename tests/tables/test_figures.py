@@ -1,14 +1,26 @@
-"""Figure 1: every point is its number, every word has its place, every hole is a gap."""
+"""Figures: every point is its number, every word has its place, every hole is a gap."""
 
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from PIL import Image
 from synthetic import (
     PAPER,
     PAPER_HELD_OUT,
@@ -20,74 +32,108 @@ from synthetic import (
     save,
     spoil,
 )  # fmt: skip
+from typer.testing import CliRunner
 
-from benchmark.tables.figures.svg import EM, PITCH, STEPS, make_axis, spread
+from benchmark.cli.main import app
+from benchmark.records.store import read_records
+from benchmark.tables.figures.charts import (
+    KINDS,
+    STEPS,
+    Block,
+    Chart,
+    Curve,
+    Picture,
+    Style,
+    make_axis,
+)
+from benchmark.tables.figures.draw import PITCH, draw, imprint_of, make_figure, spread
+from benchmark.tables.figures.held_out import make_figures
+from benchmark.tables.figures.kept_ranks import make_rank_figures
+from benchmark.tables.groups import judge
 from benchmark.tables.paper.numbers import printed_in
+from benchmark.tables.render import build_tables, check_tables
+from benchmark.tables.run_numbers import read_run
 
 PICTURES = {"street": "pairs", "stars": "labelled", "pantry": "pairs"}
-NS = "{http://www.w3.org/2000/svg}"
-UNIT = re.compile(r"\(R@1, %\)|^(image|text) tower$")  # what a chart's title has
-Box = tuple[float, float, float, float]
+ROOT = Path(__file__).parents[2]
 
 
-def figure(folder: Path, suite: str) -> ET.Element:
-    return ET.fromstring(build(folder / "r", folder)[f"figure-1-{suite}.svg"])
+def pictures(folder: Path) -> dict[str, Picture]:
+    runs = [read_run(one) for one in judge(read_records(folder / "r"))]
+    return make_figures(runs) | make_rank_figures(runs)
 
 
-def texts(root: ET.Element) -> list[ET.Element]:
-    return list(root.iter(f"{NS}text"))
+def figure(folder: Path, suite: str) -> Figure:
+    return make_figure(pictures(folder)[f"figure-1-{suite}"])
 
 
-def box(text: ET.Element) -> Box:
-    """What a text covers if every letter is as wide as allowed for."""
-    size, words = float(text.get("font-size", "")), text.text or ""
-    width = EM * size * len(words)
-    x, y = float(text.get("x", "")), float(text.get("y", ""))
-    left = x - {"end": width, "middle": width / 2}.get(text.get("text-anchor", ""), 0.0)
-    return left, y - 0.75 * size, left + width, y + 0.2 * size
+def texts(root: Figure) -> list[Text]:
+    return [text for text in root.findobj(Text) if text.get_text() and text.get_visible()]
 
 
-def overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def bold(root: Figure) -> list[str]:
+    """Title, headings and titles of charts, from top to bottom and from left to right."""
+    found = [text for text in texts(root) if "Bold" in str(text.get_fontproperties().get_file())]
+    boxes = {text: text.get_window_extent() for text in found}
+    found.sort(key=lambda text: (-round(boxes[text].y0), boxes[text].x0))
+    return [text.get_text() for text in found]
 
 
-def curves(root: ET.Element) -> list[tuple[str, list[tuple[float, float]]]]:
-    """Colour and points of every line, in the order drawn."""
-    return [
-        (line.get("stroke", ""), [
-            (float(x), float(y))
-            for x, y in (point.split(",") for point in line.get("points", "").split())
-        ])
-        for line in root.iter(f"{NS}polyline")
-    ]  # fmt: skip
+def labels(root: Figure) -> list[list[str]]:
+    """What is written at the ends of curves, chart by chart."""
+    found: list[list[str]] = []
+    for text in root.texts:
+        if text.get_text() in ("tasks learned", "block"):
+            found.append([])
+        elif found:
+            found[-1].append(text.get_text())
+    return found
 
 
-def scale(root: ET.Element, chart: int) -> tuple[float, float]:
-    """Value at y = 0 and its change per pixel, from the tick labels of the n-th chart."""
-    ticks: list[list[tuple[float, float]]] = []
-    for text in texts(root):
-        if text.get("font-weight") == "bold" and UNIT.search(text.text or ""):
-            ticks.append([])
-        elif text.get("text-anchor") == "end":
-            ticks[-1].append((float(text.get("y", "")) - 4, float(text.text or "")))
-    (y0, low), (y1, high) = ticks[chart][0], ticks[chart][-1]
-    slope = (high - low) / (y1 - y0)
-    return low - y0 * slope, slope
+def curves(root: Figure) -> list[tuple[str, list[float]]]:
+    """Colour and heights of every line without a hole, in the order drawn."""
+    lines = [line for axes in root.axes for line in axes.get_lines()]
+    return [(str(line.get_color()), list(np.asarray(line.get_ydata(), float))) for line in lines]
 
 
-def check_layout(root: ET.Element) -> None:
-    width, height = (float(number) for number in root.get("viewBox", "").split()[2:])
-    assert (width, height) == (float(root.get("width", "")), float(root.get("height", "")))
-    boxes = [box(text) for text in texts(root)]
-    for left, top, right, bottom in boxes:
-        assert left >= 0
-        assert top >= 0
-        assert right <= width
-        assert bottom <= height
-    for (a, one), (b, other) in combinations(zip(boxes, texts(root), strict=True), 2):
-        assert not overlap(a, b), (one.text, other.text)
-    for _, points in curves(root):
-        assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
+def bands(axes: Axes) -> list[dict[int, tuple[float, float]]]:
+    """Stage -> lower and upper end, of every band."""
+    found = []
+    for band in axes.collections:
+        assert isinstance(band, PolyCollection)
+        ends: dict[int, list[float]] = {}
+        for x, y in band.get_paths()[0].vertices:
+            ends.setdefault(int(x), []).append(float(y))
+        found.append({stage: (min(ys), max(ys)) for stage, ys in ends.items()})
+    return found
+
+
+def overlap(a: Bbox, b: Bbox) -> bool:
+    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+
+
+def check_layout(root: Figure) -> None:
+    """As drawn: every text is on the page, none covers another, and so for lines and charts."""
+    FigureCanvasAgg(root).draw()
+    page = root.bbox
+    found = texts(root)
+    boxes = [text.get_window_extent() for text in found]
+    for box, text in zip(boxes, found, strict=True):
+        assert page.x0 <= box.x0, text
+        assert page.y0 <= box.y0, text
+        assert box.x1 <= page.x1, text
+        assert box.y1 <= page.y1, text
+    for (a, one), (b, other) in combinations(zip(boxes, found, strict=True), 2):
+        assert not overlap(a, b), (one, other)
+    for line in root.findobj(Line2D):
+        assert isinstance(line, Line2D)
+        points = line.get_transform().transform(line.get_xydata())
+        assert ((points >= page.p0) & (points <= page.p1)).all()
+    for a, b in combinations([axes.bbox for axes in root.axes], 2):
+        assert not overlap(a, b)
+    plots = [axes.bbox for axes in root.axes]
+    for text in root.texts:  # labels and headings lie outside all plots
+        assert not any(overlap(text.get_window_extent(), plot) for plot in plots), text
 
 
 def test_points_and_bands_are_the_numbers(tmp_path: Path) -> None:
@@ -96,29 +142,28 @@ def test_points_and_bands_are_the_numbers(tmp_path: Path) -> None:
     save(tmp_path / "r", make_rows("shapes", SHAPES, "zs", "forward", 0, PICTURES))
     root = figure(tmp_path, "shapes")
     check_layout(root)
-    bands = list(root.iter(f"{NS}polygon"))
-    assert len(bands) == 4  # a single seed has none, nor has the paper
+    # A single seed has none, nor has the paper.
+    assert [len(bands(axes)) for axes in root.axes] == [1, 1, 1, 1, 0, 0, 0, 0]
     for chart, number in ((0, 2), (2, 0)):  # Pantry is the third set, Street the first
-        zero, slope = scale(root, chart)
-        drawn = curves(root)[2 * chart : 2 * chart + 2]
-        found = {colour: [zero + slope * y for _, y in points] for colour, points in drawn}
+        lines = root.axes[chart].get_lines()
+        assert len(lines) == 2
+        for line in lines:
+            assert list(line.get_xdata()) == [0, 1, 2, 3]
+        found = {line.get_color(): list(line.get_ydata()) for line in lines}
         hits = [[held_out_score("ft", s, t, number) / 10 for s in (1, 2, 4)] for t in range(4)]
-        assert found["#e69f00"] == pytest.approx([fmean(h) for h in hits], abs=0.02)
-        assert found["#7f7f7f"] == pytest.approx([50 + 2 * number] * 4, abs=0.02)
-        heights = [float(p.split(",")[1]) for p in bands[chart].get("points", "").split()]
-        upper, lower = heights[:4], heights[:3:-1]
-        ends = [(fmean(h) + stdev(h), fmean(h) - stdev(h)) for h in hits]
-        assert [zero + slope * y for y in upper] == pytest.approx([e[0] for e in ends], abs=0.02)
-        assert [zero + slope * y for y in lower] == pytest.approx([e[1] for e in ends], abs=0.02)
-        xs = [x for x, _ in drawn[0][1]]
-        assert [b - a for a, b in pairwise(xs)] == pytest.approx([xs[1] - xs[0]] * 3, abs=0.11)
+        assert found["#e69f00"] == pytest.approx([fmean(h) for h in hits])
+        assert found["#7f7f7f"] == pytest.approx([50 + 2 * number] * 4)
+        (band,) = bands(root.axes[chart])
+        assert list(band) == [0, 1, 2, 3]
+        for stage, (lower, upper) in band.items():
+            mean, sd = fmean(hits[stage]), stdev(hits[stage])
+            assert (lower, upper) == pytest.approx((mean - sd, mean + sd))
 
 
 def test_charts_are_titled_and_the_paper_is_apart(tmp_path: Path) -> None:
     save(tmp_path / "r", make_rows("shapes", SHAPES, "ft", "forward", 0, PICTURES))
     root = figure(tmp_path, "shapes")
-    bold = [text.text for text in texts(root) if text.get("font-weight") == "bold"]
-    assert bold == [
+    assert bold(root) == [
         "Figure 1. Recall@1 on held-out image-caption sets while tasks are learned: suite shapes",
         "shapes 1.0, tiny (seed-0), forward order",
         "Pantry, image to text (R@1, %)", "Pantry, text to image (R@1, %)",
@@ -127,27 +172,27 @@ def test_charts_are_titled_and_the_paper_is_apart(tmp_path: Path) -> None:
         "COCO2014, image to text (R@1, %)", "COCO2014, text to image (R@1, %)",
         "NoCaps, image to text (R@1, %)", "NoCaps, text to image (R@1, %)",
     ]  # fmt: skip
-    labels = [text.text or "" for text in texts(root)]
-    assert "Ours 43.9" in labels
-    assert "ft 47.0" in labels  # street from image to text, 50.0 - 3 * 1.0
+    assert root.texts[1].get_text() == (
+        "Mean over seeds, band: ± one standard deviation. Stage 0: the untouched backbone. "
+        "Numbers: after the last task."
+    )
+    found = labels(root)
+    assert "Ours 43.9" in found[5]
+    assert "ft 47.0" in found[2]  # street from image to text, 50.0 - 3 * 1.0
 
 
 def test_the_paper_is_drawn_as_printed(tmp_path: Path) -> None:
     save(tmp_path / "r", make_rows("shapes", SHAPES, "ft", "forward", 0, PICTURES))
     root = figure(tmp_path, "shapes")
-    drawn = curves(root)[4:]
-    assert len(drawn) == 4 * 7
-    for index, (number, direction) in enumerate(
-        [(n, d) for n in (13, 14) for d in ("i2t", "t2i")], start=4
+    assert len(curves(root)[4:]) == 4 * 7
+    for axes, (number, direction) in zip(
+        root.axes[4:], [(n, d) for n in (13, 14) for d in ("i2t", "t2i")], strict=True
     ):
-        zero, slope = scale(root, index)
         rows: dict[str, list[float]] = {}
         for cell in printed_in(number):
             if cell.direction == direction and cell.metric == "hit":
                 rows.setdefault(cell.row, []).append(float(cell.value))
-        found = [[zero + slope * y for _, y in points] for _, points in drawn[:7]]
-        drawn = drawn[7:]
-        assert found == [pytest.approx(values, abs=0.1) for values in rows.values()]
+        assert [list(line.get_ydata()) for line in axes.get_lines()] == list(rows.values())
 
 
 def test_the_suite_of_the_paper_shares_its_axes(tmp_path: Path) -> None:
@@ -157,8 +202,15 @@ def test_the_suite_of_the_paper_shares_its_axes(tmp_path: Path) -> None:
         save(tmp_path / "r", rows)
     root = figure(tmp_path, "retrieval")
     check_layout(root)
-    for chart in range(4):
-        assert scale(root, chart)[1] == pytest.approx(scale(root, chart + 4)[1])
+    for ours, papers in zip(root.axes[:4], root.axes[4:], strict=True):
+        assert ours.get_ylim() == papers.get_ylim()
+        assert ours.get_position().height == pytest.approx(papers.get_position().height)
+        ticks = [tick.get_text() for tick in ours.get_yticklabels()]
+        assert ticks == [tick.get_text() for tick in papers.get_yticklabels()]
+        assert [float(tick) for tick in ticks] == list(ours.get_yticks())
+        for axes in (ours, papers):
+            low, high = axes.get_ylim()
+            assert all(low <= y <= high for line in axes.get_lines() for y in line.get_ydata())
     colours = [colour for colour, _ in curves(root)]
     assert colours[:2] == ["#e69f00", "#d55e00"]
     assert colours.count("#e69f00") == colours.count("#d55e00") == 8
@@ -171,11 +223,12 @@ def test_a_hole_is_a_gap(tmp_path: Path) -> None:
         rows = spoil(rows, 3, "coco") if seed else rows
         save(tmp_path / "r", spoil(rows, 7, "nocaps"))
     root = figure(tmp_path, "retrieval")
-    assert [len(points) for _, points in curves(root)[:6]] == [3, 4, 3, 4, 7, 7]
-    bands = [len(band.get("points", "").split()) for band in root.iter(f"{NS}polygon")]
-    assert bands == [6, 8, 6, 8, 14, 14]
-    labels = [text.text for text in texts(root)]
-    assert labels.count("ft") == 2
+    assert [len(heights) for _, heights in curves(root)[:6]] == [3, 4, 3, 4, 7, 7]
+    found = [list(band) for axes in root.axes for band in bands(axes)]
+    broken, short = [[0, 1, 2], [4, 5, 6, 7]], [[0, 1, 2, 3, 4, 5, 6]]
+    assert found == [*broken, *broken, *short, *short]
+    assert [list(line.get_xdata()) for line in root.axes[0].get_lines()] == broken
+    assert [label for chart in labels(root) for label in chart].count("ft") == 2
 
 
 def test_what_is_not_drawn(tmp_path: Path) -> None:
@@ -190,11 +243,12 @@ def test_what_is_not_drawn(tmp_path: Path) -> None:
     save(tmp_path / "r", alone, {"unofficial": ["odd"]})
     save(tmp_path / "r", make_rows("plain", SHAPES, "ft", "forward", 0))
     built = build(tmp_path / "r", tmp_path)
-    assert [name for name in built if name.endswith(".svg")] == ["figure-1-shapes.svg"]
-    labels = re.findall(r">([^<]*)</text>", built["figure-1-shapes.svg"])
-    first = labels[: labels.index("Pantry, text to image (R@1, %)")]
-    assert [label.split()[0] for label in first if label[0].isalpha()][-2:] == ["dar", "dar.r8"]
-    assert not any("route" in label or "ewc" in label or "aaa" in label for label in labels)
+    drawn = [name for name in built if name.endswith(KINDS)]
+    assert sorted(drawn) == sorted(f"figure-1-shapes.{kind}" for kind in KINDS)
+    found = labels(figure(tmp_path, "shapes"))
+    assert [label.split()[0] for label in found[0]] == ["dar", "dar.r8"]
+    every = [label for chart in found for label in chart]
+    assert not any("route" in label or "ewc" in label or "aaa" in label for label in every)
 
 
 def test_many_methods_and_long_names_fit(tmp_path: Path) -> None:
@@ -210,13 +264,28 @@ def test_many_methods_and_long_names_fit(tmp_path: Path) -> None:
     root = figure(tmp_path, "shapes")
     check_layout(root)
     assert len(curves(root)) == 4 * 28 + 28
-    looks = {
-        (line.get("stroke"), line.get("stroke-dasharray"))
-        for line in list(root.iter(f"{NS}polyline"))[:28]
-    }
+    lines = root.axes[0].get_lines()
+    assert len(lines) == 28
+    looks = {(line.get_color(), str(vars(line)["_dash_pattern"])) for line in lines}
     assert len(looks) == 7 * 3  # colours and patterns; after that the labels tell them apart
-    assert any((text.text or "").startswith('ft+a="<&>"') for text in texts(root))
-    assert any((text.text or "").partition(" ")[0].endswith("…") for text in texts(root))
+    every = [label for chart in labels(root) for label in chart]
+    assert any(label.startswith('ft+a="<&>"') for label in every)
+    assert any(label.partition(" ")[0].endswith("…") for label in every)
+
+
+def test_zero_shot_the_upper_bound_and_ours_look_as_said(tmp_path: Path) -> None:
+    for method in ("zs", "joint", "dar", "ft"):
+        save(tmp_path / "r", make_rows("shapes", SHAPES, method, "forward", 0, PICTURES))
+    lines = {line.get_label(): line for line in figure(tmp_path, "shapes").axes[0].get_lines()}
+    looks = {
+        name: (line.get_color(), line.get_linewidth(), vars(line)["_dash_pattern"])
+        for name, line in lines.items()
+    }
+    assert looks == {
+        "zs": ("#7f7f7f", 1.6, (0, (2, 3))), "joint": ("#000000", 1.6, (0, (6, 3))),
+        "ft": ("#e69f00", 1.6, (0, None)), "dar": ("#d55e00", 2.6, (0, None)),
+    }  # fmt: skip
+    assert lines["dar"].get_zorder() == max(line.get_zorder() for line in lines.values())
 
 
 LEAVES = {"leaves": "labelled", "coins": "labelled"}
@@ -256,33 +325,202 @@ def test_kept_ranks_are_drawn_beside_the_null(tmp_path: Path) -> None:
     save(r, leafy("leafy", "codyra-plus", "forward", 0), rank_reports(9))
     save(r, leafy("trees", "codyra", "forward", 0), {"reports": []})
     made = build(r, tmp_path)
-    assert [name for name in made if name.startswith("codyra-ranks")] == ["codyra-ranks-leafy.svg"]
-    root = ET.fromstring(made["codyra-ranks-leafy.svg"])
+    assert sorted(name for name in made if name.startswith("codyra-ranks")) == sorted(
+        f"codyra-ranks-leafy.{kind}" for kind in KINDS
+    )
+    root = make_figure(pictures(tmp_path)["codyra-ranks-leafy"])
     check_layout(root)
-    bold = [text.text for text in texts(root) if text.get("font-weight") == "bold"]
-    assert bold[1:] == [
+    assert bold(root)[1:] == [
         "leafy 1.0, tiny (seed-0), order I, codyra: of 16 ranks", "image tower", "text tower",
     ]  # fmt: skip
-    drawn = curves(root)
-    assert len(drawn) == 2 * (1 + len(MODULES))
-    for chart, (tower, blocks) in enumerate(BLOCKS.items()):
-        zero, slope = scale(root, chart)
-        own = drawn[7 * chart : 7 * chart + 7]
-        found = [[zero + slope * y for _, y in points] for _, points in own]
-        assert pytest.approx([8.75] * blocks, abs=0.05) in found
-        for module in MODULES:
-            want = [
+    assert len(curves(root)) == 2 * (1 + len(MODULES))
+    assert root.axes[0].get_ylim() == root.axes[1].get_ylim()
+    for axes, (tower, blocks) in zip(root.axes, BLOCKS.items(), strict=True):
+        found = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+        assert found.pop("null") == pytest.approx([8.75] * blocks)
+        want = {
+            module: pytest.approx([
                 fmean(kept(tower, b, module, task, seed) for task in (0, 1) for seed in (0, 1))
                 for b in range(blocks)
-            ]
-            assert pytest.approx(want, abs=0.05) in found, (tower, module)
-    bands = list(root.iter(f"{NS}polygon"))
-    assert len(bands) == 2
-    zero, slope = scale(root, 0)
-    heights = [float(p.split(",")[1]) for p in bands[0].get("points", "").split()]
+            ])
+            for module in MODULES
+        }  # fmt: skip
+        assert found == want, tower
     sd = 2.0 / 4**0.5  # of a mean over two tasks and two seeds
-    ends = [zero + slope * y for y in (min(heights), max(heights))]
-    assert ends == pytest.approx([8.75 + sd, 8.75 - sd], abs=0.05)
+    for axes in root.axes:
+        (band,) = bands(axes)
+        for ends in band.values():
+            assert ends == pytest.approx((8.75 - sd, 8.75 + sd))
+
+
+HOSTILE = (
+    "<script>alert(1)</script>", "$x_1$ $\\frac{1}{0}$", "two\nlines\ttab\r", "--> ]]> &amp; ()\\",
+    "\x00\x1b\u202e\ud800", "\u732b\U0001f600", "é ü → ±", "w" * 500, "%PDF \\endobj",
+)  # fmt: skip
+
+
+def hostile_picture() -> Picture:
+    made = [
+        Curve(label, Style("#e69f00"), (float(n), n + 1.0), (None, None))
+        for n, label in enumerate(HOSTILE)
+    ]
+    axis = make_axis(height for curve in made for height in curve.edges())
+    charts = [Chart(label, axis, tuple(made), "block") for label in HOSTILE]
+    blocks = tuple(Block(label, tuple(charts[:2])) for label in HOSTILE)
+    return Picture("".join(HOSTILE), "about", blocks)
+
+
+def test_any_label_is_shown_as_text() -> None:
+    picture = hostile_picture()
+    root = make_figure(picture)
+    check_layout(root)
+    shown = {label.rpartition(" ")[0] for label in labels(root)[0]}
+    assert shown == {
+        "<script>alert(1)</script>", r"$x_1$ $\frac{1}{0}$", r"two\nlines\ttab\r",
+        "--> ]]> &amp; ()\\", r"\x00\x1b\u202e\ud800", r"\u732b\U0001f600", "é ü → ±",
+        "w" * 35 + "…", r"%PDF \endobj",
+    }  # fmt: skip
+    assert not any(text.get_parse_math() for text in texts(root))
+    files = draw(picture, "a mark")
+    svg = ET.fromstring(files["svg"])
+    assert not [node for node in svg.iter() if str(node.tag).rpartition("}")[2] == "script"]
+    assert files["svg"].count(b"x_1") >= len(HOSTILE)  # in the comments beside the outlines
+    for kind, file in files.items():
+        assert imprint_of(file) is not None, kind
+
+
+def test_many_stages_are_counted_in_steps() -> None:
+    means = tuple(50.0 + n % 3 for n in range(101))
+    curve = Curve("one", Style("#e69f00"), means, (1.0,) * 101)
+    axis = make_axis(curve.edges())
+    root = make_figure(Picture("t", "a", (Block("h", (Chart("c", axis, (curve,)),) * 2),)))
+    check_layout(root)
+    ticks = [tick.get_text() for tick in root.axes[0].get_xticklabels()]
+    assert ticks == [str(stage) for stage in range(0, 101, 7)]
+    assert list(root.axes[0].get_xticks()) == [int(tick) for tick in ticks]
+
+
+# ---- Files ---------------------------------------------------------------------------------------
+
+
+def two_seeds(folder: Path) -> None:
+    for seed in (0, 1):
+        save(folder, make_rows("shapes", SHAPES, "ft", "forward", seed, PICTURES))
+    save(folder, leafy("leafy", "codyra", "forward", 0), rank_reports(0))
+
+
+DRAW = """
+import sys
+from pathlib import Path
+from benchmark.tables.render import build_tables
+build_tables(*map(Path, sys.argv[1:]))
+"""
+
+
+def test_the_same_records_give_the_same_bytes_in_any_process(tmp_path: Path) -> None:
+    """Another order of records, other hashes, and a user who set matplotlib up in another way."""
+    two_seeds(tmp_path / "one" / "r")
+    here = build(tmp_path / "one" / "r", tmp_path / "one")
+    for seed in (1, 0):
+        save(tmp_path / "two" / "r", make_rows("shapes", SHAPES, "ft", "forward", seed, PICTURES))
+    save(tmp_path / "two" / "r", leafy("leafy", "codyra", "forward", 0), rank_reports(0))
+    settings = "font.size: 30\nsvg.hashsalt: other\nsvg.fonttype: none\nlines.linewidth: 9\n"
+    (tmp_path / "matplotlibrc").write_text(f"{settings}pdf.fonttype: 3\nsavefig.dpi: 30\n")
+    own = {"PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
+    where = [tmp_path / "two" / name for name in ("r", "tables", "leaderboard.md")]
+    subprocess.run(
+        [sys.executable, "-c", DRAW, *map(str, where)], cwd=ROOT, env=os.environ | own, check=True
+    )
+    drawn = [name for name in here if name.endswith(KINDS)]
+    assert len(drawn) == 2 * len(KINDS)
+    for name in drawn:
+        assert (where[1] / name).read_bytes() == here[name].encode("latin-1"), name
+
+
+def test_files_say_what_they_show_and_neither_when_nor_by_whom(tmp_path: Path) -> None:
+    two_seeds(tmp_path / "r")
+    where = tmp_path / "r", tmp_path / "tables", tmp_path / "leaderboard.md"
+    build_tables(*where)
+    for stem, picture in pictures(tmp_path).items():
+        files = {kind: (where[1] / f"{stem}.{kind}").read_bytes() for kind in KINDS}
+        for file in files.values():
+            imprint = imprint_of(file)
+            assert imprint is not None
+            assert imprint.digest == picture.digest
+            assert imprint.software.startswith("matplotlib ")
+            assert b"generated by `make tables`; do not edit" in file
+            assert not re.search(rb"20\d\d-\d\d-\d\d|D:20\d\d|matplotlib\.org", file)
+        assert files["pdf"].startswith(b"%PDF-")
+        for word in (b"/CreationDate", b"/Creator", b"/Producer", b"/Type3", b"/Author"):
+            assert word not in files["pdf"]
+        fonts = set(re.findall(rb"/BaseFont /[A-Z]+\+([\w-]+)", files["pdf"]))
+        assert fonts == {b"DejaVuSans", b"DejaVuSans-Bold"}
+        svg = ET.fromstring(files["svg"])
+        assert picture.title in {node.text for node in svg.iter()}
+        assert not re.search(rb"dc:(date|creator)", files["svg"])
+        assert b"<text" not in files["svg"]  # outlines, which need no font
+        with Image.open(where[1] / f"{stem}.png") as image:
+            assert set(image.info) - {"dpi"} == {"Title", "Description"}
+            assert image.size == tuple(make_figure(picture).bbox.size.astype(int))
+            assert image.getpixel((0, 0)) == (255, 255, 255, 255)
+
+
+def test_a_digest_changes_with_anything_that_is_shown(tmp_path: Path) -> None:
+    def digest(**more: str) -> str:
+        rows = make_rows(
+            "shapes", SHAPES, "ft", "forward", int(more.pop("seed", "0")), PICTURES, **more
+        )
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        save(folder / "r", rows)
+        return pictures(folder)["figure-1-shapes"].digest
+
+    found = [digest(), digest(seed="1"), digest(settings="rank=8"), digest(suite_version="2.0")]
+    assert len(set(found)) == len(found)
+    assert digest() == found[0]
+
+
+def test_a_picture_that_another_version_drew_is_compared_by_what_it_shows(tmp_path: Path) -> None:
+    two_seeds(tmp_path / "r")
+    where = tmp_path / "r", tmp_path / "tables", tmp_path / "leaderboard.md"
+    names = ("results", "out", "leaderboard")
+    options = [f"--{name}={path}" for name, path in zip(names, where, strict=True)]
+    build_tables(*where)
+    assert check_tables(*where) == ([], [])
+    path = where[1] / "figure-1-shapes.svg"
+    fresh = path.read_bytes()
+
+    def changed(*pairs: tuple[bytes, bytes]) -> tuple[list[Path], list[Path]]:
+        found = fresh
+        for old, new in pairs:
+            assert found.count(old) >= 1
+            found = found.replace(old, new)
+        path.write_bytes(found)
+        return check_tables(*where)
+
+    imprint = imprint_of(fresh)
+    assert imprint is not None
+    other = re.sub("matplotlib [0-9.]+", "matplotlib 3.0.1", imprint.software)
+    version = (imprint.software.encode(), other.encode())
+    shade, digest = (b"#e69f00", b"#e69f01"), (imprint.digest.encode(), b"0" * 64)
+    assert changed(shade) == ([path], [])  # the same software draws other bytes: not what it drew
+    assert changed(digest) == ([path], [])
+    assert changed(version, digest) == ([path], [])  # whoever drew it: other numbers
+    assert changed(version, shade) == ([], [path])
+    ran = CliRunner().invoke(app, ["tables", "--check", *options])
+    assert ran.exit_code == 0, ran.output
+    first, second = ran.output.splitlines()
+    assert first == "tables and leaderboard fit the records"
+    assert second == (
+        "drawn by other versions, so that only what they show was compared: figure-1-shapes.svg"
+    )
+    for broken in (b"", b"<svg/>"):
+        path.write_bytes(broken)
+        assert check_tables(*where) == ([path], [])
+    path.unlink()
+    assert check_tables(*where) == ([path], [])
+    build_tables(*where)
+    ran = CliRunner().invoke(app, ["tables", "--check", *options])
+    assert ran.output == "tables and leaderboard fit the records\n"
 
 
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=14))
@@ -310,3 +548,35 @@ def test_an_axis_holds_its_values_between_round_numbers(values: list[float]) -> 
     assert 1 <= round(ticks) <= 8
     assert axis.step in STEPS
     assert axis.low / axis.step == pytest.approx(round(axis.low / axis.step))
+
+
+# ---- Who imports matplotlib ----------------------------------------------------------------------
+
+QUIET = """
+import sys
+from benchmark.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+found = sorted(name for name in sys.modules if name.partition(".")[0] == "matplotlib")
+assert bool(found) == (sys.argv[1] == "tables"), found
+"""
+
+
+def call(*words: str | Path) -> None:
+    """One call of the program, in a process of its own."""
+    command = [sys.executable, "-c", QUIET, *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_what_draws_imports_matplotlib(tmp_path: Path, cache: Path) -> None:
+    record = save(tmp_path / "r", make_rows("shapes", SHAPES, "ft", "forward", 0, PICTURES))
+    call("--help")
+    call("ls")
+    call("show", record)
+    call("run", "--method=zs", "--suite=mini", "--limit=4", "--evals=id", "--display=none",
+         f"--output-dir={tmp_path / 'out'}", f"--cache-dir={cache}")  # fmt: skip
+    call("tables", f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'tables'}",
+         f"--leaderboard={tmp_path / 'board.md'}")  # fmt: skip

@@ -271,7 +271,8 @@ def test_every_held_out_set_has_a_place(tmp_path: Path, case: str) -> None:
         kind = "labelled" if number < 13 else "image-caption"
         sentence = f"shapes 1.0 has no held-out {kind} set left for this table."
         assert (sentence in texts[f"table-{number}.md"]) == (not found)
-    assert ("figure-1-shapes.svg" in texts) == ("pairs" in held_out.values())
+    for kind in ("pdf", "svg", "png"):
+        assert (f"figure-1-shapes.{kind}" in texts) == ("pairs" in held_out.values())
 
 
 def test_a_labelled_suite_has_stages_and_no_recall(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ diff before you keep it.
 """
 
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from synthetic import FEW, PAPER, SHAPES, Row, build, make_rows, save, spoil
 from benchmark.errors import BenchError
 from benchmark.records.store import read_record, read_records
 from benchmark.tables.assemble import make_table
+from benchmark.tables.figures.charts import KINDS
 from benchmark.tables.groups import judge
 from benchmark.tables.render import build_tables, check_tables, final_row, matrix, render_matrix
 from benchmark.tables.run_numbers import read_run
@@ -122,13 +124,15 @@ def test_no_records(tmp_path: Path) -> None:
 def test_check_names_the_stale_files(tmp_path: Path) -> None:
     results, out, board = tmp_path / "results", tmp_path / "tables", tmp_path / "leaderboard.md"
     save(results, make_rows("shapes", SHAPES, "dar", "forward", 0))
-    assert len(check_tables(results, out, board)) == 3 * (14 + 7) + len(["index", "leaderboard"])
+    assert len(check_tables(results, out, board).stale) == 3 * (14 + 7) + len(
+        ["index", "leaderboard"]
+    )
     assert not out.exists()
     build_tables(results, out, board)
-    assert check_tables(results, out, board) == []
+    assert check_tables(results, out, board) == ([], [])
     board.write_text(board.read_text().replace("dar", "mine"))
     (out / "table-7.csv").unlink()
-    assert check_tables(results, out, board) == [out / "table-7.csv", board]
+    assert check_tables(results, out, board) == ([out / "table-7.csv", board], [])
 
 
 def test_only_generated_figures_of_suites_without_records_are_removed(tmp_path: Path) -> None:
@@ -136,16 +140,29 @@ def test_only_generated_figures_of_suites_without_records_are_removed(tmp_path: 
     pictures = {"street": "pairs"}
     path = save(where[0], make_rows("shapes", SHAPES, "dar", "forward", 0, pictures))
     build_tables(*where)
-    figure, own = where[1] / "figure-1-shapes.svg", where[1] / "figure-1-mine.svg"
-    assert figure.is_file()
-    own.write_text("<svg/>")
-    assert check_tables(*where) == []
+    figures = [where[1] / f"figure-1-shapes.{kind}" for kind in KINDS]
+    own = [where[1] / f"figure-1-mine.{kind}" for kind in KINDS]
+    assert all(figure.is_file() for figure in figures)
+    for mine in own:
+        mine.write_text("<svg/>")
+    assert check_tables(*where) == ([], [])
     path.unlink()
-    assert figure in check_tables(*where)
-    assert own not in check_tables(*where)
+    assert set(figures) <= set(check_tables(*where).stale)
+    assert not set(own) & set(check_tables(*where).stale)
     build_tables(*where)
-    assert not figure.exists()
-    assert own.exists()
+    assert not any(figure.exists() for figure in figures)
+    assert all(mine.exists() for mine in own)
+
+
+def test_the_index_links_every_kind_of_a_figure(tmp_path: Path) -> None:
+    save(tmp_path / "r", make_rows("shapes", SHAPES, "dar", "forward", 0, {"street": "pairs"}))
+    texts = build(tmp_path / "r", tmp_path / "out")
+    line = next(line for line in texts["README.md"].splitlines() if line.startswith("| Figure 1"))
+    assert [cell.strip() for cell in line.split("|")[3:5]] == [
+        "shapes", ", ".join(f"[{kind}](figure-1-shapes.{kind})" for kind in ("pdf", "svg", "png"))
+    ]  # fmt: skip
+    links = re.findall(r"\]\(([\w.-]+)\)", texts["README.md"])
+    assert set(links) == set(texts) - {"README.md", "leaderboard.md"}
 
 
 def rows_shown(text: str) -> list[str]:

@@ -10,8 +10,7 @@ from ..paper.numbers import Printed, printed_in
 from ..run_numbers import At, Metric, RunNumbers
 from ..sets import HeldOut, placed, shown
 from ..spec import METHOD_ORDER, TITLES, UPPER_BOUND, ZERO_SHOT, backbone_key, is_ablation
-from ..writers.markdown import GENERATED
-from .svg import Axis, Block, Chart, Curve, Style, draw, make_axis
+from .charts import Axis, Block, Chart, Curve, Picture, Style, make_axis
 
 FIGURE = "figure-1"
 TITLE = "Recall@1 on held-out image-caption sets while tasks are learned"
@@ -26,14 +25,14 @@ _COLOURS = (
     "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#8c6d31", "#882255", "#0072b2", "#d55e00",
 )  # fmt: skip
 _FIXED = {
-    ZERO_SHOT: Style("#7f7f7f", "2 3"),
-    UPPER_BOUND: Style("#000000", "6 3"),
+    ZERO_SHOT: Style("#7f7f7f", (2, 3)),
+    UPPER_BOUND: Style("#000000", (6, 3)),
     **dict(zip(METHOD_ORDER[1:], map(Style, _COLOURS), strict=True)),
     METHOD_ORDER[-1]: Style(_COLOURS[-1], width=2.6),
 }
 # For all other methods, from the colours that the fewest figures need.
 _CYCLE = (*_COLOURS[5:7], *_COLOURS[4::-1])
-_DASHES = ("7 3", "3 2", "8 3 2 3")
+_DASHES = ((7, 3), (3, 2), (8, 3, 2, 3))
 Panel = tuple[tuple[str, str], str, tuple[Curve, ...]]
 """The set and the direction, which say what axis it shares; its title; its curves."""
 
@@ -107,8 +106,8 @@ def _blocks(panels: Mapping[str, Sequence[Panel]]) -> list[Block]:
     ]
 
 
-def make_figures(runs: Sequence[RunNumbers]) -> dict[str, str]:
-    """File name -> SVG, one for every suite with held-out image-caption sets.
+def make_figures(runs: Sequence[RunNumbers]) -> dict[str, Picture]:
+    """File name without suffix -> picture, one for every suite with held-out image-caption sets.
 
     A block per suite version and backbone, forward order, then the paper's Tables 13 and 14. Rows
     that are compared with no others, and the ablations, are not drawn.
@@ -118,7 +117,7 @@ def make_figures(runs: Sequence[RunNumbers]) -> dict[str, str]:
         if run.order == "forward" and not run.why and not is_ablation(run.method, run.variant)
     ]  # fmt: skip
     mine.sort(key=lambda run: (run.group[:2], backbone_key(run.group[2]), run.group[3]))
-    files = {}
+    pictures = {}
     for suite, found in groupby(mine, key=lambda run: run.group[0]):
         here = list(found)
         looks = _styles(list(rows_of(here)))
@@ -133,6 +132,6 @@ def make_figures(runs: Sequence[RunNumbers]) -> dict[str, str]:
                 _printed()
             )
             title = f"Figure 1. {TITLE}: suite {suite}"
-            name = f"{FIGURE}-{suite_folder(suite)}.svg"
-            files[name] = draw(title, _ABOUT, _blocks(panels), GENERATED)
-    return files
+            name = f"{FIGURE}-{suite_folder(suite)}"
+            pictures[name] = Picture(title, _ABOUT, tuple(_blocks(panels)))
+    return pictures

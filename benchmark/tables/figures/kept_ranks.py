@@ -14,8 +14,7 @@ from ...records.naming import suite_folder
 from ..cells import TableRow, rows_of
 from ..run_numbers import RunNumbers
 from ..spec import backbone_key
-from ..writers.markdown import GENERATED
-from .svg import Block, Chart, Curve, Style, draw, make_axis
+from .charts import Block, Chart, Curve, Picture, Style, make_axis
 
 RANKS = "codyra-ranks"
 TITLE = "Ranks that pruning leaves, by module and block"
@@ -25,7 +24,7 @@ _ABOUT = (
     "standard deviation of such a mean."
 )
 _TOWERS = {"image": "image tower", "text": "text tower"}
-_NULL = Style("#7f7f7f", "2 3", width=2.6)
+_NULL = Style("#7f7f7f", (2, 3), width=2.6)
 # Okabe and Ito's colours, as in Figure 1.
 _LOOKS = {
     "attn.q": Style("#e69f00"), "attn.k": Style("#56b4e9"), "attn.v": Style("#009e73"),
@@ -62,14 +61,14 @@ def _charts(reports: Sequence[RankReport]) -> Iterator[Chart]:
         yield Chart(_TOWERS[tower], axis, tuple(curves), "block")
 
 
-def make_rank_figures(runs: Sequence[RunNumbers]) -> dict[str, str]:
-    """File name -> SVG, one for every suite with records of CoDyRA: a block for each of its rows.
+def make_rank_figures(runs: Sequence[RunNumbers]) -> dict[str, Picture]:
+    """File name without suffix -> picture, one for every suite with records of CoDyRA.
 
-    Order I; rows that are compared with no others are not drawn.
+    A block for each of its rows. Order I; rows that are compared with no others are not drawn.
     """
     mine = [r for r in runs if r.method == METHOD and r.order == "forward" and not r.why]
     mine.sort(key=lambda run: (run.group[:2], backbone_key(run.group[2]), run.group[3]))
-    files = {}
+    pictures = {}
     for suite, of_suite in groupby(mine, key=lambda run: run.group[0]):
         blocks = []
         for group, some in groupby(of_suite, key=lambda run: run.group):
@@ -79,6 +78,6 @@ def make_rank_figures(runs: Sequence[RunNumbers]) -> dict[str, str]:
                     heading = "{} {}, {} ({}), order I, ".format(*group) + ranks
                     blocks.append(Block(heading, tuple(_charts(reports))))
         if blocks:
-            name = f"{RANKS}-{suite_folder(suite)}.svg"
-            files[name] = draw(f"{TITLE}: suite {suite}", _ABOUT, blocks, GENERATED)
-    return files
+            name = f"{RANKS}-{suite_folder(suite)}"
+            pictures[name] = Picture(f"{TITLE}: suite {suite}", _ABOUT, tuple(blocks))
+    return pictures

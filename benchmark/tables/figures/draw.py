@@ -1,0 +1,314 @@
+"""Draws charts with matplotlib, as PDF (for papers), SVG and PNG (for pages).
+
+Only commands that draw import this module, because matplotlib takes a while to start. The same
+picture gives the same bytes wherever the same software draws it: the settings are matplotlib's
+defaults and those below, whatever the user's are, and the fonts are the files that come with it.
+Other versions draw other bytes. Every file therefore says what it shows and which software drew it
+(`imprint_of`).
+
+On a page, lengths are points and y grows downwards; inside a chart, matplotlib's axes count stages
+and percent.
+"""
+
+import io
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, get_font
+from matplotlib.ft2font import __freetype_version__
+from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Affine2D, Transform
+
+from .charts import KINDS, Chart, Curve, Picture, Style
+
+SMALL, TEXT, HEADING, TITLE = 11.0, 12.0, 14.0, 17.0
+INK, PALE, LINES = "#222222", "#595959", "#e4e4e4"
+EDGE = 24.0  # around the picture
+AXIS, PLOT, HEIGHT = 34.0, 290.0, 200.0  # width of the tick labels, width and height of a plot
+ABOVE, BELOW = 26.0, 40.0  # a plot: its title, its tick labels and axis title
+GAP, PITCH = 26.0, 14.0  # from a curve's end to its label, from label to label
+LONGEST, LONGEST_TITLE, LONGEST_LINE = 36, 60, 160  # letters of a label, a chart's title, others
+DOT = 2.2
+MOST_STAGES = 16  # with a number below them
+POINT = 1 / 72  # in inches, matplotlib's unit of length
+PIXELS = 100  # of the PNG, an inch
+_SETTINGS: Mapping[Any, Any] = {
+    "path.simplify": False,
+    "lines.scale_dashes": False,
+    "text.parse_math": False,  # a label is text, whatever it holds
+    "svg.fonttype": "path",  # looks the same where the font is not installed
+    "svg.hashsalt": "cl-bench",
+    "pdf.fonttype": 42,  # publishers refuse Type 3
+    "pdf.compression": 0,  # what zlib makes of it depends on its version
+}
+_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+_REGULAR, _BOLD = _FONTS / "DejaVuSans.ttf", _FONTS / "DejaVuSans-Bold.ttf"
+_IMPRINT = re.compile(rb"shows ([0-9a-f]{64}), drawn by ([\w ,.+-]+)")
+
+
+class Imprint(NamedTuple):
+    """What a file says of itself: the digest of what it shows, and the software that drew it."""
+
+    digest: str
+    software: str
+
+
+def _software() -> str:
+    """What the bytes of a picture depend on: versions, and the machine that they were built for."""
+    parts = [f"{name} {version(name)}" for name in ("matplotlib", "fonttools", "pillow")]
+    machine = f"{platform.system()} {platform.machine()}"
+    return ", ".join([*parts, f"FreeType {__freetype_version__}", machine])
+
+
+def imprint_of(file: bytes) -> Imprint | None:
+    """The imprint of a file that `draw` made, None for any other."""
+    found = _IMPRINT.search(file)
+    return Imprint(found[1].decode(), found[2].decode()) if found is not None else None
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def _font(size: float, bold: bool = False) -> FontProperties:
+    return FontProperties(fname=_BOLD if bold else _REGULAR, size=size)
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """The characters that both fonts have."""
+    regular, bold = (frozenset(get_font(path).get_charmap()) for path in (_REGULAR, _BOLD))
+    return regular & bold
+
+
+def plain(words: str, longest: int) -> str:
+    """A text as it is written: one line, cut to a length, every character visible.
+
+    A character that is no letter (a line break, say), or that the font lacks, is written as its
+    escape in Python.
+
+    Args:
+        words: any text.
+        longest: how many characters it may have.
+    """
+    seen = "".join(
+        one if one.isprintable() and ord(one) in _letters() else ascii(one)[1:-1] for one in words
+    )
+    return seen if len(seen) <= longest else f"{seen[: longest - 1]}…"
+
+
+def _width(words: str, font: FontProperties) -> float:
+    width, _, _ = text_to_path.get_text_width_height_descent(words, font, ismath=False)
+    return float(width)
+
+
+def spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
+    """Places for labels: near where they are wanted, in that order, `PITCH` apart, none outside.
+
+    Args:
+        wanted: ascending.
+        low: where the first may be.
+        high: where the last may be; there is room for all between the two.
+    """
+    found: list[float] = []
+    for place in wanted:
+        found.append(max(place, low, found[-1] + PITCH if found else low))
+    limit = high
+    for index in reversed(range(len(found))):
+        found[index] = min(found[index], limit)
+        limit = found[index] - PITCH
+    return found
+
+
+def words_of(curve: Curve) -> str:
+    """What is written at a curve's end: its label, and its number unless the end is a hole."""
+    stage, mean = curve.end()
+    label = plain(curve.label, LONGEST)
+    return f"{label} {mean:.1f}" if stage == len(curve.means) - 1 else label
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A chart and where its plot lies on the page."""
+
+    chart: Chart
+    left: float
+    top: float
+    height: float
+
+    def x(self, stage: int) -> float:
+        return self.left + PLOT * (stage + 0.25) / (self.chart.stages - 0.5)
+
+    def y(self, value: float) -> float:
+        axis = self.chart.axis
+        return self.top + self.height * (axis.high - value) / (axis.high - axis.low)
+
+
+class _Page:
+    """A figure on which a place is in points from its upper left corner."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width * POINT, height * POINT), dpi=PIXELS)
+        down = Affine2D().scale(POINT, -POINT).translate(0, height * POINT)
+        self.places: Transform = down + self.figure.dpi_scale_trans
+
+    def text(
+        self, x: float, y: float, words: str, font: FontProperties, colour: str = INK,
+        align: Literal["left", "center"] = "left",
+    ) -> None:  # fmt: skip
+        self.figure.text(
+            x, y, words, transform=self.places, fontproperties=font, color=colour, ha=align
+        )
+
+    def line(
+        self, start: tuple[float, float], end: tuple[float, float], style: Style, alpha: float = 1
+    ) -> None:
+        line = Line2D(
+            *zip(start, end, strict=True), transform=self.places, color=style.colour, alpha=alpha,
+            linestyle=_dashes(style), linewidth=style.width,
+        )  # fmt: skip
+        self.figure.add_artist(line)
+
+    def axes(self, plot: _Plot) -> Axes:
+        bottom = self.height - plot.top - plot.height
+        return self.figure.add_axes((
+            plot.left / self.width, bottom / self.height, PLOT / self.width,
+            plot.height / self.height,
+        ))  # fmt: skip
+
+
+def _dashes(style: Style) -> tuple[float, tuple[float, ...]] | Literal["-"]:
+    return (0, style.dash) if style.dash else "-"
+
+
+def _frame(axes: Axes, chart: Chart) -> None:
+    axes.set(xlim=(-0.25, chart.stages - 0.75), ylim=(chart.axis.low, chart.axis.high))
+    axes.patch.set_visible(False)
+    axes.spines[:].set_visible(False)
+    stages, heights = range(0, chart.stages, ceil(chart.stages / MOST_STAGES)), chart.axis.ticks()
+    small = _font(SMALL)
+    axes.set_xticks(stages, list(map(str, stages)), fontproperties=small, color=PALE)
+    axes.set_yticks(heights, [f"{y:g}" for y in heights], fontproperties=small, color=PALE)
+    axes.tick_params(axis="x", length=4, pad=3, color=PALE)
+    axes.tick_params(axis="y", length=0, pad=6)
+    axes.grid(axis="y", color=LINES, linewidth=1, clip_on=False)
+    axes.set_axisbelow(True)
+    axes.set_title(
+        plain(chart.title, LONGEST_TITLE), loc="left", y=1, pad=10, color=INK,
+        fontproperties=_font(TEXT, bold=True),
+    )  # fmt: skip
+
+
+def _curve(axes: Axes, curve: Curve, order: int) -> None:
+    """Its line and its band, piece by piece, so that nothing is drawn over a hole."""
+    look = curve.style
+    for piece in curve.pieces():
+        stages = [stage for stage, _, _ in piece]
+        bands = [(mean - sd, mean + sd) for _, mean, sd in piece if sd is not None]
+        if len(bands) == len(piece) > 1:
+            lower, upper = zip(*bands, strict=True)
+            axes.fill_between(
+                stages, lower, upper, color=look.colour, alpha=0.15, linewidth=0, clip_on=False,
+                zorder=order, label=curve.label,
+            )  # fmt: skip
+        axes.plot(
+            stages, [mean for _, mean, _ in piece], color=look.colour, linewidth=look.width,
+            linestyle=_dashes(look), marker="o", markersize=2 * DOT, markeredgewidth=0,
+            clip_on=False, zorder=order, label=curve.label,
+        )  # fmt: skip
+
+
+def _labels(page: _Page, plot: _Plot) -> None:
+    """The curves' names beside their ends, with a line from one to the other."""
+    ordered = sorted(plot.chart.curves, key=lambda curve: (plot.y(curve.end()[1]), curve.label))
+    wanted = [plot.y(curve.end()[1]) for curve in ordered]
+    places = spread(wanted, plot.top + 2, plot.top + plot.height - 2)
+    x = plot.left + PLOT + GAP
+    for curve, y in zip(ordered, places, strict=True):
+        stage, mean = curve.end()
+        start = plot.x(stage) + DOT + 2, plot.y(mean)
+        look = curve.style
+        page.line(start, (x - 12, y), Style(look.colour, width=1), alpha=0.5)
+        page.line((x - 12, y), (x + 4, y), replace(look, width=look.width + 0.6))
+        page.text(x + 8, y + 4, words_of(curve), _font(SMALL))
+
+
+def _column(charts: Sequence[Chart]) -> float:
+    """Width of a chart with its labels."""
+    labels = [_width(words_of(curve), _font(SMALL)) for chart in charts for curve in chart.curves]
+    bold = _font(TEXT, bold=True)
+    titles = [_width(plain(chart.title, LONGEST_TITLE), bold) for chart in charts]
+    return AXIS + max(PLOT + GAP + 8 + max(labels), *titles)
+
+
+def make_figure(picture: Picture) -> Figure:
+    """The picture as matplotlib's: axes in reading order, labels and headings on the figure."""
+    with _settings():
+        charts = [chart for block in picture.blocks for chart in block.charts]
+        column = _column(charts)
+        height = max(HEIGHT, PITCH * max(len(chart.curves) for chart in charts) + 4)
+        lines = [(EDGE + TITLE, picture.title, _font(TITLE, bold=True), INK)]
+        lines += [(lines[0][0] + 22, picture.about, _font(TEXT), PALE)]
+        plots, y = [], lines[-1][0]
+        for block in picture.blocks:
+            y += 34
+            lines.append((y, block.heading, _font(HEADING, bold=True), INK))
+            for number, chart in enumerate(block.charts):
+                side = number % 2
+                y += 0 if side else ABOVE
+                plots.append(_Plot(chart, EDGE + AXIS + side * (column + EDGE), y + 8, height))
+                y += height + BELOW if side or number == len(block.charts) - 1 else 0
+        texts = [(at, plain(words, LONGEST_LINE), font, ink) for at, words, font, ink in lines]
+        widest = max(_width(words, font) for _, words, font, _ in texts)
+        page = _Page(ceil(2 * EDGE + max(2 * column + EDGE, widest)), ceil(y + EDGE))
+        for at, words, font, ink in texts:
+            page.text(EDGE, at, words, font, ink)
+        for plot in plots:
+            axes = page.axes(plot)
+            _frame(axes, plot.chart)
+            for order, curve in enumerate(plot.chart.curves, start=3):
+                _curve(axes, curve, order)
+            middle, below = plot.left + PLOT / 2, plot.top + plot.height + 31
+            page.text(middle, below, plot.chart.below, _font(SMALL), PALE, align="center")
+            _labels(page, plot)
+        return page.figure
+
+
+def draw(picture: Picture, mark: str) -> dict[str, bytes]:
+    """Kind of file (see `KINDS`) -> its bytes.
+
+    Args:
+        picture: what to draw.
+        mark: plain words that stand in the metadata of every file, as they are.
+    """
+    about = f"{mark}; shows {picture.digest}, drawn by {_software()}"
+    title = plain(picture.title, LONGEST_LINE)
+    metadata: dict[str, dict[str, str | None]] = {
+        "pdf": {"Subject": about, "Creator": None, "Producer": None, "CreationDate": None},
+        "svg": {"Description": about, "Creator": None, "Date": None},
+        "png": {"Description": about, "Software": None},
+    }
+    figure, files = make_figure(picture), {}
+    with _settings():
+        for kind in KINDS:
+            file = io.BytesIO()
+            figure.savefig(file, format=kind, metadata={"Title": title, **metadata[kind]})
+            files[kind] = file.getvalue()
+    return files
