@@ -1,5 +1,6 @@
 """The metrics of a sequence, against values worked out by hand."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,8 @@ ALL: list[Callable[[np.ndarray], object]] = [
     c.last,
     c.average,
     c.transfer,
+    c.mean_transfer,
+    c.mean_average,
     c.final_average,
     c.delta_to_zero_shot,
     c.learning_accuracy,
@@ -75,6 +78,51 @@ def test_constant_rows_have_no_dynamics() -> None:
     np.testing.assert_allclose(c.average(flat), flat[0])
 
 
+def test_one_set_alone_is_its_column() -> None:
+    for place in range(3):
+        assert c.set_average(R[:, place].tolist()) == c.average(R)[place]
+    for place in (1, 2):
+        assert c.set_transfer(R[:, place].tolist(), place + 1) == c.transfer(R)[place - 1]
+    # A set that is never learned: the steps before it is learned are all steps.
+    assert c.set_transfer([9.0, 1.0, 2.0, 6.0], None) == c.set_average([9.0, 1.0, 2.0, 6.0]) == 3.0
+    with pytest.raises(ValueError, match="first task"):
+        c.set_transfer(R[:, 0].tolist(), 1)
+
+
+def test_means_over_tasks() -> None:
+    assert c.mean_transfer(R) == 27
+    assert c.mean_average(R) == pytest.approx((265 / 3 + 179 / 3 + 36) / 3)
+
+
+def test_means_are_rounded_once() -> None:
+    """In whatever order numbers are added, and for whoever asks."""
+    scores = np.array([0.0, 0.1, 0.2, 0.7, 1e-17, 0.1, 0.2])
+    for order in ([1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1], [2, 4, 6, 1, 3, 5]):
+        matrix = np.tile(scores[[0, *order], None], 6)
+        assert c.average(matrix)[0] == math.fsum(scores[1:]) / 6
+
+
+def test_a_hole_is_named_by_its_first_step() -> None:
+    scores = [nan, 1.0, nan, nan, 4.0]
+    for position in (4, None):
+        with pytest.raises(c.Hole) as caught:
+            c.set_transfer(scores, position)
+        assert caught.value.step == 2
+    with pytest.raises(c.Hole, match="step 2") as caught:
+        c.set_average(scores)
+    assert caught.value.step == 2
+    assert c.set_transfer(scores, 2) == 1.0  # looks at no hole
+    with pytest.raises(c.Hole):
+        c.transfer(np.array([[nan, 1], [1, nan], [1, 1]]))
+
+
+def test_known_is_the_metric_or_nothing() -> None:
+    assert c.known(c.mean_transfer, R) == 27
+    assert c.known(c.mean_transfer, [[1.0], [2.0]]) is None
+    assert c.known(c.mean_average, [[1.0, 1], [nan, 1], [1, 1]]) is None
+    assert c.known(c.forgetting_from_learned, LOWER) == 0
+
+
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.__name__)
 def test_a_hole_where_the_metric_looks_is_an_error(metric: Callable[[np.ndarray], object]) -> None:
     holes = np.full((4, 3), nan)
@@ -104,6 +152,6 @@ def test_one_task() -> None:
     one = np.array([[10.0], [30.0]])
     assert c.final_average(one) == 30
     assert c.average_incremental_recall(one) == 30
-    for metric in (c.transfer, c.forward_transfer, c.forgetting_from_learned):
+    for metric in (c.transfer, c.mean_transfer, c.forward_transfer, c.forgetting_from_learned):
         with pytest.raises(ValueError, match="at least 2"):
             metric(one)
