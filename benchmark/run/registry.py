@@ -104,7 +104,7 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
     changes = _changes(base, name, hp)
     config = _own_code(asked, lambda: replace(base, **changes))
     overrides = {
-        key: ",".join(value) if isinstance(value, tuple) else str(value)
+        key: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         for key, value in sorted(vars(config).items())
         if value != getattr(base, key)
     }

@@ -18,7 +18,8 @@ PLUGIN = '''
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
@@ -32,10 +33,13 @@ class MineConfig(Config):
     name: str = "x"
     parts: tuple[str, ...] = ("a", "b")
     most: int | None = None
+    sizes: tuple[int, ...] = ()
+    way: Literal["up", "down"] | None = None
+    level: Literal[1, 2] = 1
+    other: dict[str, int] = field(default_factory=dict)
 
 
-class Mine(Method):
-    Config = MineConfig
+class Mine(Method[MineConfig]):
     label = "Mine"
     variants = {"weak": {"strength": 0.5}}
 
@@ -130,6 +134,7 @@ def test_unknown_names_show_near_ones() -> None:
         ("lr=", "type float"),
         ("margin=none", "type float"),
         ("routing=imgae", "did you mean 'image'"),
+        ("merge=core-iso", "did you mean 'core-iso-c'"),
         ("top_k=0", "top_k of at least 1"),
         ("temperature=0", "temperature above 0"),
         ("margin=-1", "margin of at least 0"),
@@ -137,7 +142,7 @@ def test_unknown_names_show_near_ones() -> None:
 )
 def test_bad_settings(item: str, words: str) -> None:
     if item.startswith("routing"):
-        words = "'imgae'"
+        refused("dar", "'imgae'", hp=(item,))
     refused("dar", words, hp=(item,))
 
 
@@ -157,8 +162,34 @@ def test_settings_of_every_type(plugin: Path) -> None:
     assert (config.strength, config.flag, config.name) == (2.0, True, "a=b")
     assert (config.parts, config.most, config.lr) == (("u", "v"), 3, None)
     assert find_method(str(plugin), ["most=None"]).config.most is None
-    for item in ("flag=yes", "most=x", "strength=-inf"):
-        refused(str(plugin), "a value of type", item, hp=(item,))
+    more = find_method(str(plugin), ["sizes=3, 4", "way=down", "level=2"]).config
+    assert (more.sizes, more.way, more.level) == ((3, 4), "down", 2)
+    assert find_method(str(plugin), ["way=none"]).config.way is None
+    refused(str(plugin), "way in up, down", "'dwon'", "did you mean 'down'", hp=("way=dwon",))
+    refused(str(plugin), "level in 1, 2", "'3'", "choose one", hp=("level=3",))
+    refused(str(plugin), "that --hp can give", "make it a variant", hp=("other=a",))
+    for item in ("flag=yes", "most=x", "strength=-inf", "sizes=3,x"):
+        value = "sizes=x" if item.startswith("sizes") else item
+        refused(str(plugin), "a value of type", value, hp=(item,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ('{"flag": 1}', "flag of type bool, got 1"),
+        ('{"most": True}', "most of type int | None, got True"),
+        ('{"way": "left"}', "way in up, down, got 'left'"),
+    ],
+)
+def test_a_variant_with_a_value_of_another_type(plugin: Path, changes: str, words: str) -> None:
+    plugin.write_text(PLUGIN.replace('{"strength": 0.5}', changes))
+    refused(f"{plugin}:weak", words)
+
+
+def test_the_older_form_of_a_method_still_runs(plugin: Path) -> None:
+    older = "class Mine(Method):\n    Config = MineConfig"
+    plugin.write_text(PLUGIN.replace("class Mine(Method[MineConfig]):", older))
+    assert find_method(str(plugin), ["strength=2"]).config.strength == 2.0
 
 
 def test_a_file_runs_and_goes_to_scratch(plugin: Path, tmp_path: Path, own_cache: Path) -> None:
