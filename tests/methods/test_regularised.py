@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark.backbones.backbone import Backbone
+from benchmark.backbones.open_clip import OpenClip
 from benchmark.protocol.method import no_grad_after_task
 from benchmark.run.state import checkpoint
 from benchmark.run.state.checkpoint import Pristine
@@ -153,7 +153,7 @@ def test_a_run_that_is_stopped_ends_as_one_that_is_not(name, changes, lab, tmp_p
 def test_passes_of_the_towers_per_step(name, lab, monkeypatch):
     """One in the first task, where the old model's features are cached; then one more or none."""
     calls = []
-    tower = Backbone._image_tower
+    tower = OpenClip._image_tower
 
     def counted(self, x_BLW):
         calls.append(torch.is_grad_enabled())
@@ -162,7 +162,7 @@ def test_passes_of_the_towers_per_step(name, lab, monkeypatch):
     feed = lab.feed(lab.clip())
     feed.frozen.images(lab.pairs[0].pixels, lab.pairs[0].pixel_key)
     method = lab.method(name, feed)
-    monkeypatch.setattr(Backbone, "_image_tower", counted)
+    monkeypatch.setattr(OpenClip, "_image_tower", counted)
     per_step = []
     for index in range(2):
         task = lab.task(feed, lab.pairs[index], index, 2)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from benchmark.backbones.backbone import Backbone
+from benchmark.backbones.open_clip import OpenClip
 from benchmark.cli.display import Display
 from benchmark.data.batches import spread_texts
 from benchmark.errors import BenchError
@@ -262,7 +262,7 @@ def test_nothing_but_the_model_is_kept_between_tasks(name, lab):
 def test_passes_of_the_image_tower_per_step(name, first, second, lab, monkeypatch):
     """With gradient, and without: what is frozen comes from the cache."""
     calls, found = [], []
-    tower = Backbone._image_tower
+    tower = OpenClip._image_tower
 
     def counted(self, x_BLW):
         calls.append(torch.is_grad_enabled())
@@ -272,7 +272,7 @@ def test_passes_of_the_image_tower_per_step(name, first, second, lab, monkeypatc
     for data in (*lab.labelled, lab.reference):
         feed.frozen.images(data.pixels, data.pixel_key)
     method = lab.method(name, feed, **FEW.get(name, {}))
-    monkeypatch.setattr(Backbone, "_image_tower", counted)
+    monkeypatch.setattr(OpenClip, "_image_tower", counted)
     for index in range(2):
         task = lab.task(feed, lab.labelled[index], index, 2)
         method.before_task(task)
@@ -290,8 +290,8 @@ def test_passes_of_the_image_tower_per_step(name, first, second, lab, monkeypatc
 def test_random_texts_have_their_ends_where_they_belong():
     """In a vocabulary of three ordinary tokens every one of them comes up, and no other."""
     small = SimpleNamespace(token_embedding=nn.Embedding(5, 1), context=20)
-    small.words, small.frame = Backbone.words.fget(small), Backbone.frame.fget(small)
-    small.framed = partial(Backbone.framed, small)
+    small.words, small.frame = OpenClip.words.fget(small), OpenClip.frame.fget(small)
+    small.framed = partial(OpenClip.framed, small)
     tokens = virtual_texts(small, 50, 10, torch.Generator().manual_seed(0))
     assert tokens.shape == (50, 20)
     assert tokens.argmax(dim=1).equal(torch.full((50,), 11))

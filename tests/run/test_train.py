@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.backbones.backbone import Backbone
+from benchmark.backbones.open_clip import OpenClip
 from benchmark.common.seeds import derive
 from benchmark.data.batches import PairLoader, draw_pairs, join, make_loader
 from benchmark.data.sampler import cut
@@ -170,7 +170,7 @@ def _cramped(monkeypatch, most):
         return tower
 
     for name in ("_image_tower", "_text_tower"):
-        monkeypatch.setattr(Backbone, name, cramped(getattr(Backbone, name)))
+        monkeypatch.setattr(OpenClip, name, cramped(getattr(OpenClip, name)))
 
 
 @pytest.mark.parametrize("kind", ["pairs", "labelled"])
