@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.backbones.open_clip import OpenClip
 from benchmark.common.seeds import derive
 from benchmark.data.batches import PairLoader, draw_pairs, join, make_loader
 from benchmark.data.sampler import cut
@@ -158,7 +157,7 @@ def test_a_resumed_fit_repeats_the_uninterrupted_one(name, kind, lab, tmp_path):
     assert all(v.equal(new[k]) for k, v in old.items())
 
 
-def _cramped(monkeypatch, most):
+def _cramped(monkeypatch, kind, most):
     """Both towers run out of memory on more than `most` items with gradients."""
 
     def cramped(whole):
@@ -170,7 +169,7 @@ def _cramped(monkeypatch, most):
         return tower
 
     for name in ("_image_tower", "_text_tower"):
-        monkeypatch.setattr(OpenClip, name, cramped(getattr(OpenClip, name)))
+        monkeypatch.setattr(kind, name, cramped(getattr(kind, name)))
 
 
 @pytest.mark.parametrize("kind", ["pairs", "labelled"])
@@ -188,7 +187,7 @@ def test_out_of_memory_cuts_the_batch_and_keeps_all_negatives(name, kind, lab, m
                 b.data = torch.randn(b.shape, generator=g) / 50
     whole, cut = fits
     terms = whole._gradients(batch)
-    _cramped(monkeypatch, min(len(batch.images), len(batch.texts)) // 3)
+    _cramped(monkeypatch, type(lab.clip()), min(len(batch.images), len(batch.texts)) // 3)
     assert cut._gradients(batch) == pytest.approx(terms, rel=1e-5)
     assert (whole.progress.chunks, cut.progress.chunks > 2) == (1, True)
     largest = max(float(p.grad.abs().max()) for p in whole.params)
@@ -235,7 +234,7 @@ def test_nothing_of_a_failed_attempt_is_in_the_way_of_the_next(lab):
 
 def test_where_one_example_is_too_much_the_run_ends_with_a_sentence(lab, monkeypatch):
     fit = _fit(lab, "ft", lab.pairs[0])
-    _cramped(monkeypatch, 0)
+    _cramped(monkeypatch, type(lab.clip()), 0)
     with pytest.raises(BenchError, match=r"memory .*no room for 1.*--batch-size") as error:
         fit.run(lambda *_: None)
     assert error.value.code == 3
@@ -243,7 +242,7 @@ def test_where_one_example_is_too_much_the_run_ends_with_a_sentence(lab, monkeyp
 
 def test_a_cut_batch_draws_and_learns_as_any_other(lab, monkeypatch):
     """With dropout and two runs: the second pass repeats the first one's draws."""
-    _cramped(monkeypatch, 4)
+    _cramped(monkeypatch, type(lab.clip()), 4)
     losses = []
     for _ in range(2):
         fit, seen = _fit(lab, "lora-ft", lab.pairs[0], dropout=0.5), []
