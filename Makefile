@@ -47,8 +47,7 @@ test-lowest:
 		--python .venv-lowest/bin/python --output-file .venv-lowest/lowest.txt pyproject.toml
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c .venv-lowest/lowest.txt -e '.[dev]'
-	.venv-lowest/bin/python -m pytest -q -n auto --dist worksteal \
-		-W default::DeprecationWarning -W default::FutureWarning
+	.venv-lowest/bin/python -m pytest -q -n auto --dist worksteal
 
 coverage: setup
 	$(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
