@@ -9,7 +9,6 @@ from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
 from .protocol.method import Method, class_rows, encode_classes, prompt_classifier
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.distillation import (
-    WithTeacher,
     check_distillation,
     directions,
     distillation,
@@ -75,7 +74,6 @@ __all__ = [
     "Task",
     "Texts",
     "Tools",
-    "WithTeacher",
     "by_own_route",
     "check_adapter",
     "check_distillation",

@@ -29,14 +29,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.api import (
+    Backbone,
     Batch,
     Config,
-    WithTeacher,
+    Method,
+    Task,
+    Tools,
     divergence,
     is_right,
     matching,
     over_directions,
     require,
+    snapshot,
     teacher_features,
 )
 
@@ -60,11 +64,19 @@ class DKRConfig(Config):
         require(t is None or t > 0, "distill_temperature > 0 or none", t)
 
 
-class DKR(WithTeacher[DKRConfig]):
+class DKR(Method[DKRConfig]):
     """Fine-tuning that distils the old model's similarities, corrected where it was wrong."""
 
     label = "DKR"
     paper = "Cui et al., Continual vision-language retrieval, AAAI 2024 (reconstruction)"
+
+    def __init__(self, clip: Backbone, config: DKRConfig, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.teacher: Backbone | None = None  # the untouched backbone, whose rows are cached
+
+    def before_task(self, task: Task) -> None:
+        """The model as it is now becomes the teacher."""
+        self.teacher = snapshot(self.clip) if task.index else None
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation of the rectified rows."""
@@ -78,6 +90,10 @@ class DKR(WithTeacher[DKRConfig]):
 
         distill = self.config.strength * over_directions(new, old, rectified)
         return {"match": matching(new), "distill": distill}
+
+    def after_task(self, task: Task) -> None:
+        """The teacher is of no more use."""
+        self.teacher = None
 
     def _rectified(self, new_BM: Tensor, old_BM: Tensor, target_B: Tensor) -> Tensor:
         """Mean over rows of the divergence of scaled new rows from the rectified old ones."""

@@ -47,14 +47,15 @@ from benchmark.api import (
     Config,
     Features,
     Loader,
+    Method,
     Task,
     Tools,
-    WithTeacher,
     check_distillation,
     check_smoothing,
     distillation,
     matching,
     require,
+    snapshot,
     teacher_images,
 )
 
@@ -79,7 +80,7 @@ class ICaRLConfig(Config):
         require(0 <= weight < inf, "a finite rehearsal_weight of at least 0", weight)
 
 
-class ICaRL(WithTeacher[ICaRLConfig]):
+class ICaRL(Method[ICaRLConfig]):
     """Fine-tuning that keeps the old model's similarities on some images of every earlier task."""
 
     label = "iCaRL"
@@ -90,6 +91,7 @@ class ICaRL(WithTeacher[ICaRLConfig]):
 
     def __init__(self, clip: Backbone, config: ICaRLConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
+        self.teacher: Backbone | None = None  # the untouched backbone, whose rows are cached
         self.tasks: list[Task] = []
         self.memory: Loader | None = None
         # Kept images of all finished tasks, best first, task after task, and how many are of each.
@@ -101,7 +103,7 @@ class ICaRL(WithTeacher[ICaRLConfig]):
     @torch.no_grad()
     def before_task(self, task: Task) -> None:
         """The model as it is now, and the seen classes as it sees them."""
-        super().before_task(task)
+        self.teacher = snapshot(self.clip) if task.index else None
         self.tasks.append(task)
         self.memory = None
         if task.index:
@@ -132,7 +134,7 @@ class ICaRL(WithTeacher[ICaRLConfig]):
         self.count_T = torch.tensor([len(row_K) for row_K in kept], device=self.row_K.device)
         self._give_up()
         self.memory, self.text_MD = None, self.text_MD.new_zeros(0)
-        super().after_task(task)
+        self.teacher = None
 
     def _kept(self) -> Iterator[tuple[Task, Tensor]]:
         """The finished tasks with their kept rows, best first."""

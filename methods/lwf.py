@@ -26,13 +26,17 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     Batch,
     Config,
-    WithTeacher,
+    Method,
+    Task,
+    Tools,
     check_distillation,
     check_smoothing,
     distillation,
     matching,
+    snapshot,
     teacher_features,
 )
 
@@ -52,11 +56,19 @@ class LwFConfig(Config):
         check_smoothing(self.label_smoothing)
 
 
-class LwF(WithTeacher[LwFConfig]):
+class LwF(Method[LwFConfig]):
     """Fine-tuning that keeps the old model's similarities on the new task's batches."""
 
     label = "LwF"
     paper = "Li and Hoiem, Learning without forgetting, ECCV 2016"
+
+    def __init__(self, clip: Backbone, config: LwFConfig, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.teacher: Backbone | None = None  # the untouched backbone, whose rows are cached
+
+    def before_task(self, task: Task) -> None:
+        """The model as it is now becomes the teacher."""
+        self.teacher = snapshot(self.clip) if task.index else None
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation."""
@@ -65,3 +77,7 @@ class LwF(WithTeacher[LwFConfig]):
         how = c.distill_temperature, c.distill_weight
         terms = distillation(new.image_BD, old.image_BD, old.text_MD, new.scale, *how)
         return {"match": matching(new, c.label_smoothing)} | terms
+
+    def after_task(self, task: Task) -> None:
+        """The teacher is of no more use."""
+        self.teacher = None

@@ -32,14 +32,15 @@ from benchmark.api import (
     Backbone,
     Batch,
     Config,
+    Method,
     Task,
     Tools,
-    WithTeacher,
     check_distillation,
     check_smoothing,
     distillation,
     matching,
     require,
+    snapshot,
     teacher_images,
 )
 
@@ -66,7 +67,7 @@ class LwFVRConfig(Config):
         )
 
 
-class LwFVR(WithTeacher[LwFVRConfig]):
+class LwFVR(Method[LwFVRConfig]):
     """Fine-tuning that keeps the old model's similarities to random texts."""
 
     label = "LwF-VR"
@@ -75,6 +76,7 @@ class LwFVR(WithTeacher[LwFVRConfig]):
 
     def __init__(self, clip: Backbone, config: LwFVRConfig, tools: Tools) -> None:
         super().__init__(clip, config, tools)
+        self.teacher: Backbone | None = None  # the untouched backbone, whose rows are cached
         require(
             config.length + 2 <= clip.context,
             f"a length of at most {clip.context - 2} tokens beside start and end of text",
@@ -86,7 +88,7 @@ class LwFVR(WithTeacher[LwFVRConfig]):
     @torch.no_grad()
     def before_task(self, task: Task) -> None:
         """The model as it is now, and random texts as it sees them."""
-        super().before_task(task)
+        self.teacher = snapshot(self.clip) if task.index else None
         c = self.config
         tokens_ML = virtual_texts(self.clip, c.sequences, c.length, task.generator("texts"))
         self.text_MD = self.clip.text(tokens_ML.to(self.clip.logit_scale.device))
@@ -101,7 +103,7 @@ class LwFVR(WithTeacher[LwFVRConfig]):
 
     def after_task(self, task: Task) -> None:
         """Teacher and texts are of no more use."""
-        super().after_task(task)
+        self.teacher = None
         self.text_MD = self.text_MD.new_zeros(0)
 
 

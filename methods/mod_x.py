@@ -30,14 +30,18 @@ import torch
 from torch import Tensor
 
 from benchmark.api import (
+    Backbone,
     Batch,
     Config,
-    WithTeacher,
+    Method,
+    Task,
+    Tools,
     divergence,
     is_right,
     matching,
     over_directions,
     require,
+    snapshot,
     teacher_features,
 )
 
@@ -60,11 +64,19 @@ class ModXConfig(Config):
         require(t > 0, "distill_temperature > 0", t)
 
 
-class ModX(WithTeacher[ModXConfig]):
+class ModX(Method[ModXConfig]):
     """Fine-tuning that keeps the similarities of a batch where the old model was right."""
 
     label = "Mod-X"
     paper = "Ni et al., Continual vision-language representation learning, ICML 2023"
+
+    def __init__(self, clip: Backbone, config: ModXConfig, tools: Tools) -> None:
+        super().__init__(clip, config, tools)
+        self.teacher: Backbone | None = None  # the untouched backbone, whose rows are cached
+
+    def before_task(self, task: Task) -> None:
+        """The model as it is now becomes the teacher."""
+        self.teacher = snapshot(self.clip) if task.index else None
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and distillation."""
@@ -72,6 +84,10 @@ class ModX(WithTeacher[ModXConfig]):
         old = teacher_features(self.teacher, batch, new)
         distill = self.config.alpha * over_directions(new, old, self._align)
         return {"match": matching(new), "distill": distill}
+
+    def after_task(self, task: Task) -> None:
+        """The teacher is of no more use."""
+        self.teacher = None
 
     def _align(self, new_BM: Tensor, old_BM: Tensor, target_B: Tensor) -> Tensor:
         """Divergence of the new rows of cosines from the old ones, where the old model is right."""

@@ -41,7 +41,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
     `class Mine(Method[MyConfig])` says once what the method's settings are: `self.config` is a
     MyConfig for whoever runs it and for mypy. A method without settings is a plain `Method`.
-    Training that several methods share is an abstract class between the two (`WithTeacher`).
+    What several methods share are functions and modules of the toolkit, never a class between.
 
     What a method keeps between tasks is its state dict: parameters, `nn.Buffer`s and those of its
     modules. A run that goes on after a kill has them, and beside them what `__init__` and

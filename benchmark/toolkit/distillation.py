@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..protocol.config import require
-from ..protocol.method import ConfigT, Method
-from ..protocol.types import Batch, Features, Images, Task, Tools
+from ..protocol.types import Batch, Features, Images
 
 
 def snapshot(clip: Backbone) -> Backbone:
@@ -26,29 +25,6 @@ def snapshot(clip: Backbone) -> Backbone:
     method it stays in eval mode (see `Method.train`).
     """
     return deepcopy(clip).eval().requires_grad_(False)
-
-
-class WithTeacher(Method[ConfigT]):
-    """Training beside a teacher, the model as it was before the task; abstract, as `Method` is.
-
-    Attributes:
-        teacher: None in the first task, where it is the untouched backbone, whose features the
-            shared cache has, and between tasks.
-    """
-
-    teacher: Backbone | None
-
-    def __init__(self, clip: Backbone, config: ConfigT, tools: Tools) -> None:
-        super().__init__(clip, config, tools)
-        self.teacher = None
-
-    def before_task(self, task: Task) -> None:
-        """The model as it is now becomes the teacher."""
-        self.teacher = snapshot(self.clip) if task.index else None
-
-    def after_task(self, task: Task) -> None:
-        """The teacher is of no more use."""
-        self.teacher = None
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from benchmark.common.digests import digest
 from benchmark.data.batches import close, join
 from benchmark.errors import BenchError
-from benchmark.protocol.method import no_grad_after_task
+from benchmark.protocol.method import Method, no_grad_after_task
 from benchmark.protocol.types import Context, Images, Texts
 from benchmark.run.evaluate import EvalSet, evaluate
 from benchmark.run.record import plain_report
@@ -437,3 +437,9 @@ def test_the_task_is_told_only_to_those_who_declare_it(kind):
     with pytest.raises(BenchError, match="task id"):
         _ = items.task
     assert replace(items, _context=Context(task=0)).task == 0
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_a_method_is_one_direct_subclass(name: str) -> None:
+    """What two methods share is a function or a module of the toolkit, never a class between."""
+    assert find_method(name, []).cls.__bases__ == (Method,)
