@@ -19,7 +19,6 @@ from .toolkit.distillation import (
     teacher_features,
     teacher_images,
 )
-from .toolkit.frozen import FrozenBackbone
 from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
     LoRA,
@@ -59,7 +58,6 @@ __all__ = [
     "Dual",
     "Factors",
     "Features",
-    "FrozenBackbone",
     "Gated",
     "Images",
     "LoRA",

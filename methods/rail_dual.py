@@ -35,10 +35,12 @@ from benchmark.api import (
     Classes,
     Config,
     Dual,
-    FrozenBackbone,
     Images,
+    Method,
+    ParamGroup,
     RidgeHead,
     Task,
+    Texts,
     Tools,
     check_ridge,
     encode_classes,
@@ -70,7 +72,7 @@ class RAILDualConfig(Config):
         )
 
 
-class RAILDual(FrozenBackbone[RAILDualConfig]):
+class RAILDual(Method[RAILDualConfig]):
     """Kernel ridge regression on stored features of the frozen backbone, fused with zero-shot."""
 
     label = "RAIL-Dual"
@@ -83,9 +85,21 @@ class RAILDual(FrozenBackbone[RAILDualConfig]):
         gamma = config.gamma if config.kernel == "rbf" else None
         self.head = RidgeHead(Dual(clip.dim, config.ridge, gamma), config.beta)
 
+    def trainable(self) -> list[ParamGroup]:
+        """Nothing: no step is made."""
+        return []
+
     def after_task(self, task: Task) -> None:
         """The task's images, once."""
         self.head.learn(task, self.encode_image)
+
+    def encode_image(self, images: Images) -> Tensor:
+        """The untouched backbone's image features."""
+        return images.frozen()
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """The untouched backbone's text features."""
+        return texts.frozen()
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Zero-shot probabilities, and the regression where they point to a learned class."""

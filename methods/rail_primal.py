@@ -35,11 +35,13 @@ from benchmark.api import (
     Backbone,
     Classes,
     Config,
-    FrozenBackbone,
     Images,
+    Method,
+    ParamGroup,
     Primal,
     RidgeHead,
     Task,
+    Texts,
     Tools,
     check_ridge,
     encode_classes,
@@ -64,7 +66,7 @@ class RAILPrimalConfig(Config):
         require(self.hidden >= 0, "hidden of at least 0", self.hidden)
 
 
-class RAILPrimal(FrozenBackbone[RAILPrimalConfig]):
+class RAILPrimal(Method[RAILPrimalConfig]):
     """Recursive ridge regression on the frozen backbone, fused with zero-shot."""
 
     label = "RAIL-Primal"
@@ -76,9 +78,21 @@ class RAILPrimal(FrozenBackbone[RAILPrimalConfig]):
         regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
         self.head = RidgeHead(regression, config.beta)
 
+    def trainable(self) -> list[ParamGroup]:
+        """Nothing: no step is made."""
+        return []
+
     def after_task(self, task: Task) -> None:
         """The task's images, once."""
         self.head.learn(task, self.encode_image)
+
+    def encode_image(self, images: Images) -> Tensor:
+        """The untouched backbone's image features."""
+        return images.frozen()
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """The untouched backbone's text features."""
+        return texts.frozen()
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Zero-shot probabilities, and the regression where they point to a learned class."""

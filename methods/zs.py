@@ -5,7 +5,9 @@ Every stage repeats step 0; its features come from the shared cache, so it costs
 
 from dataclasses import dataclass
 
-from benchmark.api import Config, FrozenBackbone, require_no_step
+from torch import Tensor
+
+from benchmark.api import Config, Images, Method, ParamGroup, Texts, require_no_step
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,20 @@ class ZeroShotConfig(Config):
         require_no_step(self)
 
 
-class ZeroShot(FrozenBackbone[ZeroShotConfig]):
+class ZeroShot(Method[ZeroShotConfig]):
     """CLIP as it was pretrained (Radford et al., 2021)."""
 
     label = "ZS"
     paper = "Radford et al., Learning transferable visual models, ICML 2021"
+
+    def trainable(self) -> list[ParamGroup]:
+        """Nothing: no step is made."""
+        return []
+
+    def encode_image(self, images: Images) -> Tensor:
+        """The untouched backbone's image features."""
+        return images.frozen()
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """The untouched backbone's text features."""
+        return texts.frozen()
