@@ -18,10 +18,10 @@ Three definitions of forgetting are in use, and they differ in sign and size. Fo
 Every function raises ValueError when `R` has another shape, or a NaN where the metric looks: a
 hole is never averaged over. What a metric does not look at may be NaN.
 
-`set_transfer` and `set_average` are the same for one set alone, whose scores after every step are
-`score_S`, of length T + 1; of a set that is never learned, too. They name the step of a hole, so
-that a table can say why a number is missing. Means over steps and over tasks are sums rounded once
-(`statistics.fmean`): they do not depend on the order of the summands, nor on who asks.
+`set_transfer` and `set_average` give Transfer and Average of one set alone, learned or held out,
+from `score_S`, its scores after every step, of length T + 1. They name the step of a hole, so that
+a table can say why a number is missing. Means of Transfer, Average and Last are sums rounded once
+(`statistics.fmean`), so that tables, leaderboard and terminal cannot differ in the last bit.
 """
 
 from collections.abc import Callable, Sequence

@@ -76,7 +76,7 @@ class TableRow:
 
     Attributes:
         method, variant, settings: what they share.
-        why: why the row is compared with no other, '' if it is.
+        why: why the row is compared with no other, '' if it is compared.
         runs: ordered by group and seed.
     """
 
@@ -107,7 +107,7 @@ class TableRow:
 
 
 def _identity(run: RunNumbers) -> tuple[object, ...]:
-    # Runs are pooled only with runs of the same tasks, and of the same standing.
+    # Only runs of the same tasks, compared with the same others, are pooled.
     return (*row_key(run.method, run.variant, run.settings), run.why, run.tasks)
 
 

@@ -1,4 +1,4 @@
-"""Which numbers stand in the columns of a table: for measured blocks and for the printed one."""
+"""The columns of every table and the numbers below them, of measured and of printed blocks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ class Column:
         over: head above several columns, '' for none.
         head: its own head.
         group: the runs that it shows.
-        place: the number.
+        place: which number of a run.
         parts: the sets whose mean it is; one for a number that is no mean.
-        contest: whether the best of it is marked.
+        contest: whether the best number of the column is marked.
     """
 
     over: str

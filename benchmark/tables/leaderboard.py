@@ -53,16 +53,16 @@ class BoardLine:
     Attributes:
         label: method, variant and overrides.
         method: method name.
-        key: position among equals.
+        key: the order of rows with equal totals, see `spec.row_key`.
         settings: overrides or ''.
         why: why its runs are compared with no others, '' if they are.
         told: what it was told that no method may know, '' for nothing.
-        failed: whether a cell of any of its runs is not ok.
+        failed: whether any of its runs has a score with a status other than ok.
         uses: badges.
-        both: the orders that count.
+        both: the two orders that a method is ranked in, see `groups.ranking_orders`.
         orders: order -> seed -> scores of that run.
-        trained: trainable parameters.
-        kept: bytes kept between tasks.
+        trained: trainable parameters of the largest run.
+        kept: bytes kept between tasks, of the largest run.
     """
 
     label: str
@@ -144,8 +144,9 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
         row = record.frame.iloc[0]
         orders.setdefault(str(row["order"]), {})[int(row["seed"])] = scores_of(record, sets)
         badges |= set(filter(None, str(row["uses"]).split(",")))
-    learned = (r.frame[r.frame["eval_position"].notna()] for r in records)
-    spaces = {str(space) for frame in learned for space in frame["label_space"]}
+    frames = [record.frame for record in records]
+    learned = (frame.loc[frame["eval_position"].notna(), "label_space"] for frame in frames)
+    spaces = {str(space) for own in learned for space in own}
     return BoardLine(
         label=judged[0].label,
         method=identity[0],

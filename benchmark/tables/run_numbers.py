@@ -1,4 +1,4 @@
-"""From a record to the numbers of its run, with no mean over holes."""
+"""The numbers of a run, read from its record; a mean over a hole is never a number."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -103,14 +103,15 @@ class RunNumbers:
 
     Attributes:
         group: what it shares with the runs that it is compared with.
-        method, variant, settings: its row.
-        why: why it is compared with no other row, '' if it is.
-        order: of tasks, as named; tasks: the order itself, as recorded.
+        method, variant, settings: what makes its row.
+        why: why it is compared with no other row, '' if it is compared.
+        order: the name of its order of tasks.
+        tasks: the tasks in that order, comma separated.
         seed: its seed.
         n_steps: number of tasks.
-        uses: badges.
-        sets: name -> what was evaluated.
-        numbers: place -> value and status; steps are counted, never None.
+        uses: what the method used beyond its own weights (badges).
+        sets: name -> evaluation set.
+        numbers: where -> value and status; a score has its step, never None for the end.
         reports: what the method said of each task, see `Method.report`.
     """
 
@@ -130,7 +131,7 @@ class RunNumbers:
 
     @property
     def worlds(self) -> frozenset[str]:
-        """What its learned sets are, see `spec.World`."""
+        """The kinds of its learned sets, see `spec.World`."""
         learned = [one for one in self.sets.values() if one.position]
         return frozenset(one.kind if one.kind == "pairs" else one.space for one in learned)
 
@@ -178,7 +179,7 @@ _WORDS = (
 
 
 def read_run(judged: ComparableRecord) -> RunNumbers:
-    """The numbers of a record; what only diagnoses a method (routes) is left out."""
+    """The numbers of a record, without what only diagnoses a method (routes)."""
     frame = judged.record.frame
     sets: dict[str, SetInfo] = {}
     numbers: dict[At, Outcome] = {}
@@ -215,9 +216,9 @@ def read_run(judged: ComparableRecord) -> RunNumbers:
 
 
 def first_tasks(runs: Iterable[RunNumbers]) -> list[RunNumbers]:
-    """Every run's first task as a run of it alone, which would start from the same model.
+    """Every run cut to its first task: a run of that task alone would start from the same model.
 
-    Of several that differ in their order only, the first by its name counts.
+    Of runs that differ only in their order of tasks, the one whose order has the first name counts.
     """
     found: dict[tuple[object, ...], RunNumbers] = {}
     for run in sorted(runs, key=lambda run: run.order):

@@ -251,9 +251,9 @@ ALL_TABLES = (*TABLES, *FEW_SHOT_TABLES)
 
 
 def told(uses: Set[str], known: bool) -> frozenset[str]:
-    """Those of a row's badges that say that it was told what no method may know.
+    """The badges of a row that say it was told what no method may know about a test item.
 
-    Such a row is no candidate for the best, and has no rank.
+    Such a row can't be the best of a column, and has no rank.
 
     Args:
         uses: its badges.

@@ -44,7 +44,7 @@ def matrix(
     Args:
         frame: the rows of one run.
         direction: i2t or t2i; None for labelled sets.
-        metric: hit, acc or route.
+        metric: hit (Recall@K), acc (accuracy) or route, as in records.
         k: the K of Recall@K (or the index of a route); None for acc.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Pictures of the ranks that CoDyRA keeps, by module and block, beside those of untrained gates.
+"""The ranks that CoDyRA keeps, by module and block, beside those that untrained gates would keep.
 
-Figures 5, 6 and 11 to 17 of the paper in one: Lu et al., Adaptive Rank, Reduced Forgetting. Gates
-are drawn from N(0, 1) and learning moves them little, so that a pattern means something only where
-it leaves the band of the null (`toolkit.gated.null_ranks`).
+One figure for Figures 5, 6 and 11 to 17 of the paper: Lu et al., Adaptive Rank, Reduced Forgetting.
+Gates are initialised from N(0, 1) and training moves them little, so that a pattern means something
+only where it leaves the band of the null (`toolkit.gated.null_ranks`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -105,7 +105,7 @@ def _alike(group: Sequence[Printed]) -> list[str]:
 
 
 def _repeats(cells: Sequence[Printed]) -> Iterator[Finding]:
-    """Numbers that are printed more than once, and not always alike: all but a majority."""
+    """Numbers that are printed several times with different values: those outside a majority."""
     groups: dict[tuple[object, ...], list[Printed]] = {}
     for cell in cells:
         groups.setdefault(_same(cell), []).append(cell)
