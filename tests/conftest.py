@@ -43,11 +43,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_cache(cache: Path, tmp_path: Path) -> Path:
-    """A cache of the test's own, which has only the decoded images of the session's."""
-    (cache / "pixels").mkdir(parents=True, exist_ok=True)
+    """A cache of the test's own, which has only the decoded images and tokens of the session's."""
+    for kind in ("pixels", "tokens"):
+        (cache / kind).mkdir(parents=True, exist_ok=True)
     own = tmp_path / "cache"
     own.mkdir()
-    (own / "pixels").symlink_to(cache / "pixels")
+    for kind in ("pixels", "tokens"):
+        (own / kind).symlink_to(cache / kind)
     return own
 
 

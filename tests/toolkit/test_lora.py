@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from benchmark.toolkit.lora import PROJECTIONS, WORTH, LoRA, _runs, by_route, weighted_deltas
+from benchmark.backbones.sites import PROJECTIONS
+from benchmark.toolkit.lora import WORTH, LoRA, _runs, by_route, weighted_deltas
 
 ALL = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)
 EACH = torch.arange(3).expand(4, 3)  # index_BK: every item uses all three adapters
