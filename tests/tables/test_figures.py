@@ -1,5 +1,6 @@
 """Figures: every point is its number, every word has its place, every hole is a gap."""
 
+import ast
 import json
 import os
 import re
@@ -49,9 +50,10 @@ from benchmark.tables.figures.charts import (
     Style,
     make_axis,
 )
-from benchmark.tables.figures.draw import PITCH, draw, imprint_of, make_figure, spread
+from benchmark.tables.figures.draw import draw, imprint_of, make_figure
 from benchmark.tables.figures.held_out import make_figures
 from benchmark.tables.figures.kept_ranks import make_rank_figures
+from benchmark.tables.figures.lettering import PITCH, spread
 from benchmark.tables.groups import judge
 from benchmark.tables.paper.numbers import printed_in
 from benchmark.tables.render import build_tables, check_tables
@@ -572,6 +574,22 @@ for words in json.loads(sys.argv[1]):
     there = any(name.partition(".")[0] == "matplotlib" for name in sys.modules)
     assert there == (words[0] == "tables"), words
 """
+
+
+def test_what_imports_matplotlib_is_imported_inside_one_function() -> None:
+    using, importing = set(), set()
+    for path in (ROOT / "benchmark").rglob("*.py"):
+        for node in ast.walk(tree := ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                words = {*(getattr(node, "module", None) or "").split("."), *names}
+                if any(word.partition(".")[0] == "matplotlib" for word in words):
+                    using.add(path.name)
+                near = "figures" in words or path.parent.name == "figures"
+                if near and words & {"draw", "lettering"} and node in tree.body:
+                    importing.add(path.name)
+    assert using == {"draw.py", "lettering.py"}
+    assert importing == {"draw.py"}
 
 
 def test_only_what_draws_imports_matplotlib(tmp_path: Path, cache: Path) -> None:

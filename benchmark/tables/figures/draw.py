@@ -16,30 +16,39 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.metadata import version
 from math import ceil
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, get_font
+from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import __freetype_version__
 from matplotlib.lines import Line2D
-from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Affine2D, Transform
 
 from .charts import KINDS, Chart, Curve, Picture, Style
+from .lettering import (
+    HEADING,
+    LONGEST_LINE,
+    LONGEST_TITLE,
+    PITCH,
+    SMALL,
+    TEXT,
+    TITLE,
+    make_font,
+    plain,
+    spread,
+    width_of,
+    words_of,
+)
 
-SMALL, TEXT, HEADING, TITLE = 11.0, 12.0, 14.0, 17.0
 INK, PALE, LINES = "#222222", "#595959", "#e4e4e4"
 EDGE = 24.0  # around the picture
 AXIS, PLOT, HEIGHT = 34.0, 290.0, 200.0  # width of the tick labels, width and height of a plot
 ABOVE, BELOW = 26.0, 40.0  # a plot: its title, its tick labels and axis title
-GAP, PITCH = 26.0, 14.0  # from a curve's end to its label, from label to label
-LONGEST, LONGEST_TITLE, LONGEST_LINE = 36, 60, 160  # letters of a label, a chart's title, others
+GAP = 26.0  # from a curve's end to its label
 DOT = 2.2
 MOST_STAGES = 16  # with a number below them
 POINT = 1 / 72  # in inches, matplotlib's unit of length
@@ -53,8 +62,6 @@ _SETTINGS: Mapping[Any, Any] = {
     "pdf.fonttype": 42,  # publishers refuse Type 3
     "pdf.compression": 0,  # what zlib makes of it depends on its version
 }
-_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-_REGULAR, _BOLD = _FONTS / "DejaVuSans.ttf", _FONTS / "DejaVuSans-Bold.ttf"
 _IMPRINT = re.compile(rb"shows ([0-9a-f]{64}), drawn by ([\w ,.+-]+)")
 
 
@@ -84,63 +91,6 @@ def _settings() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
         yield
-
-
-def _font(size: float, bold: bool = False) -> FontProperties:
-    return FontProperties(fname=_BOLD if bold else _REGULAR, size=size)
-
-
-@cache
-def _letters() -> frozenset[int]:
-    """The characters that both fonts have."""
-    regular, bold = (frozenset(get_font(path).get_charmap()) for path in (_REGULAR, _BOLD))
-    return regular & bold
-
-
-def plain(words: str, longest: int) -> str:
-    """A text as it is written: one line, cut to a length, every character visible.
-
-    A character that is no letter (a line break, say), or that the font lacks, is written as its
-    escape in Python.
-
-    Args:
-        words: any text.
-        longest: how many characters it may have.
-    """
-    seen = "".join(
-        one if one.isprintable() and ord(one) in _letters() else ascii(one)[1:-1] for one in words
-    )
-    return seen if len(seen) <= longest else f"{seen[: longest - 1]}…"
-
-
-def _width(words: str, font: FontProperties) -> float:
-    width, _, _ = text_to_path.get_text_width_height_descent(words, font, ismath=False)
-    return float(width)
-
-
-def spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
-    """Places for labels: near where they are wanted, in that order, `PITCH` apart, none outside.
-
-    Args:
-        wanted: ascending.
-        low: where the first may be.
-        high: where the last may be; there is room for all between the two.
-    """
-    found: list[float] = []
-    for place in wanted:
-        found.append(max(place, low, found[-1] + PITCH if found else low))
-    limit = high
-    for index in reversed(range(len(found))):
-        found[index] = min(found[index], limit)
-        limit = found[index] - PITCH
-    return found
-
-
-def words_of(curve: Curve) -> str:
-    """What is written at a curve's end: its label, and its number unless the end is a hole."""
-    stage, mean = curve.end()
-    label = plain(curve.label, LONGEST)
-    return f"{label} {mean:.1f}" if stage == len(curve.means) - 1 else label
 
 
 @dataclass(frozen=True)
@@ -203,7 +153,7 @@ def _frame(axes: Axes, chart: Chart) -> None:
     axes.patch.set_visible(False)
     axes.spines[:].set_visible(False)
     stages, heights = range(0, chart.stages, ceil(chart.stages / MOST_STAGES)), chart.axis.ticks()
-    small = _font(SMALL)
+    small = make_font(SMALL)
     axes.set_xticks(stages, list(map(str, stages)), fontproperties=small, color=PALE)
     axes.set_yticks(heights, [f"{y:g}" for y in heights], fontproperties=small, color=PALE)
     axes.tick_params(axis="x", length=4, pad=3, color=PALE)
@@ -212,7 +162,7 @@ def _frame(axes: Axes, chart: Chart) -> None:
     axes.set_axisbelow(True)
     axes.set_title(
         plain(chart.title, LONGEST_TITLE), loc="left", y=1, pad=10, color=INK,
-        fontproperties=_font(TEXT, bold=True),
+        fontproperties=make_font(TEXT, bold=True),
     )  # fmt: skip
 
 
@@ -247,14 +197,15 @@ def _labels(page: _Page, plot: _Plot) -> None:
         look = curve.style
         page.line(start, (x - 12, y), Style(look.colour, width=1), alpha=0.5)
         page.line((x - 12, y), (x + 4, y), replace(look, width=look.width + 0.6))
-        page.text(x + 8, y + 4, words_of(curve), _font(SMALL))
+        page.text(x + 8, y + 4, words_of(curve), make_font(SMALL))
 
 
 def _column(charts: Sequence[Chart]) -> float:
     """Width of a chart with its labels."""
-    labels = [_width(words_of(curve), _font(SMALL)) for chart in charts for curve in chart.curves]
-    bold = _font(TEXT, bold=True)
-    titles = [_width(plain(chart.title, LONGEST_TITLE), bold) for chart in charts]
+    curves, small = (curve for chart in charts for curve in chart.curves), make_font(SMALL)
+    labels = [width_of(words_of(curve), small) for curve in curves]
+    bold = make_font(TEXT, bold=True)
+    titles = [width_of(plain(chart.title, LONGEST_TITLE), bold) for chart in charts]
     return AXIS + max(PLOT + GAP + 8 + max(labels), *titles)
 
 
@@ -264,19 +215,19 @@ def make_figure(picture: Picture) -> Figure:
         charts = [chart for block in picture.blocks for chart in block.charts]
         column = _column(charts)
         height = max(HEIGHT, PITCH * max(len(chart.curves) for chart in charts) + 4)
-        lines = [(EDGE + TITLE, picture.title, _font(TITLE, bold=True), INK)]
-        lines += [(lines[0][0] + 22, picture.about, _font(TEXT), PALE)]
+        lines = [(EDGE + TITLE, picture.title, make_font(TITLE, bold=True), INK)]
+        lines += [(lines[0][0] + 22, picture.about, make_font(TEXT), PALE)]
         plots, y = [], lines[-1][0]
         for block in picture.blocks:
             y += 34
-            lines.append((y, block.heading, _font(HEADING, bold=True), INK))
+            lines.append((y, block.heading, make_font(HEADING, bold=True), INK))
             for number, chart in enumerate(block.charts):
                 side = number % 2
                 y += 0 if side else ABOVE
                 plots.append(_Plot(chart, EDGE + AXIS + side * (column + EDGE), y + 8, height))
                 y += height + BELOW if side or number == len(block.charts) - 1 else 0
         texts = [(at, plain(words, LONGEST_LINE), font, ink) for at, words, font, ink in lines]
-        widest = max(_width(words, font) for _, words, font, _ in texts)
+        widest = max(width_of(words, font) for _, words, font, _ in texts)
         page = _Page(ceil(2 * EDGE + max(2 * column + EDGE, widest)), ceil(y + EDGE))
         for at, words, font, ink in texts:
             page.text(EDGE, at, words, font, ink)
@@ -286,7 +237,7 @@ def make_figure(picture: Picture) -> Figure:
             for order, curve in enumerate(plot.chart.curves, start=3):
                 _curve(axes, curve, order)
             middle, below = plot.left + PLOT / 2, plot.top + plot.height + 31
-            page.text(middle, below, plot.chart.below, _font(SMALL), PALE, align="center")
+            page.text(middle, below, plot.chart.below, make_font(SMALL), PALE, align="center")
             _labels(page, plot)
         return page.figure
 
