@@ -6,7 +6,7 @@ from .errors import BenchError
 from .protocol.badges import Badge
 from .protocol.config import Config, require, require_choice, require_no_step
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
-from .protocol.method import Method, class_rows, encode_classes, prompt_classifier
+from .protocol.method import Method, encode_classes, prompt_classifier
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.distillation import (
     check_distillation,
@@ -80,7 +80,6 @@ __all__ = [
     "check_ridge",
     "check_router",
     "check_smoothing",
-    "class_rows",
     "directions",
     "distillation",
     "divergence",

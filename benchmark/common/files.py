@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,10 @@ def cache_root(given: Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cl-bench"
 
 
-def in_checkout() -> bool:
-    """Whether the program runs from its source tree, and not as an installed package."""
-    return (ROOT / "pyproject.toml").is_file()
+def in_source_tree(root: Path = ROOT) -> bool:
+    """Whether the program runs from its source tree, and not as a package that was installed."""
+    try:
+        text = (root / "pyproject.toml").read_text(encoding="utf-8")
+        return bool(tomllib.loads(text)["project"]["name"] == "cl-bench")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

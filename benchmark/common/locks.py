@@ -25,15 +25,24 @@ def held(path: Path, waiting: Callable[[], None], remedy: str = CACHE) -> Iterat
     Raises:
         BenchError: the folder cannot be written.
     """
+    lock = FileLock(path)
+    if not _acquired(lock, path, remedy, 0):
+        waiting()
+        _acquired(lock, path, remedy, -1)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(lock: FileLock, path: Path, remedy: str, timeout: float) -> bool:
+    """Whether the lock is ours, after so many seconds at most; -1 waits as long as it takes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()  # FileLock would try for ever where no file can be made
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            lock.acquire()
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        return False
     except OSError as error:
         raise BenchError(
             f"to write in '{path.parent}'",
@@ -41,7 +50,4 @@ def held(path: Path, waiting: Callable[[], None], remedy: str = CACHE) -> Iterat
             remedy,
             code=6,
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    return True

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..common.files import atomic, cache_root, in_checkout
+from ..common.files import atomic, cache_root, in_source_tree
 from ..common.locks import held
 from ..errors import BenchError
 from .client import RemoteFile
@@ -56,7 +56,7 @@ def lock_path() -> Path:
     given = os.environ.get("CL_BENCH_LOCK")
     if given:
         return Path(given)
-    return SHIPPED if in_checkout() else cache_root(None) / SHIPPED.name
+    return SHIPPED if in_source_tree() else cache_root(None) / SHIPPED.name
 
 
 def read(path: Path) -> dict[str, Entry]:

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from math import isfinite
@@ -109,8 +110,13 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
         if value != getattr(base, key)
     }
     source = Path(inspect.getfile(cls))
-    sha = content_sha(source)
-    return ResolvedMethod(name, variant, cls, config, overrides, source, sha, origin)
+    return ResolvedMethod(name, variant, cls, config, overrides, source, _sha_of(module), origin)
+
+
+@cache
+def _sha_of(module: ModuleType) -> str:
+    """`content_sha` of the code that was imported, whatever is saved in its file since."""
+    return content_sha(Path(inspect.getfile(module)))
 
 
 def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:

@@ -282,8 +282,8 @@ def _unofficial(
         reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
     elif published and git["commit"] is not None and git_dirty(lock_path()):
         reasons.append(f"{lock_path().name} is not committed")
-    built_in = method.origin == "methods"  # or taken for it, where another `methods` comes first
-    if method.origin == "path" or (built_in and not method.file.is_relative_to(ROOT)):
+    # Whatever it was called by: its code must be in the commit that the record names.
+    if not method.file.resolve().is_relative_to((ROOT / "methods").resolve()):
         reasons.append("the method is a file outside methods/")
     if git["commit"] is None:
         reasons.append("the code is not in a git checkout")

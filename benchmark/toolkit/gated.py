@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,10 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..backbones.sites import Delta
-from ..protocol.config import require
+from ..protocol.config import require, require_choice
+from .lora import check_targets
 
+Rule = Literal["exact", "released"]
 LEVELS = 50  # thresholds from 0 to the largest, both included; official code
 Factors = Mapping[str, tuple[Tensor, Tensor]]
 """Site name -> (out, K) and (K, in), whose product is the change of the map's weight."""
@@ -34,11 +36,8 @@ def check_gated(rank: int, targets: Sequence[str], kappa_max: float, dense: floa
         BenchError: rank below 1, no target, or one twice; kappa_max below 0 or infinite, dense
             outside [0, 1).
     """
-    require(rank >= 1, "rank >= 1", rank)
-    once = len(set(targets)) == len(targets) > 0
-    require(once, "targets with at least one map, each once", ", ".join(targets) or "none")
-    require(0 <= kappa_max < inf, "a finite kappa_max of at least 0", kappa_max)
-    require(0 <= dense < 1, "dense in [0, 1)", dense)
+    check_targets(rank, targets)
+    Pruning(kappa_max, dense)
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,13 @@ class Pruning:
 
     kappa_max: float
     dense: float
-    rule: Literal["exact", "released"] = "exact"
+    rule: Rule = "exact"
+
+    def __post_init__(self) -> None:
+        """Values that would run and mean nothing are refused."""
+        require(0 <= self.kappa_max < inf, "a finite kappa_max of at least 0", self.kappa_max)
+        require(0 <= self.dense < 1, "dense in [0, 1)", self.dense)
+        require_choice("rule", self.rule, get_args(Rule))
 
     def threshold(self, step: int, total: int) -> float:
         """Kappa of the proximal step after optimiser step `step` (1-based) of `total`.

@@ -29,9 +29,18 @@ def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str
         BenchError: rank below 1, alpha not above 0, dropout outside [0, 0.99], no target, or one
             twice.
     """
-    require(rank >= 1, "rank >= 1", rank)
+    check_targets(rank, targets)
     require(alpha > 0, "alpha > 0", alpha)
     require(0 <= dropout <= 0.99, "dropout in [0, 0.99]", dropout)
+
+
+def check_targets(rank: int, targets: Sequence[str]) -> None:
+    """The part of such a check that every low-rank update has.
+
+    Raises:
+        BenchError: rank below 1, no target, or one twice.
+    """
+    require(rank >= 1, "rank >= 1", rank)
     once = len(set(targets)) == len(targets) > 0
     require(once, "targets with at least one map, each once", ", ".join(targets) or "none")
 

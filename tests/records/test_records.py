@@ -28,7 +28,7 @@ from benchmark.records.store import (
     to_frame,
     write_record,
 )
-from benchmark.run.provenance.code import unchanged
+from benchmark.run.provenance.code import content_sha, rewritten, unchanged
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "records"
@@ -296,15 +296,23 @@ def test_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_every_committed_record_is_of_the_present_numerics() -> None:
+def test_committed_records_are_of_this_code_until_their_method_is_edited(tmp_path: Path) -> None:
     """540 of them were made before there was a number: they are of numerics 1."""
+    edited = tmp_path / "edited.py"
+    edited.write_text("x = 1")
+    known = set(rewritten().values())
     paths = sorted((ROOT / "results").glob("*/*.parquet"))
     assert len(paths) >= 540
     for path in paths:
         about = json.loads(pq.read_schema(path).metadata[METADATA_KEY])
         validate_provenance(about, path)
         assert about["unofficial"] == []
-        assert unchanged(about, about["method"]["sha256"], Path(__file__)), path
+        name = path.name.partition("--")[0].partition(".")[0].replace("-", "_")
+        file = ROOT / "methods" / f"{name}.py"
+        now = content_sha(file)
+        # Each, while the file has the content that the records were made again with.
+        assert unchanged(about, now, file) or now not in known, path
+        assert not unchanged(about, content_sha(edited), edited), path
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ class FrozenFeatures:
             n: N.
             encode: rows, int64, at most 256 -> their embeddings.
         """
-        whole = digest(["known", self._code, kind, self._transform, key, name])
+        whole = digest(["encoded", self._code, kind, self._transform, key, name])
         if whole not in self._encoded:
             self._encoded[whole] = self._kept(whole, n, encode)
             while len(self._encoded) > 1 and sum(t.nbytes for t in self._encoded.values()) > HELD:

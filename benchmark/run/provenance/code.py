@@ -1,24 +1,24 @@
 """Which code a number is from: its content, a number that a person raises, and its commit."""
 
 import ast
+import json
 import os
 import subprocess
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ...common.digests import digest
-from ...common.files import PACKAGE, ROOT, file_sha256
+from ...common.files import PACKAGE, ROOT, file_sha256, in_source_tree
 
 NUMERICS = 1
-"""Raise it by one in every commit after which some run gives another number, even in its last bit.
+"""Raise it by one in every commit that changes a number of some run, even in its last bit.
 
 Records say it. Where it is the same, and the method's own content too, a record is of the present
 code, however much was moved, renamed or rewritten since. (A record without one is of 1.)
 """
-NO_NUMBER = frozenset({"__init__", "__main__", "api", "cli", "errors", "tables"})
+NO_NUMBER = frozenset({"__init__", "__main__", "cli", "errors", "tables"})
 """The rooms of the package that compute no number of a record; `code_sha` has all others."""
 _NO_EFFECT = frozenset({"annotation", "returns", "type_params", "type_comment", "kind", "ctx"})
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
@@ -43,8 +43,33 @@ def tree_sha(package: Path) -> str:
     """
     files = [f for f in package.rglob("*.py") if _room(f, package) not in NO_NUMBER]
     trees = {file: ast.parse(file.read_bytes()) for file in files}
-    alone = {file: digest([_text(tree, None)]) for file, tree in trees.items()}
-    return digest(sorted({digest([_text(t, _by_content(f, alone))]) for f, t in trees.items()}))
+    known: dict[Path, str] = {}
+    return digest(sorted({_with_imports(file, trees, known) for file in files}))
+
+
+def _with_imports(file: Path, trees: Mapping[Path, ast.Module], known: dict[Path, str]) -> str:
+    """Digest of a module and, through those that it imports, of all that its names stand for.
+
+    Args:
+        file: the module.
+        trees: of every module that counts.
+        known: digests so far; one that is not finished stands for a circle of imports.
+    """
+    if file in known:
+        return known[file]
+    known[file] = "circle"
+
+    def origin(node: ast.ImportFrom, name: str) -> str:
+        """Modules of the package are named by their content: moved, they are the same ones."""
+        if not node.level:
+            return node.module or ""
+        folder = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+        places = (folder / f"{name}.py", folder / "__init__.py", folder.with_suffix(".py"))
+        there = (_with_imports(place, trees, known) for place in places if place in trees)
+        return next(there, "")
+
+    known[file] = digest([_text(trees[file], origin)])
+    return known[file]
 
 
 def _room(file: Path, package: Path) -> str:
@@ -71,15 +96,28 @@ def unchanged(about: Mapping[str, Any], method_sha: str, method_file: Path) -> b
     """Whether a record's `numerics` and the content of its method are those of now.
 
     Args:
-        about: the record's provenance. One without `numerics` has the digest of its method's bytes.
+        about: the record's provenance. One without `numerics` is of 1, and has the digest of its
+            method's bytes.
         method_sha: `content_sha` of the method's file.
         method_file: where the method is defined.
     """
     numerics = about.get("code", {}).get("numerics")
-    of_method = {method_sha}
-    if numerics is None:
-        numerics, of_method = 1, {method_sha, file_sha256(method_file)}
-    return numerics == NUMERICS and about.get("method", {}).get("sha256") in of_method
+    made = about.get("method", {}).get("sha256")
+    if numerics is not None:
+        return bool(numerics == NUMERICS and made == method_sha)
+    same = made in (method_sha, file_sha256(method_file)) or rewritten().get(made) == method_sha
+    return same and NUMERICS == 1
+
+
+@cache
+def rewritten() -> Mapping[str, str]:
+    """Digest of the bytes of a method's file as it was -> of the content that took its place.
+
+    Of all methods with records from before `numerics`: their files were rewritten, and a record of
+    each was made again, equal bit for bit. An edit of the method since then is another content.
+    """
+    found: dict[str, str] = json.loads(Path(__file__).with_name("rewritten.json").read_text())
+    return found
 
 
 # -- content
@@ -105,9 +143,11 @@ def _text(node: object, origin: Origin | None) -> str:
 
 
 def _idle(node: object) -> bool:
-    """A statement that is no code, or is written down elsewhere: docstrings and imports."""
+    """A statement that does nothing when it runs, or an import, which `_imports` writes down."""
     if isinstance(node, ast.If):
-        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        test = node.test.attr if isinstance(node.test, ast.Attribute) else node.test
+        name = test.id if isinstance(test, ast.Name) else test
+        return name == "TYPE_CHECKING" and not node.orelse
     doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return doc or isinstance(node, ast.Import | ast.ImportFrom)
 
@@ -119,24 +159,6 @@ def _imports(node: object, origin: Origin | None) -> list[str]:
     if isinstance(node, ast.Import):
         return [f"(import {name} as {own})" for name, own in named]
     return [f"(import {name} as {own} from {origin(node, name)})" for name, own in named]
-
-
-def _by_content(file: Path, alone: Mapping[Path, str]) -> Origin:
-    """Modules of the package are named by their content: moved, they are the same ones.
-
-    Args:
-        file: that imports.
-        alone: digest of every module that counts, without what it imports.
-    """
-
-    def origin(node: ast.ImportFrom, name: str) -> str:
-        if not node.level:
-            return node.module or ""
-        folder = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-        places = (folder / f"{name}.py", folder / "__init__.py", folder.with_suffix(".py"))
-        return next((alone[place] for place in places if place in alone), "")
-
-    return origin
 
 
 # -- git
@@ -175,11 +197,7 @@ def git_dirty(file: Path) -> bool:
 
 
 def _in_own_checkout() -> bool:
-    try:
-        text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-        if tomllib.loads(text)["project"]["name"] != "cl-bench":
-            return False
-    except (OSError, ValueError, KeyError):
+    if not in_source_tree(ROOT):
         return False
     if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
         return False
