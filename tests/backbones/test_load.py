@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -47,6 +48,7 @@ REFUSED = {
 }
 
 
+UNUSED: Any = torch.empty  # for a tokenizer, where no text is read
 OWN = {n for n, file in configs().items() if "timm_model_name" not in file.read_text()}
 
 
@@ -63,7 +65,8 @@ def _on_meta(name: str) -> torch.nn.Module:
     if name in bundled():
         open_clip.add_model_config(configs()[name])
     with torch.device("meta"):
-        return open_clip.create_model(name, device="meta")
+        model: torch.nn.Module = open_clip.create_model(name, device="meta")
+    return model
 
 
 def test_every_model_runs_or_says_what_differs() -> None:
@@ -93,8 +96,8 @@ def test_the_usual_models_are_what_their_configs_say(name: str) -> None:
     model = _on_meta(name)
     keys = model.state_dict().keys()
     with torch.device("meta"):
-        clip = OpenClip(name, model, torch.empty)
-        ours = build(describe(name), torch.empty)
+        clip = OpenClip(name, model, UNUSED)
+        ours = build(describe(name), UNUSED)
     assert list(ours.state_dict()) == list(clip.state_dict())
     assert list(clip.buffers()) == []
     assert clip.state_dict().keys() == keys
@@ -112,9 +115,9 @@ def test_config_and_model_agree(name: str) -> None:
     model = _on_meta(name)
     if _refusal(name):
         with pytest.raises(BenchError, match="towers differ"):
-            OpenClip(name, model, torch.empty)
+            OpenClip(name, model, UNUSED)
     else:
-        OpenClip(name, model, torch.empty)
+        OpenClip(name, model, UNUSED)
 
 
 @pytest.mark.slow

@@ -309,6 +309,7 @@ def test_save_ranks_from_which_every_hit_follows(run: Callable[..., Ended]) -> N
     ranks = pq.read_table(done.path.with_suffix(".ranks.parquet")).to_pandas()
     hits = done.record.frame[done.record.frame["metric"] == "hit"]
     assert len(hits) == 4 * 3 * 2 * 3
+    row: Any
     for row in hits.itertuples():
         mine = ranks[
             (ranks["step"] == row.step)
@@ -351,8 +352,8 @@ def test_orders(run: Callable[..., Ended]) -> None:
     scores = [order["measured"][name] for name in order["tasks"]]
     assert scores == sorted(scores, reverse=True)
     start = done.frame[(done.frame["step"] == 0) & (done.frame["k"].fillna(1) == 1)]
-    start = start[start["direction"] != "t2i"].set_index("eval_task")["value"]
-    assert {name: start[name] for name in order["tasks"]} == order["measured"]
+    zero_shot = start[start["direction"] != "t2i"].set_index("eval_task")["value"]
+    assert {name: zero_shot[name] for name in order["tasks"]} == order["measured"]
     assert set(done.frame["task_order"]) == {",".join(order["tasks"])}
     reverse = run("--order", "reverse", method="zs").record
     assert set(reverse.frame["task_order"]) == {"third,second,first"}
@@ -526,7 +527,7 @@ def test_another_recipe_in_the_same_suite(run: Callable[..., Ended], tmp_path: P
     assert run("--overwrite", method="zs", suite=toml).record.frame["suite_version"][0] == "2.0"
 
 
-LAST = {
+LAST: dict[str, tuple[dict[str, Any], str, int]] = {
     "corrupt image": ({"image": [{"bytes": picture(1)[:60], "path": None}] * 6}, "row 0", 2),
     "blank caption": ({"captions": [["a"], ["b"], ["c"], ["d"], ["e"], ["  "]]}, "row 5", 2),
     "no caption": ({"captions": [["a"], ["b"], [], ["d"], ["e"], ["f"]]}, "row 2", 2),

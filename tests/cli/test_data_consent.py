@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from preparing import hub_source
 
 from benchmark.cli.data.consent import Cost, SetCost, agreed, check_room, cost_of, described
 from benchmark.cli.display import Display
@@ -30,7 +31,7 @@ def _planned(root: Path, keep_raw: bool = False) -> Planned:
     declared = declaration("kream")
     files = tuple(RemoteFile(f"{i}.parquet", (i + 1) * 100, None) for i in range(3))
     job = Job(declared, declared.source, 10, root, keep_raw=keep_raw)
-    entry = Entry(declared.source.repo, "main", rows={"train": 40})
+    entry = Entry(hub_source("kream").repo, "main", rows={"train": 40})
     return Planned(job, "0" * 40, files, root / "store", entry)
 
 

@@ -15,7 +15,7 @@ from benchmark.data.cache import frozen as features_module
 from benchmark.data.cache.decoded import decoded, fit, transform_id
 from benchmark.data.cache.frozen import FrozenFeatures, normalise
 from benchmark.data.split import ImageSource, Labelled, Pairs
-from benchmark.data.tensors import load_split
+from benchmark.data.tensors import LabelTensors, PairTensors, load_split
 from benchmark.errors import BenchError
 
 
@@ -132,19 +132,25 @@ def _tokens(texts):
     return torch.tensor([[len(t), *map(ord, t[:3].ljust(3))] for t in texts])
 
 
+def _pairs(split, root, limit=None):
+    found = load_split(split, 8, _tokens, root, limit=limit)
+    assert isinstance(found, PairTensors)
+    return found
+
+
 def test_loaded_pairs(tmp_path):
     captions = (("a", "bb"), ("c",), ("dd", "e", "ff"))
     split = Pairs("x", Counted(3).source, captions)
-    data = load_split(split, 8, _tokens, tmp_path)
+    data = _pairs(split, tmp_path)
     assert data.owner_M.tolist() == [0, 0, 1, 2, 2, 2]
     assert data.first_N.tolist() == [0, 2, 3, 6]
     assert data.tokens_ML.equal(_tokens(["a", "bb", "c", "dd", "e", "ff"]))
-    less = load_split(split, 8, _tokens, tmp_path, limit=2)
+    less = _pairs(split, tmp_path, limit=2)
     assert len(less) == 2
     assert less.first_N.tolist() == [0, 2, 3]
     np.testing.assert_array_equal(less.pixels, data.pixels[:2])
-    odd = load_split(Pairs("y", Counted(9).source, tuple((str(i),) for i in range(9))), 8,
-                     _tokens, tmp_path, limit=3)  # fmt: skip
+    nine = Pairs("y", Counted(9).source, tuple((str(i),) for i in range(9)))
+    odd = _pairs(nine, tmp_path, limit=3)
     assert odd.tokens_ML.equal(_tokens(["0", "3", "6"]))  # evenly spaced
     moved = replace(split, captions=(("a",), ("bb", "c"), ("dd", "e", "ff")))
     keys = [d.fingerprint for d in (data, less, load_split(moved, 8, _tokens, tmp_path))]
@@ -157,6 +163,7 @@ def test_loaded_labels(tmp_path):
     labels, names = np.array([1, 0, 1]), ("cat", "dog")
     split = Labelled("x", Counted(3).source, labels, names, ("a {}", "the {}"))
     data = load_split(split, 8, _tokens, tmp_path)
+    assert isinstance(data, LabelTensors)
     assert data.prompts_CPL.shape == (2, 2, 4)
     assert data.prompts_CPL[1].equal(_tokens(["a dog", "the dog"]))
     assert data.label_N.tolist() == [1, 0, 1]
@@ -186,7 +193,8 @@ def pixels(lab):
 
 
 def test_features_are_the_backbones_and_computed_once(lab, pixels, tmp_path):
-    made, data = [], lab.pairs[0]
+    made: list[int] = []
+    data = lab.pairs[0]
     frozen = _frozen(lab, tmp_path, count=made)
     image, text = frozen.images(*pixels), frozen.texts(data.tokens_ML, data.text_key)
     clip = lab.clip()
@@ -223,7 +231,7 @@ def test_other_weights_or_precision_are_another_entry(lab, pixels, tmp_path):
     changed.fingerprint = "other"
     two = _frozen(lab, tmp_path, changed).images(*pixels)
     assert two.equal(-one)
-    made = []
+    made: list[int] = []
     _frozen(lab, tmp_path, count=made, precision="bf16").images(*pixels)
     assert made == [1]
     _frozen(lab, tmp_path, count=made).images(pixels[0][:4], "key of four")
@@ -232,7 +240,7 @@ def test_other_weights_or_precision_are_another_entry(lab, pixels, tmp_path):
 
 @pytest.mark.parametrize("how", [*HARMS, "flip"])
 def test_a_damaged_feature_file_is_computed_again(how, lab, pixels, tmp_path):
-    made = []
+    made: list[int] = []
     want = _frozen(lab, tmp_path, count=made).images(*pixels)
     path = next((tmp_path / "features").glob("*.npy"))
     if how == "flip":

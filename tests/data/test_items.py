@@ -60,7 +60,8 @@ def _encode(items: Images | Texts) -> Tensor:
 def test_a_piece_of_a_batch_takes_the_rows_of_that_piece_alone(kind: str, lab: Any) -> None:
     """All prompts of ImageNet are one batch, of which 256 are asked for at a time."""
     data, tables = lab.pairs[0], Tables(lab.pairs[0])
-    feed = Items(lab.clip(), tables)  # type: ignore[arg-type]
+    frozen: Any = tables
+    feed = Items(lab.clip(), frozen)
     rows = torch.arange(len(data)).flip(0)
     items: Images | Texts
     if kind == "image":
@@ -87,7 +88,9 @@ def test_a_piece_of_a_batch_takes_the_rows_of_that_piece_alone(kind: str, lab: A
     }
     for name, whole in want.items():
         assert whole is not None
-        assert got[name].equal(whole[pick[again]]), name
+        found = got[name]
+        assert found is not None
+        assert found.equal(whole[pick[again]]), name
     assert own.taken == [2]
     assert tables.other[kind].taken == [2]
     assert max(paired.taken) <= 2 * max(int(c) for c in data.first_N.diff())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from preparing import SIDE, files_of, made, served
+from preparing import SIDE, files_of, hub_source, made, served
 from tiny_lock import write_lock
 
 from benchmark.cli.data.jobs import Options
@@ -25,11 +25,16 @@ from benchmark.data.published.load import load_split, rows_of
 from benchmark.data.published.rules import few_shot, manifest_sha, pick
 from benchmark.data.published.store import read_store, stores
 from benchmark.data.published.verify import damage
-from benchmark.data.split import Labelled, Pairs, StoredImages
+from benchmark.data.split import Labelled, Pairs, Split, StoredImages
 from benchmark.errors import BenchError
 from benchmark.hub import lock
 
 HUB = [d for d in CATALOG.values() if isinstance(d.source, Source)]
+
+
+def stored_images(split: Split) -> StoredImages:
+    assert isinstance(split.images, StoredImages)
+    return split.images
 
 
 @pytest.mark.parametrize("declared", HUB, ids=lambda d: d.name)
@@ -44,7 +49,7 @@ def test_every_declaration_prepares_verifies_and_loads(hub, place, declared) -> 
     names = next(iter(class_table(declared.classes)), None) if declared.classes else None
     for name, rule in declared.splits.items():
         split = load_split(place / "cache", declared, rule, names, ("a {}.",))
-        pixels, _ = split.images.pixels(SIDE)
+        pixels, _ = stored_images(split).pixels(SIDE)
         assert len(pixels) == split.images.size == store.manifest["splits"][name]["rows"] > 0
         assert pixels[:].shape[1:] == (SIDE, SIDE, 3)
     served_before = len(hub.server.downloads())
@@ -78,11 +83,11 @@ def test_captions_labels_and_pixels_are_those_of_the_repository(hub, place) -> N
     flickr, eurosat = declaration("flickr30k"), declaration("eurosat")
     pairs = load_split(place / "cache", flickr, flickr.splits["test"])
     assert isinstance(pairs, Pairs)
-    published = hub.facts[flickr.source.repo].values["test"]
+    published = hub.facts[hub_source("flickr30k").repo].values["test"]
     assert [list(own) for own in pairs.captions] == [[c.strip() for c in own] for own in published]
     split = load_split(place / "cache", eurosat, eurosat.splits["test"], "ood", ("{}",))
     assert isinstance(split, Labelled)
-    assert split.labels.tolist() == hub.facts[eurosat.source.repo].values["test"]
+    assert split.labels.tolist() == hub.facts[hub_source("eurosat").repo].values["test"]
     assert split.classnames[0] == "annual crop land"
 
 
@@ -93,7 +98,8 @@ def labels_of(hub, place, name, names):
     declared = declaration(name)
     split = load_split(place / "cache", declared, declared.splits["test"], names, ("{}",))
     assert isinstance(split, Labelled)
-    return split.labels.tolist(), hub.facts[declared.source.repo].values["test"], split.classnames
+    published = hub.facts[hub_source(name).repo].values["test"]
+    return split.labels.tolist(), published, split.classnames
 
 
 def test_aircraft_are_classed_by_their_variation_and_not_by_family(hub, place) -> None:
@@ -101,7 +107,7 @@ def test_aircraft_are_classed_by_their_variation_and_not_by_family(hub, place) -
     assert labels == published
     assert len(set(labels)) == len(classnames) == 100
     for column, got in (("label", "'A300'"), ("manufacturer", "'ATR'")):
-        source = replace(declaration("aircraft").source, value=(column,))
+        source = replace(hub_source("aircraft"), value=(column,))
         declared = replace(declaration("aircraft"), source=source)
         with pytest.raises(BenchError, match=f"class names of 'aircraft' in .*, got {got}"):
             made(place, "aircraft", declared=declared, source=source, root=place / column)
@@ -116,9 +122,10 @@ def test_the_publishers_spelling_of_a_class_is_read_and_ours_prompted(hub, place
 def test_an_outdated_revision_with_other_columns_is_refused(hub, place) -> None:
     served(hub, place, "domainnet")
     declared = declaration("domainnet")
-    facts = hub.facts[declared.source.repo]
-    assert declared.source.revision == facts.revision
-    source = replace(declared.source, revision=facts.before[0])
+    source = hub_source("domainnet")
+    facts = hub.facts[source.repo]
+    assert source.revision == facts.revision
+    source = replace(source, revision=facts.before[0])
     declared = replace(declared, source=source)
     lock.write(place / "hub.lock.json", {})
     said = (
@@ -140,7 +147,7 @@ def test_odd_images_are_decoded_as_everywhere(hub, place) -> None:
     for name in ("rocov2", "sketch", "kream"):
         served(hub, place, name)
         store = made(place, name)
-        source, rows = declaration(name).source, rows_of(store)
+        source, rows = hub_source(name), rows_of(store)
         pixels = store_pixels(store)
         for i, note in enumerate(store.notes):
             path = hf_hub_download(
@@ -169,7 +176,7 @@ def test_undecodable_rows_are_dropped_before_the_split_and_listed(hub, place) ->
     served(hub, place, "lexica-sd", "wikiart")
     for name in ("lexica-sd", "wikiart"):
         store, declared = made(place, name), declaration(name)
-        ((split, row),) = hub.facts[declared.source.repo].undecodable
+        ((split, row),) = hub.facts[hub_source(name).repo].undecodable
         (dropped,) = store.manifest["dropped"]
         first = sum(n.total for n in store.notes if n.file < dropped["file"])
         assert (dropped["part"], first + dropped["row"]) == (split, row)
@@ -212,6 +219,7 @@ def test_training_and_test_rows_are_apart(hub, place) -> None:
 def shots_of(place, name, protocol="xtail", k=2, seed=42):
     declared = declaration(name)
     store = read_store(next((place / "cache" / "data" / name).glob("*-*")))
+    assert store is not None
     rows = rows_of(store)
     rule = Shots(protocol, ("train",), k, seed)
     found = pick(rows, rule, declared)
@@ -330,7 +338,7 @@ def test_files_in_the_hubs_own_cache_are_used_and_left_there(hub, place) -> None
     from huggingface_hub import snapshot_download
 
     served(hub, place, "sketch")
-    source = declaration("sketch").source
+    source = hub_source("sketch")
     folder = snapshot_download(source.repo, repo_type="dataset", revision=source.revision)
     before, there = len(hub.server.downloads()), files_of(Path(folder))
     made(place, "sketch")
@@ -348,7 +356,7 @@ def test_offline_after_prepare(hub, place, monkeypatch) -> None:
     hub.server.requests.clear()
     assert prepare_all(["kream"], Options(side=SIDE, yes=True), "none") == 0
     split = load_split(place / "cache", declaration("kream"), declaration("kream").splits["test"])
-    assert len(split.images.pixels(SIDE)[0]) == split.images.size
+    assert len(stored_images(split).pixels(SIDE)[0]) == split.images.size
     assert hub.server.requests == []
 
 
@@ -410,7 +418,7 @@ def test_the_lock_is_filled_on_the_first_run_and_stays(hub, place) -> None:
     assert locked(place, "kream").revision is None
     made(place, "kream")
     entry = locked(place, "kream")
-    assert entry.revision == declaration("kream").source.revision
+    assert entry.revision == hub_source("kream").revision
     assert all(f.sha256 and len(f.sha256) == 64 for f in entry.files)
     assert entry.splits["test"]["rows"] == 15
     text = (place / "hub.lock.json").read_text()
@@ -449,6 +457,7 @@ def test_other_files_at_the_locked_revision_are_refused(hub, place) -> None:
     served(hub, place, "kream")
     made(place, "kream")
     path, entries = place / "hub.lock.json", lock.read(place / "hub.lock.json")
+    assert entries["kream"].files is not None
     first, *others = entries["kream"].files
     entries["kream"] = replace(entries["kream"], files=(replace(first, sha256="ab" * 32), *others))
     lock.write(path, entries)
@@ -457,14 +466,14 @@ def test_other_files_at_the_locked_revision_are_refused(hub, place) -> None:
 
 
 def test_declared_rows_count_where_the_lock_has_none(hub, place) -> None:
-    hub.want(declaration("kream").source.repo)
+    hub.want(hub_source("kream").repo)
     with pytest.raises(BenchError, match=r"declared, got 30 rows of part 'train' instead of 14904"):
         made(place, "kream")
     assert not list((place / "cache").rglob("manifest.json"))
 
 
 def test_unsure_rows_are_noted_instead_of_refused(hub, place) -> None:
-    hub.want(declaration("lexica-sd").source.repo)
+    hub.want(hub_source("lexica-sd").repo)
     for declared_rows, fine in ((37, True), (36, True), (80, False)):
         source = replace(declaration("lexica-sd").source, rows={"train": declared_rows})
         declared = replace(declaration("lexica-sd"), source=source)
@@ -480,7 +489,7 @@ def test_unsure_rows_are_noted_instead_of_refused(hub, place) -> None:
 
 def test_a_missing_column_is_refused_with_those_that_are_there(hub, place) -> None:
     served(hub, place, "kream")
-    source = replace(declaration("kream").source, value=("caption",))
+    source = replace(hub_source("kream"), value=("caption",))
     declared = replace(declaration("kream"), source=source)
     with pytest.raises(BenchError, match=r"a column 'caption' in .*columns 'image', 'text'"):
         made(place, "kream", declared=declared, source=source)
@@ -489,7 +498,7 @@ def test_a_missing_column_is_refused_with_those_that_are_there(hub, place) -> No
 def test_alternative_columns_are_taken_in_order_and_noted(hub, place) -> None:
     served(hub, place, "lexica-sd")
     made(place, "lexica-sd")
-    assert locked(place, "lexica-sd").columns["value"] in declaration("lexica-sd").source.value
+    assert locked(place, "lexica-sd").columns["value"] in hub_source("lexica-sd").value
 
 
 def test_a_lost_lock_entry_is_filled_from_the_store(hub, place) -> None:
@@ -518,9 +527,7 @@ def test_relock_keeps_what_it_cannot_replace(hub, place, monkeypatch) -> None:
 
 def test_two_configurations_of_one_dataset_are_refused(hub, place) -> None:
     served(hub, place, "kream")
-    source = replace(
-        declaration("kream").source, repo="someone/two", revision="main", rows={"train": 2}
-    )
+    source = replace(hub_source("kream"), repo="someone/two", revision="main", rows={"train": 2})
     files = {f"{c}/train-0.parquet": b"x" for c in ("a", "b")}
     hub.server.add("someone/two", files)
     declared = replace(declaration("kream"), name="two", source=source)
@@ -680,6 +687,7 @@ def test_places365_from_an_archive(place) -> None:
     lines = "".join(f"{name} {label}\n" for name, label in zip(names, (3, 0, 364, 3), strict=True))
     (place / "places365_val.txt").write_text(lines)
     declared = declaration("places365")
+    assert isinstance(declared.source, Folder)
     source = replace(declared.source, md5={}, rows={"validation": 4})
     declared = replace(declared, source=source)
     made(place, "places365", declared=declared, source=source, given=place)

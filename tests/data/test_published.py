@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from benchmark.cli.run import run_all
 from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.published.declare import Source
 from benchmark.data.published.store import manifest_digest
+from benchmark.data.split import Labelled
 from benchmark.errors import BenchError
 from benchmark.hub import lock
 from benchmark.hub.client import COMMIT, RemoteFile
@@ -28,6 +30,7 @@ from benchmark.run.inputs import measure_tasks
 from benchmark.run.request import Request, make_plan
 from benchmark.suites.find import find_suite
 from benchmark.suites.ready import default_suite, missing
+from benchmark.suites.suite import Suite
 
 TINY = image_side("tiny-s")
 SETS = ("flickr30k", "sketch", "eurosat", "mnist", "cifar100", "flowers102")
@@ -114,6 +117,7 @@ def test_few_shot_suites_from_the_hub_to_a_record(there, tmp_path, suite, k, cla
     tasks = {d.name: d for d in find_suite(suite, there / "cache").tasks}
     for name in ("eurosat", "mnist"):
         train = tasks[name].load("train")
+        assert isinstance(train, Labelled)
         assert np.bincount(train.labels).tolist() == [k] * 10
     frame = run(tmp_path, suite, "mnist,eurosat").frame
     acc = frame[frame["metric"] == "acc"]
@@ -123,11 +127,17 @@ def test_few_shot_suites_from_the_hub_to_a_record(there, tmp_path, suite, k, cla
 
 def test_sixteen_flowers_come_from_training_and_validation(there) -> None:
     tasks = {d.name: d for d in find_suite("xtail", there / "cache").tasks}
-    rule = tasks["flowers102"].load.keywords["rules"]["train"]
+    load = tasks["flowers102"].load
+    assert isinstance(load, partial)
+    rule = load.keywords["rules"]["train"]
     assert rule.parts == ("train", "validation")
     mtil = {d.name: d for d in find_suite("mtil", there / "cache").tasks}
-    assert mtil["flowers102"].load.keywords["rules"]["train"].parts == ("train",)
-    assert len(tasks["flowers102"].load("train").labels) == 16 * 102
+    other = mtil["flowers102"].load
+    assert isinstance(other, partial)
+    assert other.keywords["rules"]["train"].parts == ("train",)
+    train = load("train")
+    assert isinstance(train, Labelled)
+    assert len(train.labels) == 16 * 102
 
 
 def test_a_held_out_set_is_prompted_with_its_own_templates(there) -> None:
@@ -135,9 +145,12 @@ def test_a_held_out_set_is_prompted_with_its_own_templates(there) -> None:
         d for d in find_suite("retrieval", there / "cache").held_out if d.name == "cifar100"
     ]
     split = cifar.load("test")
+    assert isinstance(split, Labelled)
     assert (len(split.classnames), len(split.templates)) == (100, 18)
     (hold_out,) = [d for d in find_suite("xtail", there / "cache").held_out if d.name == "cifar100"]
-    assert hold_out.load("test").templates == ("a photo of a {}.",)
+    split = hold_out.load("test")
+    assert isinstance(split, Labelled)
+    assert split.templates == ("a photo of a {}.",)
 
 
 def test_what_is_missing_is_named_with_the_command(there, tmp_path) -> None:
@@ -160,14 +173,14 @@ def test_an_optional_set_is_left_out_and_said(there, tmp_path, monkeypatch, caps
     whole = published.xtail
     names = ("eurosat", "mnist")
 
-    def cut(at: published.At) -> object:
+    def cut(at: published.Location) -> Suite:
         suite = whole(at)
         held_out = tuple(d for d in suite.held_out if d.name in ("places365", "cifar100"))
         return replace(
             suite, tasks=tuple(d for d in suite.tasks if d.name in names), held_out=held_out
         )
 
-    monkeypatch.setitem(published.PUBLISHED, "xtail", cut)
+    monkeypatch.setitem(published.BUILDERS, "xtail", cut)
     plan = make_plan(request(tmp_path, "xtail", "forward", method="zs", evals="all"))
     assert plan.left_out == ("places365",)
     assert [d.name for d in plan.suite.held_out] == ["cifar100"]
@@ -310,7 +323,8 @@ def test_weights_are_pinned_fingerprinted_and_read_offline(
     assert first.mean == (0.5, 0.5, 0.5)
     entry = lock.read(place / "hub.lock.json")["weights someone/tiny-s"]
     assert entry.revision == weights
-    assert len(entry.files[0].sha256) == 64
+    assert entry.files is not None
+    assert len(entry.files[0].sha256 or "") == 64
     hub.server.add("someone/tiny-s", {"open_clip_model.safetensors": b"new" * 999}, kind="model")
     hub.server.requests.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -4,7 +4,7 @@ import errno
 import os
 
 import pytest
-from preparing import QUIET, files_of, job, made, served
+from preparing import QUIET, files_of, hub_source, job, made, served
 
 from benchmark.cli.data.jobs import Options
 from benchmark.cli.data.prepare import prepare_all
@@ -113,7 +113,7 @@ def test_a_prefix_that_no_commit_has(hub, place) -> None:
     from dataclasses import replace
 
     hub.want("AterMors/wikiart_recaption")
-    source = replace(declaration("wikiart").source, revision="0123456")
+    source = replace(hub_source("wikiart"), revision="0123456")
     declared = replace(declaration("wikiart"), source=source)
     with pytest.raises(BenchError, match=r"a commit 0123456\.\.\. in the history"):
         plan.plan(job(place, "wikiart", declared=declared, source=source))

@@ -5,8 +5,7 @@ import subprocess
 import sys
 
 import pytest
-
-from benchmark.data.catalog import declaration
+from preparing import hub_source
 
 CODE = """
 import datasets
@@ -25,7 +24,7 @@ except RuntimeError as error:
 def test_the_datasets_library_reads_it_and_refuses_scripts(hub, tmp_path) -> None:
     hub.want("zoheb/sketch-scene", "nlphuji/flickr30k")
     done = subprocess.run(
-        [sys.executable, "-c", CODE % declaration("sketch").source.revision],
+        [sys.executable, "-c", CODE % hub_source("sketch").revision],
         env={**os.environ, "HF_HOME": str(tmp_path)},
         capture_output=True,
         text=True,

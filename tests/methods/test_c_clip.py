@@ -1,6 +1,7 @@
 """C-CLIP: its loss by hand, what is trained, and what a task leaves behind."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -78,13 +79,15 @@ def test_consolidation_by_hand(concat, paired, lab, monkeypatch):
     exact = [x.double().requires_grad_(True) for x in new]
     parts = [_projected(method.projector, x) for x in exact], [x.double() for x in old]
     if concat == "batch":
-        rows = [torch.cat(x) for x in parts]
+        rows, others = (torch.cat(x) for x in parts)
     else:
-        rows = [torch.cat([image, text[target]], dim=1) for image, text in parts]
-    want = _consolidation(*rows, 6.0)
+        rows, others = (torch.cat([image, text[target]], dim=1) for image, text in parts)
+    want = _consolidation(rows, others, 6.0)
     want.backward()
     assert float(got.detach()) == pytest.approx(float(want.detach()), rel=1e-5)
     for ours, theirs in zip(leaves, exact, strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
         largest = float(theirs.grad.abs().max())
         assert_close(ours.grad.double(), theirs.grad, rtol=1e-3, atol=1e-5 * largest)
 
@@ -145,13 +148,16 @@ def test_all_outside_the_blocks_but_the_patches_and_the_scale(lab):
 
 def test_number_of_trained_scalars_is_the_papers(lab, monkeypatch):
     """29,096,961 with the similarity scale, which the paper trains and we do not."""
+    unused: Any = torch.empty  # for a tokenizer, as no text is read
+    no_tools: Any = None
     monkeypatch.setattr(nn.Module, "to", lambda self, *_, **__: self)  # none to move
     with torch.device("meta"):
-        clip = build(describe("ViT-B-16-quickgelu"), torch.empty)
-    method = CCLIP(clip, CCLIPConfig(), None)
+        clip = build(describe("ViT-B-16-quickgelu"), unused)
+    method = CCLIP(clip, CCLIPConfig(), no_tools)
     task = lab.task(lab.feed(lab.clip()), lab.pairs[0], 0, 1)
     method.before_task(task)
     count = sum(p.numel() for group in method.trainable() for p in group.params)
+    assert method.projector is not None
     projector = sum(p.numel() for p in method.projector.parameters())
     assert projector == 512 * 2048 + 2048 + 2 * 2048 + 2048 * 512 + 512
     assert count - projector == 29_096_961 - 1

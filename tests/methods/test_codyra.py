@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ PAPER = Pruning(0.005, 0.5)
     ],
 )
 def test_the_proximal_step_at_and_around_its_thresholds(value, exact, released):
-    for rule, want in (("exact", exact), ("released", released)):
+    wanted: dict[Literal["exact", "released"], float] = {"exact": exact, "released": released}
+    for rule, want in wanted.items():
         got = Pruning(1.0, 0.5, rule).shrink(torch.tensor([[value, -value]]), KAPPA)
         assert got.tolist() == [[want, -want]], rule
 
@@ -150,14 +152,16 @@ def _both(clip, lab):
 
 def test_number_of_scalars_is_the_papers(lab, monkeypatch):
     """4.4 million on ViT-B/16 at rank 16, and one gate for each rank of 144 maps."""
+    unused: Any = torch.empty  # for a tokenizer, as no text is read
+    no_tools: Any = None
     monkeypatch.setattr(nn.Module, "to", lambda self, *_, **__: self)  # none to move
     with torch.device("meta"):
-        clip = build(describe("ViT-B-16-quickgelu"), torch.empty)
+        clip = build(describe("ViT-B-16-quickgelu"), unused)
     update = Gated(clip, MAPS, 16, PAPER, torch.Generator())
     assert len(update.names) == 144
     assert sum(p.numel() for p in [*update.A.values(), *update.B.values()]) == 4_423_680
     assert update.gate.numel() == 2_304
-    plain = PlainLoRA(clip, PlainConfig(), None)
+    plain = PlainLoRA(clip, PlainConfig(), no_tools)
     plain.before_task(lab.task(lab.feed(lab.clip()), lab.pairs[0], 0, 1))
     assert sum(p.numel() for group in plain.trainable() for p in group.params) == 4_423_680
 
@@ -275,8 +279,10 @@ def _exact(features, others):
 
 def _features(texts, target, paired):
     g = torch.Generator().manual_seed(1)
-    rows = [nn.functional.normalize(torch.randn(n, 8, generator=g), dim=1) for n in (6, texts)]
-    return Features(*rows, torch.tensor(7.0), torch.tensor(target), paired)
+    image, text = (
+        nn.functional.normalize(torch.randn(n, 8, generator=g), dim=1) for n in (6, texts)
+    )
+    return Features(image, text, torch.tensor(7.0), torch.tensor(target), paired)
 
 
 @pytest.mark.parametrize("others", [0, 9])
@@ -314,6 +320,7 @@ def _same(one, two):
 def test_how_it_is_trained(name, lab):
     method, task = _begin(lab, name, lab.labelled[0])
     fit = Fit(method, task, lab.recipe, (0,))
+    assert fit.optimizer is not None
     (group,) = fit.optimizer.param_groups
     assert (group["betas"], group["weight_decay"]) == ((0.9, 0.9999), 0.0)
     assert fit.peaks == [lab.recipe.lr_added]
@@ -324,7 +331,9 @@ def test_how_it_is_trained(name, lab):
     assert all(float(b.grad.abs().sum()) > 0 for b in factors.B.values())
     assert all(p.grad is None or not p.grad.any() for p in factors.A.values())  # B is still zero
     decayed, task = _begin(lab, name, lab.labelled[0], weight_decay=0.25)
-    (group,) = Fit(decayed, task, lab.recipe, (0,)).optimizer.param_groups
+    fit = Fit(decayed, task, lab.recipe, (0,))
+    assert fit.optimizer is not None
+    (group,) = fit.optimizer.param_groups
     assert group["weight_decay"] == 0.25
 
 

@@ -14,6 +14,7 @@ from benchmark.run.evaluate import EvalSet, evaluate
 from benchmark.run.registry import find_method
 from benchmark.toolkit.merging.bank import Bank
 from benchmark.toolkit.merging.spaces import MERGES, merge, site_updates
+from methods.dar import DARConfig
 
 
 def _unit(rows):
@@ -295,6 +296,7 @@ def test_settings_that_mean_nothing_are_refused(name, hp, lab):
 
 def test_variants_change_what_they_say():
     base = find_method("dar", []).config
+    assert isinstance(base, DARConfig)
     assert (base.rank, base.alpha, base.dropout, base.top_k) == (16, 32.0, 0.1, 2)
     assert (base.margin, base.routing) == (0.05, "sample")
     r8 = find_method("dar.r8", []).config
@@ -437,7 +439,9 @@ def banks(lab):
                 for b in adapter.B.values():
                     b.data += torch.randn(b.shape, generator=g) / 20
         run = done[order]
-        c = replace(find_method("dar", []).config, merge=rule, **changes)
+        base = find_method("dar", []).config
+        assert isinstance(base, DARConfig)
+        c = replace(base, merge=rule, **changes)
         old, new = run.method.adapters, Bank(c.merge, c.merge_scale, c.density, c.weight_bins)
         new.extend(old)
         new.seed_T, run.method.adapters, run.method.config = old.seed_T, new, c

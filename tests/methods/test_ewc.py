@@ -4,6 +4,7 @@ import math
 from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
@@ -143,9 +144,11 @@ def _draw(seed, tasks=3):
 
 
 def _remembering(places, fisher, **changes):
-    method = EWC(Few(), EWCConfig(**changes), None)
+    clip: Any = Few()
+    no_tools: Any = None
+    method = EWC(clip, EWCConfig(**changes), no_tools)
     for place_N, fisher_N in zip(places, fisher, strict=True):
-        method.clip.move(place_N)
+        clip.move(place_N)
         method._remember(fisher_N.clone())
     return method
 

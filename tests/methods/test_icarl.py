@@ -40,7 +40,7 @@ def three(lab):
 def _nearest_mean(rows, count):
     """Algorithm 4 of the paper, by plain loops over lists."""
     mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-    chosen = []
+    chosen: list[int] = []
     for _ in range(count):
         best, least = -1, float("inf")
         for i, _row in enumerate(rows):
@@ -100,7 +100,8 @@ def _right_order(clip, pixels_N3HW, data, share):
 
 
 def test_the_memory_keeps_its_budget_and_the_right_images(lab, three):
-    budget, before = 16, []
+    budget = 16
+    before: list[list[int]] = []
     for method, index in _go(lab, three, memory=budget):
         share = budget // (index + 1)
         kept = [rows.tolist() for rows in method.row_K.split(method.count_T.tolist())]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from benchmark.protocol.types import Batch, Images
 from benchmark.run.registry import find_method
 from benchmark.run.state import checkpoint
 from benchmark.run.state.checkpoint import Pristine
+from methods.l2p import L2PConfig
 
 CONTEXT, START, END = 77, 4094, 4095  # of the tiny models
 
@@ -189,7 +191,7 @@ def test_a_long_neighbour_changes_no_short_text(room, wild):
 def test_where_nothing_is_cut_only_positions_differ(wild):
     """Without positions of tokens, extending and truncating are the same for a short text."""
     texts = _texts([_caption(9, 0), _caption(30, 1)], _unit((2, 128), 7))
-    rows = []
+    rows: list[torch.Tensor] = []
     for room in ("extend", "truncate"):
         method = wild(text_room=room)
         assert not rows or not method.encode_text(texts).equal(rows[-1])
@@ -238,7 +240,7 @@ def test_of_equal_cosines_the_first_prompts_are_taken(wild):
     method, query_BD = wild(), _unit((33, 128), 9)
     method.pools["image"].key_PD[:] = method.pools["image"].key_PD[0]
     for n in (1, 2, 33):
-        images = Images(torch.zeros(n, 3, 48, 48), lambda n=n: query_BD[:n])
+        images = Images(torch.zeros(n, 3, 48, 48), query_BD[:n].clone)
         assert method._choose("image", images)[1].equal(torch.arange(5).expand(n, -1))
     method.pools["image"].key_PD[7] *= -1  # now the best or the worst of all
     images = Images(torch.zeros(33, 3, 48, 48), lambda: query_BD)
@@ -419,8 +421,9 @@ def test_what_it_keeps(run, lab, monkeypatch):
     clip = lab.clip()
     monkeypatch.setattr(type(clip), "widths", (768, 512))
     monkeypatch.setattr(type(clip), "dim", 512)
-    tools = Tools(lambda *k: generator(0, *k), None, None)
-    method = find_method("l2p", []).cls(clip, find_method("l2p", []).config, tools)
+    never: Any = None
+    tools = Tools(lambda *k: generator(0, *k), never, never)
+    method: Any = find_method("l2p", []).cls(clip, find_method("l2p", []).config, tools)
     assert sum(p.numel() for p in method.pools.parameters()) == 74_240
 
 
@@ -456,6 +459,7 @@ def test_prompts_that_leave_no_room_are_refused_before_anything_runs(lab):
 
 def test_variants_change_what_they_say():
     base = find_method("l2p", []).config
+    assert isinstance(base, L2PConfig)
     assert (base.pool_size, base.top_k, base.prompt_length, base.key_coeff) == (10, 5, 5, 0.5)
     assert (base.lr, base.weight_decay, base.towers, base.text_room) == (1e-3, 0, "both", "extend")
     assert not base.use_prompt_mask

@@ -102,7 +102,7 @@ def test_a_delta_that_adds_itself_is_asked_to(clip):
             asked.append(x.shape)
             return y.add_(self(x))
 
-    asked = []
+    asked: list[torch.Size] = []
     with clip.adapted({f"image.1.{PARALLEL}": Delta()}, (PARALLEL,)):
         taken = clip.image(pixels)
         with torch.no_grad():
@@ -126,9 +126,8 @@ def _expected(mixture, x_BLW, logit_BE, top_k):
     """Item by item, expert by expert, in float64."""
     out = torch.zeros_like(x_BLW, dtype=torch.float64)
     for b, x in enumerate(x_BLW.double()):
-        best = sorted(range(len(mixture.experts)), key=lambda e, b=b: -float(logit_BE[b, e]))[
-            :top_k
-        ]
+        worth = [-float(logit) for logit in logit_BE[b]]
+        best = sorted(range(len(mixture.experts)), key=worth.__getitem__)[:top_k]
         gate = torch.stack([logit_BE[b, e] for e in best]).exp()
         for e, g in zip(best, gate / gate.sum(), strict=True):
             expert = {k: v.detach().double() for k, v in mixture.experts[e].named_parameters()}
@@ -270,7 +269,8 @@ def test_the_two_most_used_experts_are_frozen_bit_for_bit(chunks, lab, monkeypat
     """Counted here, at the gates and before `backward`; decay would move what is only not used."""
     feed = lab.feed(lab.clip())
     method = lab.method("moe-adapter", feed, **SMALL, weight_decay=0.5)
-    used, real = {}, Mixture.gates
+    used: dict[Mixture, list[int]] = {}
+    real = Mixture.gates
     counting = [False]
 
     def gates(self, x_BW, task):
@@ -289,7 +289,8 @@ def test_the_two_most_used_experts_are_frozen_bit_for_bit(chunks, lab, monkeypat
 
     monkeypatch.setattr(Mixture, "gates", gates)
     monkeypatch.setattr(method, "features", counted)
-    mixtures, before, kept = list(method.mixtures.values()), {}, {}
+    mixtures, before = list(method.mixtures.values()), {}
+    kept: dict[Mixture, set[int]] = {}
     for index, data in enumerate(lab.pairs[:2]):
         task = lab.task(feed, data, index, 2)
         method.before_task(task)
@@ -309,7 +310,7 @@ def test_the_two_most_used_experts_are_frozen_bit_for_bit(chunks, lab, monkeypat
             count = [used[m].count(e) for e in range(5)]
             assert m.count_E.tolist() == count
             assert sum(count) == 2 * 14  # choices, items
-            order = sorted(range(5), key=lambda e, count=count: (-count[e], e))
+            order = [e for _, e in sorted((-n, e) for e, n in enumerate(count))]
             for e in kept.get(m, set()):
                 for name in ("down_RW", "down_R", "up_WR", "up_W"):
                     n = f"mixtures.{key}.experts.{e}.{name}"

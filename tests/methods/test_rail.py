@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def _classes(names, task_C=None):
 
 def _learn(head, tasks, batch_size=7):
     for index, (feature_ND, label_N, names) in enumerate(tasks):
-        loader = _Sweep(feature_ND, label_N, batch_size)
+        loader: Any = _Sweep(feature_ND, label_N, batch_size)
         task = Task(index, len(tasks), loader, _classes(names), lambda *_: _seeded(0))
         head.learn(task, lambda images: images.frozen())
     return head
@@ -101,18 +102,19 @@ def _joint(phi_NF, y_NS, ridge=RIDGE):
 @pytest.mark.parametrize("hidden", FORMS.values(), ids=FORMS)
 def test_ten_tasks_one_after_the_other_are_the_joint_solution(hidden):
     tasks = _tasks()
-    head = RidgeHead(_primal(hidden), 0.8)
+    regression = _primal(hidden)
+    head = RidgeHead(regression, 0.8)
     for t, (feature_ND, label_N, names) in enumerate(tasks):
-        before = head.regression.weight_FS.shape[1]
-        loader = _Sweep(feature_ND, label_N, 7)
+        before = regression.weight_FS.shape[1]
+        loader: Any = _Sweep(feature_ND, label_N, 7)
         head.learn(Task(t, 10, loader, _classes(names), _seeded), lambda images: images.frozen())
         x, y = _one_hot(tasks[: t + 1])
-        want = _joint(_phi(head.regression, x), y)
-        weight_FS = head.regression.weight_FS
+        want = _joint(_phi(regression, x), y)
+        weight_FS = regression.weight_FS
         assert weight_FS.shape[1] == before + len(names) == y.shape[1]
         assert weight_FS.dtype == torch.float64
         assert_close(weight_FS.numpy(), want, rtol=0, atol=1e-8 * np.abs(want).max())
-    assert bool(len(head.regression.inverse_FF)) == (hidden < 200), "both forms are to be tested"
+    assert bool(len(regression.inverse_FF)) == (hidden < 200), "both forms are to be tested"
 
 
 @pytest.mark.parametrize("hidden", FORMS.values(), ids=FORMS)
@@ -500,6 +502,7 @@ def test_defaults_and_badges():
     assert replace(dual.config) == dual.config
     got = SimpleNamespace(**vars(dual.config))
     assert (got.kernel, got.gamma, got.ridge, got.beta) == ("rbf", 0.1, 0.001, 0.8)
-    assert (primal.uses, dual.uses) == (frozenset(), {"features"})
-    assert find_method("rail-dual", ["beta=0"]).config.beta == 0
-    assert find_method("rail-primal", ["beta=1", "hidden=0"]).config.hidden == 0
+    assert primal.uses == frozenset()
+    assert dual.uses == {"features"}
+    assert vars(find_method("rail-dual", ["beta=0"]).config)["beta"] == 0
+    assert vars(find_method("rail-primal", ["beta=1", "hidden=0"]).config)["hidden"] == 0

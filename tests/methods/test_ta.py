@@ -21,6 +21,7 @@ from benchmark.run.runner import execute
 from benchmark.run.state import checkpoint
 from benchmark.run.state.checkpoint import Pristine
 from benchmark.run.train import Fit
+from methods.ta import TAConfig
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +267,7 @@ def test_settings_that_mean_nothing_are_refused(hp):
 
 def test_variants_change_what_they_say():
     base = find_method("ta", []).config
+    assert isinstance(base, TAConfig)
     assert (base.scaling, base.init, base.lr, base.weight_decay) == (0.3, "pretrained", None, None)
     assert find_method("ta.mean", []).config == replace(base, scaling=None)
     assert find_method("ta", ["scaling=none"]).config == replace(base, scaling=None)

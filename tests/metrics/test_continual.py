@@ -119,7 +119,7 @@ def test_a_hole_is_named_by_its_first_step() -> None:
 def test_known_is_the_metric_or_nothing() -> None:
     assert c.known(c.mean_transfer, R) == 27
     assert c.known(c.mean_transfer, [[1.0], [2.0]]) is None
-    assert c.known(c.mean_average, [[1.0, 1], [nan, 1], [1, 1]]) is None
+    assert c.known(c.mean_average, [[1.0, 1.0], [nan, 1.0], [1.0, 1.0]]) is None
     assert c.known(c.forgetting_from_learned, LOWER) == 0
 
 

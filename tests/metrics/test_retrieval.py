@@ -85,7 +85,7 @@ def test_a_broken_embedding_raises(bad, which):
     pair = [torch.eye(3), torch.eye(3)]
     pair[which] = pair[which].index_fill(0, torch.tensor([1]), bad)
     with pytest.raises(ValueError, match="query" if which == 0 else "gallery"):
-        first_positive_rank(*pair, torch.arange(3)[:, None])
+        first_positive_rank(pair[0], pair[1], torch.arange(3)[:, None])
 
 
 def test_a_query_without_positive_raises():

@@ -59,7 +59,7 @@ class Concrete(Shared[MoreSettings]):
     pass
 
 
-class Bare(Shared):
+class Bare(Shared):  # type: ignore[type-arg]
     pass
 
 

@@ -16,7 +16,8 @@ def method(lab: Any) -> Method:
     class Mine(Method):
         label = "Mine"
 
-    return Mine(lab.clip(), Config(), None)  # type: ignore[arg-type]
+    no_tools: Any = None
+    return Mine(lab.clip(), Config(), no_tools)
 
 
 def test_a_tensor_that_a_resumed_run_would_lose_is_refused(method: Method) -> None:

@@ -324,13 +324,13 @@ def test_every_committed_record_is_valid() -> None:
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
+def script() -> Any:
     spec = importlib.util.spec_from_file_location("results_script", ROOT / "scripts/results.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.weights_of = lambda backbone: "weights-1"  # type: ignore[attr-defined]
+    module.weights_of = lambda backbone: "weights-1"
     return module
 
 

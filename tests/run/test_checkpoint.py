@@ -3,6 +3,7 @@
 import math
 import resource
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,11 @@ from benchmark.run.state.checkpoint import DamagedCheckpoint, Pristine
 
 class Toy(nn.Module):
     """A backbone, a head that grows, a bank of two buffers and a teacher."""
+
+    # Any, as some tests drop them, which makes them None.
+    free: Any
+    bank: Any
+    teacher: Any
 
     def __init__(self, clip, classes=2, teacher=True):
         super().__init__()

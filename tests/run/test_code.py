@@ -25,7 +25,7 @@ from benchmark.run.provenance.code import (
 
 PINNED = "998e4bd0da76c90746e07454ba9adf781ee40e660aa9c88c1117b302e4899bda"
 """Of SOURCE and every syntax below, found alike by Python 3.11, 3.12 and 3.13."""
-NOWHERE = {"commit": None, "dirty": []}
+NOWHERE: dict[str, object] = {"commit": None, "dirty": []}
 SOURCE = '''
 """A method."""
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,11 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **entries: str) -> No
     monkeypatch.syspath_prepend(str(folder))
 
 
+def settings(asked: str, hp: list[str] | None = None) -> Any:
+    """What `--hp` makes of a method's Config, which has fields that only the method knows."""
+    return find_method(asked, hp or []).config
+
+
 def refused(asked: str, *words: str, hp: tuple[str, ...] = ()) -> BenchError:
     with pytest.raises(BenchError) as error:
         find_method(asked, list(hp))
@@ -97,10 +103,11 @@ def test_every_variant_of_every_method_gives_a_config() -> None:
 
 
 def test_hp_beats_the_variant_which_beats_the_default() -> None:
-    assert find_method("dar", []).config.rank == 16
-    assert find_method("dar.r8", []).config.rank == 8
+    assert settings("dar").rank == 16
+    assert settings("dar.r8").rank == 8
     found = find_method("dar.r8", ["rank=4", "lr=1e-4"])
-    assert (found.config.rank, found.config.alpha, found.config.lr) == (4, 16.0, 1e-4)
+    config: Any = found.config
+    assert (config.rank, config.alpha, config.lr) == (4, 16.0, 1e-4)
     assert found.overrides == {"lr": "0.0001", "rank": "4"}
 
 
@@ -152,19 +159,19 @@ def test_bad_settings(item: str, words: str) -> None:
 def test_a_file_by_path(plugin: Path) -> None:
     found = find_method(str(plugin), [])
     assert (found.name, found.origin, found.file) == ("my-method", "path", plugin)
-    assert find_method(f"{plugin}:weak", []).config.strength == 0.5
+    assert settings(f"{plugin}:weak").strength == 0.5
     refused(f"{plugin}:waek", "did you mean 'weak'")
 
 
 def test_settings_of_every_type(plugin: Path) -> None:
     hp = ["strength=2", "flag=True", "name=a=b", "parts=u, v", "most=3", "lr=none"]
-    config = find_method(str(plugin), hp).config
+    config = settings(str(plugin), hp)
     assert (config.strength, config.flag, config.name) == (2.0, True, "a=b")
     assert (config.parts, config.most, config.lr) == (("u", "v"), 3, None)
-    assert find_method(str(plugin), ["most=None"]).config.most is None
-    more = find_method(str(plugin), ["sizes=3, 4", "way=down", "level=2"]).config
+    assert settings(str(plugin), ["most=None"]).most is None
+    more = settings(str(plugin), ["sizes=3, 4", "way=down", "level=2"])
     assert (more.sizes, more.way, more.level) == ((3, 4), "down", 2)
-    assert find_method(str(plugin), ["way=none"]).config.way is None
+    assert settings(str(plugin), ["way=none"]).way is None
     refused(str(plugin), "way in up, down", "'dwon'", "did you mean 'down'", hp=("way=dwon",))
     refused(str(plugin), "level in 1, 2", "'3'", "choose one", hp=("level=3",))
     refused(str(plugin), "that --hp can give", "make it a variant", hp=("other=a",))
@@ -189,7 +196,7 @@ def test_a_variant_with_a_value_of_another_type(plugin: Path, changes: str, word
 def test_the_older_form_of_a_method_still_runs(plugin: Path) -> None:
     older = "class Mine(Method):\n    Config = MineConfig"
     plugin.write_text(PLUGIN.replace("class Mine(Method[MineConfig]):", older))
-    assert find_method(str(plugin), ["strength=2"]).config.strength == 2.0
+    assert settings(str(plugin), ["strength=2"]).strength == 2.0
 
 
 def test_a_file_runs_and_goes_to_scratch(plugin: Path, tmp_path: Path, own_cache: Path) -> None:
@@ -245,7 +252,8 @@ def test_an_entry_point(tmp_path: Path, own_cache: Path, monkeypatch: pytest.Mon
     found = find_method("theirs.weak", ["parts=z"])
     assert (found.name, found.variant, found.origin) == ("theirs", "weak", "entry point")
     assert found.file == package / "theirs_method.py"
-    assert found.config.parts == ("z",)
+    config: Any = found.config
+    assert config.parts == ("z",)
     refused("their", "did you mean 'theirs'")
     request = Request(
         method="theirs", order="photos", pretrained="random:0", limit=8, epochs=1, evals="id",

@@ -27,6 +27,7 @@ from benchmark.protocol.badges import UNSEEN
 from benchmark.records.schema import validate
 from benchmark.records.store import Record, read_record
 from benchmark.run import runner, stages
+from benchmark.run.evaluate import Scores, evaluate
 from benchmark.run.record import REPORT_BYTES, plain_report
 from benchmark.run.registry import find_method, method_names
 from benchmark.run.request import Plan, Request, make_plan
@@ -197,12 +198,13 @@ def test_a_record_has_the_accuracy_of_a_router_on_every_learned_task(
     frame = whole(method="moe-adapter", hp=hp, **asked).frame
     routed = frame[frame["metric"] == "route"]
     assert set(routed["direction"]) == {"image"}
-    for (step, position), rows in routed.groupby(["step", "eval_position"]):
+    groups: Any = routed.groupby(["step", "eval_position"])
+    for (step, position), rows in groups:
         shares = dict(zip(rows["k"], rows["hits"], strict=True))
         assert sum(shares.values()) == 16
         assert shares.keys() <= {*range(step), UNSEEN}
         assert (shares.get(position - 1, 0) >= 8) == (position <= step)
-    assert len(routed.groupby(["step", "eval_position"])) == 4
+    assert len(groups) == 4
 
 
 def test_a_run_that_fails_keeps_no_other_from_running(
@@ -679,10 +681,13 @@ def test_a_full_disk_loses_nothing_computed(
         with pytest.raises(BenchError, match="No space left on device") as error:
             execute(make_plan(ask(tmp_path)), Bomb())
     assert error.value.code == 6
-    display, scored, real_evaluate = Bomb(), [], stages.evaluate
-    monkeypatch.setattr(
-        stages, "evaluate", lambda *a: scored.append(a[2].name) or real_evaluate(*a)
-    )
+    display, scored = Bomb(), []
+
+    def counted(*asked: Any) -> Scores:
+        scored.append(asked[2].name)
+        return evaluate(*asked)
+
+    monkeypatch.setattr(stages, "evaluate", counted)
     same(finish(ask(tmp_path), display), want)
     assert len(scored) == left
     assert display.said("going on after") == (n > 4)

@@ -190,7 +190,12 @@ def test_a_table_is_made_once_and_anew_for_another_adapter(
 ) -> None:
     data, seen = lab.pairs[0], []
     real = run.method.clip.image
-    monkeypatch.setattr(run.method.clip, "image", lambda x: seen.append(len(x)) or real(x))
+
+    def image(pixels_B3HW: torch.Tensor) -> Any:
+        seen.append(len(pixels_B3HW))
+        return real(pixels_B3HW)
+
+    monkeypatch.setattr(run.method.clip, "image", image)
     sure = replace(run.method.config, margin=0.0)
     monkeypatch.setattr(run.method, "config", sure)
     first, _ = embed(run, data, True)

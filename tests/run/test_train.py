@@ -49,11 +49,13 @@ def test_the_optimiser_gets_the_schedule_and_the_overrides(lab):
     method.trainable = lambda: groups
     task = lab.task(feed, lab.pairs[0], 0, 1)
     fit, seen = Fit(method, task, replace(lab.recipe, epochs=2), (0,)), []
-    fit.run(lambda p, *_: seen.append([g["lr"] for g in fit.optimizer.param_groups]))
+    optimizer = fit.optimizer
+    assert optimizer is not None
+    fit.run(lambda p, *_: seen.append([g["lr"] for g in optimizer.param_groups]))
     want = [0.02 * learning_rate(s, 6, 0.1) for s in range(6)]
     assert [s[1] for s in seen] == pytest.approx(want, rel=1e-12)
     assert [s[0] for s in seen] == pytest.approx([0.1 * w for w in want], rel=1e-12)
-    assert all(g["weight_decay"] == 0.3 for g in fit.optimizer.param_groups)
+    assert all(g["weight_decay"] == 0.3 for g in optimizer.param_groups)
 
 
 @pytest.mark.parametrize("own", [None, 0.5])
@@ -66,6 +68,7 @@ def test_added_parameters_have_a_rate_of_their_own(own, lab):
     mixed = ParamGroup([old[0], added[0], old[1]], 0.1, weight_decay=0.7, betas=(0.5, 0.6))
     method.trainable = lambda: [ParamGroup(added[1:]), mixed]
     fit = Fit(method, task, lab.recipe, (0,))
+    assert fit.optimizer is not None
     pretrained, new = (lab.recipe.lr, lab.recipe.lr_added) if own is None else (own, own)
     got = {
         id(p): (peak, g["weight_decay"], g["betas"])
@@ -210,7 +213,8 @@ def test_nothing_of_a_failed_attempt_is_in_the_way_of_the_next(lab):
     """Out of memory in backward(): the graph of that attempt is gone when the next one starts."""
     fit = _fit(lab, "ft", lab.pairs[0])
     fit._only_trainable()
-    batch, graphs, real = next(iter(fit.loader.epoch(0))), [], fit.method.loss
+    batch, real = next(iter(fit.loader.epoch(0))), fit.method.loss
+    graphs: list[weakref.ref[torch.Tensor]] = []
 
     class Full(torch.autograd.Function):
         @staticmethod
@@ -245,7 +249,8 @@ def test_a_cut_batch_draws_and_learns_as_any_other(lab, monkeypatch):
     _cramped(monkeypatch, type(lab.clip()), 4)
     losses = []
     for _ in range(2):
-        fit, seen = _fit(lab, "lora-ft", lab.pairs[0], dropout=0.5), []
+        fit = _fit(lab, "lora-ft", lab.pairs[0], dropout=0.5)
+        seen: list[float] = []
         fit.run(lambda _p, loss, _n, seen=seen: seen.append(loss))
         losses.append(seen)
     assert losses[0] == losses[1]
@@ -314,12 +319,16 @@ def test_gradients_are_clipped_to_the_recipe(lab):
 
 
 def test_hooks_run_in_the_promised_mode(lab):
-    fit, seen = _fit(lab, "ft", lab.pairs[0]), []
+    fit = _fit(lab, "ft", lab.pairs[0])
+    seen: list[tuple[object, object, bool]] = []
     plain = fit.method.loss
+
+    def loss(batch):
+        seen.append(("loss", fit.method.training, torch.is_grad_enabled()))
+        return plain(batch)
+
     fit.method.eval()
-    fit.method.loss = lambda b: (
-        seen.append(("loss", fit.method.training, torch.is_grad_enabled())) or plain(b)
-    )
+    fit.method.loss = loss
     fit.method.after_step = lambda step, total: seen.append((step, total, torch.is_grad_enabled()))
     fit.run(lambda *_: None)
     assert seen[::2] == [("loss", True, True)] * 6
@@ -380,7 +389,8 @@ def _captions(loader, index, start=0):
 def test_an_epoch_has_every_image_once_with_one_of_its_captions(lab, captioned, features):
     feed, frozen = features
     loader = make_loader(feed, captioned, (0, "x"), 5)
-    orders, drawn = [], Counter()
+    orders = []
+    drawn: Counter[tuple[int, int]] = Counter()
     table = frozen(captioned)
     for epoch in range(8):
         order = []

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from split_images import image_source
 
 from benchmark.data.division import ByFraction, by_fraction
 from benchmark.data.images import ImageColumn, decode
@@ -19,6 +20,8 @@ from benchmark.errors import BenchError
 from benchmark.suites import custom
 from benchmark.suites.custom import read_suite
 from benchmark.suites.find import find_suite
+from benchmark.suites.mini import RECIPE
+from benchmark.suites.names import SplitName
 from benchmark.suites.suite import Suite
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own-suite.toml"
@@ -42,7 +45,7 @@ def encoded(image: Image.Image | int, form: str = "PNG", **options: Any) -> byte
 
 def grey(split: Pairs | Labelled, i: int) -> int:
     """The first channel's top left value of image i."""
-    image = split.images.open(i)
+    image = image_source(split).open(i)
     assert image.mode == "RGB"
     return int(np.asarray(image)[0, 0, 0])
 
@@ -96,7 +99,7 @@ def test_the_example_parses_and_names_every_known_key() -> None:
     names = [task.name for task in suite.tasks]
     assert names == ["photos", "products", "sketches", "diagrams", "satellite"]
     assert [held.name for held in suite.held_out] == ["shapes"]
-    assert (suite.recipe.epochs, suite.recipe.lr) == (4, custom.RECIPE.lr)
+    assert (suite.recipe.epochs, suite.recipe.lr) == (4, RECIPE.lr)
     text = EXAMPLE.read_text()
     assert all(f"{key} = " in text for key in custom._RECIPE)
     assert all(f"{k} = " in text or k in {"recipe", "task", "held_out"} for k in custom._SUITE)
@@ -106,7 +109,7 @@ def test_the_example_parses_and_names_every_known_key() -> None:
 def test_defaults(suite: Callable[[str], Suite]) -> None:
     own = suite(PAIRS)
     assert (own.version, own.backbone, own.pretrained) == ("1.0", "tiny-s", "bundled")
-    assert (own.class_scope, own.recipe, own.held_out) == ("own", custom.RECIPE, ())
+    assert (own.class_scope, own.recipe, own.held_out) == ("own", RECIPE, ())
     task = own.tasks[0]
     assert (task.title, task.licence, task.citation) == ("a", "not stated", "not stated")
 
@@ -382,8 +385,9 @@ def test_csv_labels_are_of_one_kind_in_both_tables(
     files = 'images = "imgs"\ntrain_table = "a.csv"\ntest_table = "b.csv"\nlabel = "label"\n'
     for names in ('classnames = ["1", "2", "dog"]\n', ""):
         task = suite(TASK + files + names).tasks[0]
-        for part, labels in (("train", [0, 1, 2]), ("test", [0, 1])):
-            split = task.load(part)  # type: ignore[arg-type]
+        wanted: dict[SplitName, list[int]] = {"train": [0, 1, 2], "test": [0, 1]}
+        for part, labels in wanted.items():
+            split = task.load(part)
             assert isinstance(split, Labelled)
             assert (split.labels.tolist(), split.classnames) == (labels, ("1", "2", "dog"))
     (folder / "a.csv").write_text("image,label\n0.png,1\n1.png,2\n")
@@ -435,7 +439,7 @@ def test_content_follows_the_bytes_and_the_choice(
     (folder / "t.csv").write_text("image,caption\n0.png,a\n1.png,b\n")
 
     def content(toml: str) -> str:
-        return suite(toml).tasks[0].load("train").images.content
+        return image_source(suite(toml).tasks[0].load("train")).content
 
     first = content(TABLE + HALF)
     kept = (folder / "imgs" / "0.png").read_bytes(), (folder / "imgs" / "1.png").read_bytes()
@@ -522,7 +526,7 @@ def test_broken_images_are_named(suite: Callable[[str], Suite], folder: Path, ca
     write(folder / "test.parquet", [1], captions=["c"], k=["r"])
     split = suite(PAIRS + 'id = "k"\n').tasks[0].load("train")
     with pytest.raises(BenchError) as error:
-        split.images.open(1)
+        image_source(split).open(1)
     assert says(error, "a whole image in d/train.parquet row 1 (id 'q')", got, "replace or remove")
 
 
@@ -540,7 +544,7 @@ def test_a_broken_image_file_is_named(suite: Callable[[str], Suite], folder: Pat
     (folder / "imgs" / "1.png").write_bytes(b"no")
     split = suite(TABLE + HALF).tasks[0].load("test")
     with pytest.raises(BenchError) as error:
-        split.images.open(0)
+        image_source(split).open(0)
     assert says(error, ".png (d/t.csv line", "2 bytes, no image", "replace or remove")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from split_images import image_source
 
 from benchmark.common.digests import digest
 from benchmark.data import rendered as mini
@@ -18,7 +19,7 @@ from benchmark.errors import BenchError
 from benchmark.miniworld import sampling
 from benchmark.run.request import Request, make_plan
 from benchmark.suites.find import find_suite
-from benchmark.suites.names import SplitName
+from benchmark.suites.names import SplitName, Templates
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mini-few-shots.json"
 SHOTS = {"mini-xtail": 16, "mini-mtil": 5}
@@ -38,9 +39,14 @@ def split(suite: str, name: str, part: SplitName) -> Labelled:
     return found
 
 
+def content(suite: str, name: str, part: SplitName) -> str:
+    return image_source(split(suite, name, part)).content
+
+
 def pictures(found: Labelled, start: int = 0, step: int = 1) -> list[bytes]:
-    rows = range(start, found.images.size, step)
-    return [hashlib.sha256(found.images.open(i).tobytes()).digest() for i in rows]
+    images = image_source(found)
+    rows = range(start, images.size, step)
+    return [hashlib.sha256(images.open(i).tobytes()).digest() for i in rows]
 
 
 def test_the_two_suites_as_declared() -> None:
@@ -64,7 +70,8 @@ def test_held_out_sets_are_those_of_mini() -> None:
             mine, other = dataset.load("test"), theirs[dataset.name]
             assert isinstance(mine, Labelled)
             assert isinstance(other, Labelled)
-            assert (mine.images.content, mine.templates) == (other.images.content, other.templates)
+            assert image_source(mine).content == image_source(other).content
+            assert mine.templates == other.templates
 
 
 def test_no_task_is_in_the_mix_that_made_the_weights() -> None:
@@ -152,34 +159,35 @@ def test_shots_are_those_of_version_1_0() -> None:
 
 def test_shots_depend_on_protocol_and_dataset_alone() -> None:
     """Not on what was loaded before: not on evaluations, not on the order, not on prompts."""
-    first = {t: split("mini-xtail", t, "train").images.content for t in TASKS}
+    first = {t: content("mini-xtail", t, "train") for t in TASKS}
     again = find_suite("mini-xtail", templates="generic")
     for dataset in reversed(again.tasks):
         dataset.load("test")
         found = dataset.load("train")
         assert isinstance(found, Labelled)
-        assert found.images.content == first[dataset.name]
+        assert image_source(found).content == first[dataset.name]
     assert len(set(first.values())) == len(TASKS)
-    others = {split("mini-mtil", t, "train").images.content for t in TASKS}
+    others = {content("mini-mtil", t, "train") for t in TASKS}
     assert not others & set(first.values())
     for name in TASKS:
-        one, two = split("mini-xtail", name, "test"), split("mini-mtil", name, "test")
-        assert one.images.content == two.images.content
+        assert content("mini-xtail", name, "test") == content("mini-mtil", name, "test")
 
 
 @pytest.mark.parametrize("suite", SHOTS)
 def test_template_sets(suite: str) -> None:
-    def prompts(chosen: str | None) -> dict[str, tuple[str, ...]]:
-        found = find_suite(suite, templates=chosen)  # type: ignore[arg-type]
+    def prompts(chosen: Templates | None) -> dict[str, tuple[str, ...]]:
+        found = find_suite(suite, templates=chosen)
         assert found.templates == (chosen or SUITES[suite].templates)
-        splits = {d.name: (d.load("train"), d.load("test")) for d in found.tasks}
-        for train, test in splits.values():
+        own = {}
+        for dataset in found.tasks:
+            train, test = dataset.load("train"), dataset.load("test")
             assert isinstance(train, Labelled)
             assert isinstance(test, Labelled)
             assert train.templates == test.templates
-        return {name: test.templates for name, (_, test) in splits.items()}  # type: ignore[union-attr]
+            own[dataset.name] = test.templates
+        return own
 
-    generic, single, ensemble = (prompts(c) for c in ("generic", "per-dataset", "ensemble"))
+    generic, single, ensemble = prompts("generic"), prompts("per-dataset"), prompts("ensemble")
     assert set(generic.values()) == {("a photo of a {}.",)}
     assert all(single[name] == ensemble[name][:1] for name in TASKS)
     assert len(set(single.values())) > 4

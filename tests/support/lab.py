@@ -86,8 +86,9 @@ class Lab:
     ) -> Task:
         key = (seed, data.fingerprint)
         loader = make_loader(feed, data, key, batch_size or self.recipe.batch_size)
-        one = isinstance(data, LabelTensors)
-        classes = feed.classes((data,), first_prompt_only=True) if one else None
+        classes = None
+        if isinstance(data, LabelTensors):
+            classes = feed.classes((data,), first_prompt_only=True)
         return Task(index, total, loader, classes, lambda *k: generator(*key, "method", *k))
 
     def method(self, name: str, feed: Items, seed: int = 0, **changes: Any) -> Method:

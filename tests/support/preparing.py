@@ -8,6 +8,7 @@ from tiny_lock import write_lock
 
 from benchmark.cli.display import Display
 from benchmark.data.catalog import declaration
+from benchmark.data.published.declare import Source
 from benchmark.data.published.preparation import prepare
 from benchmark.data.published.preparation.plan import Job, plan
 from benchmark.data.published.store import Store
@@ -16,9 +17,16 @@ SIDE = 32
 QUIET = Display(quiet=True)
 
 
+def hub_source(name: str) -> Source:
+    """The primary repository of a set."""
+    source = declaration(name).source
+    assert isinstance(source, Source), f"{name} is read from a folder"
+    return source
+
+
 def served(hub: Any, place: Path, *names: str) -> None:
     """Serve the primary repositories of these sets, with their counts in the lock file."""
-    hub.want(*(declaration(name).source.repo for name in names))
+    hub.want(*(hub_source(name).repo for name in names))
     write_lock(place / "hub.lock.json", hub.facts)
 
 

@@ -95,10 +95,18 @@ def labels(root: Figure) -> list[list[str]]:
     return found
 
 
+def stages(line: Line2D) -> list[float]:
+    return list(np.asarray(line.get_xdata(), float))
+
+
+def heights(line: Line2D) -> list[float]:
+    return list(np.asarray(line.get_ydata(), float))
+
+
 def curves(root: Figure) -> list[tuple[str, list[float]]]:
     """Colour and heights of every line without a hole, in the order drawn."""
     lines = [line for axes in root.axes for line in axes.get_lines()]
-    return [(str(line.get_color()), list(np.asarray(line.get_ydata(), float))) for line in lines]
+    return [(str(line.get_color()), heights(line)) for line in lines]
 
 
 def bands(axes: Axes) -> list[dict[int, tuple[float, float]]]:
@@ -107,14 +115,14 @@ def bands(axes: Axes) -> list[dict[int, tuple[float, float]]]:
     for band in axes.collections:
         assert isinstance(band, PolyCollection)
         ends: dict[int, list[float]] = {}
-        for x, y in band.get_paths()[0].vertices:
+        for x, y in np.asarray(band.get_paths()[0].vertices, float):
             ends.setdefault(int(x), []).append(float(y))
         found.append({stage: (min(ys), max(ys)) for stage, ys in ends.items()})
     return found
 
 
 def overlap(a: Bbox, b: Bbox) -> bool:
-    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+    return bool(a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1)
 
 
 def check_layout(root: Figure) -> None:
@@ -153,8 +161,8 @@ def test_points_and_bands_are_the_numbers(tmp_path: Path) -> None:
         lines = root.axes[chart].get_lines()
         assert len(lines) == 2
         for line in lines:
-            assert list(line.get_xdata()) == [0, 1, 2, 3]
-        found = {line.get_color(): list(line.get_ydata()) for line in lines}
+            assert stages(line) == [0, 1, 2, 3]
+        found = {line.get_color(): heights(line) for line in lines}
         hits = [[held_out_score("ft", s, t, number) / 10 for s in (1, 2, 4)] for t in range(4)]
         assert found["#e69f00"] == pytest.approx([fmean(h) for h in hits])
         assert found["#7f7f7f"] == pytest.approx([50 + 2 * number] * 4)
@@ -197,7 +205,7 @@ def test_the_paper_is_drawn_as_printed(tmp_path: Path) -> None:
         for cell in printed_in(number):
             if cell.direction == direction and cell.metric == "hit":
                 rows.setdefault(cell.row, []).append(float(cell.value))
-        assert [list(line.get_ydata()) for line in axes.get_lines()] == list(rows.values())
+        assert [heights(line) for line in axes.get_lines()] == list(rows.values())
 
 
 def test_the_suite_of_the_paper_shares_its_axes(tmp_path: Path) -> None:
@@ -215,7 +223,7 @@ def test_the_suite_of_the_paper_shares_its_axes(tmp_path: Path) -> None:
         assert [float(tick) for tick in ticks] == list(ours.get_yticks())
         for axes in (ours, papers):
             low, high = axes.get_ylim()
-            assert all(low <= y <= high for line in axes.get_lines() for y in line.get_ydata())
+            assert all(low <= y <= high for line in axes.get_lines() for y in heights(line))
     colours = [colour for colour, _ in curves(root)]
     assert colours[:2] == ["#e69f00", "#d55e00"]
     assert colours.count("#e69f00") == colours.count("#d55e00") == 8
@@ -228,11 +236,11 @@ def test_a_hole_is_a_gap(tmp_path: Path) -> None:
         rows = spoil(rows, 3, "coco") if seed else rows
         save(tmp_path / "r", spoil(rows, 7, "nocaps"))
     root = figure(tmp_path, "retrieval")
-    assert [len(heights) for _, heights in curves(root)[:6]] == [3, 4, 3, 4, 7, 7]
+    assert [len(ys) for _, ys in curves(root)[:6]] == [3, 4, 3, 4, 7, 7]
     found = [list(band) for axes in root.axes for band in bands(axes)]
     broken, short = [[0, 1, 2], [4, 5, 6, 7]], [[0, 1, 2, 3, 4, 5, 6]]
     assert found == [*broken, *broken, *short, *short]
-    assert [list(line.get_xdata()) for line in root.axes[0].get_lines()] == broken
+    assert [stages(line) for line in root.axes[0].get_lines()] == broken
     assert [label for chart in labels(root) for label in chart].count("ft") == 2
 
 
@@ -341,7 +349,7 @@ def test_kept_ranks_are_drawn_beside_the_null(tmp_path: Path) -> None:
     assert len(curves(root)) == 2 * (1 + len(MODULES))
     assert root.axes[0].get_ylim() == root.axes[1].get_ylim()
     for axes, (tower, blocks) in zip(root.axes, BLOCKS.items(), strict=True):
-        found = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+        found = {line.get_label(): heights(line) for line in axes.get_lines()}
         assert found.pop("null") == pytest.approx([8.75] * blocks)
         want = {
             module: pytest.approx([
@@ -468,7 +476,7 @@ def test_files_say_what_they_show_and_neither_when_nor_by_whom(tmp_path: Path) -
         assert b"<text" not in files["svg"]  # outlines, which need no font
         with Image.open(where[1] / f"{stem}.png") as image:
             assert set(image.info) - {"dpi"} == {"Title", "Description"}
-            assert image.size == tuple(make_figure(picture).bbox.size.astype(int))
+            assert image.size == tuple(np.asarray(make_figure(picture).bbox.size).astype(int))
             assert image.getpixel((0, 0)) == (255, 255, 255, 255)
 
 

@@ -160,7 +160,9 @@ def test_numbers_that_the_text_lost_are_what_the_stages_give() -> None:
     ]
 
 
-def change(table: int, label: str, dataset: str, direction: str, what: str, value: str) -> list:
+def change(
+    table: int, label: str, dataset: str, direction: str, what: str, value: str
+) -> list[Printed]:
     """The paper with another value in one place."""
     where = (table, label, dataset, direction, what)
     cells = [replace(c, value=value) if place(c) == where else c for c in read_paper()]

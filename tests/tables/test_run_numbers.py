@@ -12,7 +12,7 @@ from benchmark.metrics import continual
 from benchmark.records.store import read_record
 from benchmark.tables.groups import judge
 from benchmark.tables.run_numbers import At, Metric, Outcome, RunNumbers, read_run
-from benchmark.tables.scores import held_out, scores_of
+from benchmark.tables.scores import Score, held_out, scores_of
 from benchmark.tables.terminal import final_row, score_matrix
 
 TASKS = list(FEW)
@@ -53,14 +53,14 @@ def test_one_run_is_the_same_everywhere(tmp_path: Path, holes: float) -> None:
         (judged,) = judge([record])
         run, board = read_run(judged), scores_of(record, held_out(record))
         R = score_matrix(record.frame, "i2t")
-        every = {
+        every: dict[Score, Outcome] = {
             "transfer": number(run, Metric.TRANSFER, *TASKS[1:]),
             "average": number(run, Metric.AVERAGE, *TASKS),
             "last": number(run, Metric.ACCURACY, *TASKS),
         }
         metrics = continual.mean_transfer, continual.mean_average, continual.final_average
         for (name, (value, status)), metric in zip(every.items(), metrics, strict=True):
-            assert board[name] == value  # type: ignore[index]
+            assert board[name] == value
             assert continual.known(metric, R) == value
             seen.add(status)
         assert board["forgetting"] == continual.known(continual.forgetting_from_learned, R)

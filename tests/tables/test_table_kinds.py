@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 from synthetic import (
@@ -33,7 +34,7 @@ GOLDENS = (
     "table-13.md",
 )  # fmt: skip
 B16 = {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai"}
-B32 = {"backbone": "ViT-B-32-quickgelu", "pretrained": "openai"}
+B32: dict[str, Any] = {"backbone": "ViT-B-32-quickgelu", "pretrained": "openai"}
 
 
 def run(method: str, seed: int = 0, suite: str = "retrieval", **more: str) -> list[Row]:
@@ -176,8 +177,8 @@ def test_the_best_is_bold_among_what_contends(texts: dict[str, str]) -> None:
     assert not any(line.startswith(("| zs", "| joint")) for line in bold)
     # The oracle is the best of Table 4, but it is told the answer.
     routing = texts["table-4.md"].partition("## Printed")[0].splitlines()
-    bold = {line.split("|")[1].strip() for line in routing if "**" in line}
-    assert bold == {
+    best = {line.split("|")[1].strip() for line in routing if "**" in line}
+    assert best == {
         "Image+Text (avg) (dar) [features, samples]",
         "DAR (dar.r8) [features, samples]",
     }
@@ -199,7 +200,7 @@ def test_rows_of_backbones(tmp_path: Path) -> None:
     """The paper's four, and every method on several backbones; never a variant of an ablation."""
     for backbone in ("tiny-s", "tiny-b"):
         for method, variant in (("ft", ""), ("aaa", ""), ("dar", "r4")):
-            more = {"backbone": backbone, "variant": variant}
+            more: dict[str, Any] = {"backbone": backbone, "variant": variant}
             save(tmp_path / "r", make_rows("shapes", SHAPES, method, "forward", 0, **more))
     for method in ("mod-x", "ewc"):
         save(tmp_path / "r", make_rows("shapes", SHAPES, method, "forward", 0, backbone="tiny-s"))

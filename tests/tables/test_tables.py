@@ -98,7 +98,7 @@ def test_csv_agrees_with_the_formula(texts: dict[str, str], tmp_path: Path) -> N
 
 
 def test_the_paper_stands_beside_ours_only_where_comparable(tmp_path: Path) -> None:
-    same = {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai"}
+    same: dict[str, Any] = {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai"}
     for seed in range(2):
         save(tmp_path, make_rows("retrieval", PAPER, "dar", "forward", seed, **same))
     save(tmp_path, make_rows("retrieval", PAPER, "ft", "forward", 0))
