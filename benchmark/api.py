@@ -19,6 +19,7 @@ from .toolkit.distillation import (
     teacher_features,
     teacher_images,
 )
+from .toolkit.flat_weights import flat, parts
 from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
     LoRA,
@@ -39,7 +40,6 @@ from .toolkit.routers import (
     check_router,
     routed_classifier,
 )
-from .toolkit.weights import flat, parts
 
 __all__ = [
     "MAPS",

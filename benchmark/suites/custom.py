@@ -8,12 +8,12 @@ from math import inf
 from pathlib import Path
 from typing import cast
 
-from ..data.division import ByColumn, ByFraction, DivisionRule, by_column, by_fraction
 from ..data.images import short
 from ..data.own.apart import check_apart, check_divisible
 from ..data.own.table import ColumnNames, Item, OwnTable, images_of, read_table
 from ..data.own.values import captions_of, label_values, labels_of, read_lines
 from ..data.split import Labelled, Pairs, Split
+from ..data.split_rules import ByColumn, ByFraction, DivisionRule, by_column, by_fraction
 from ..errors import BenchError
 from .mini import RECIPE
 from .names import RESERVED, ClassScope, SplitName

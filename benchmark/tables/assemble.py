@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from .best import best_mean, contends
 from .cells import TableRow, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
 from .grids import Footnote, Grid, PaperTable, Section, Shown, TableLine
 from .paper.numbers import Printed, named_rows, printed_in
-from .run_numbers import Metric, RunNumbers, first_tasks
+from .run_numbers import RunNumbers, first_tasks
 from .spec import (
     FAMILIES,
     PAPERS,
@@ -18,7 +19,6 @@ from .spec import (
     TableSpec,
     backbone_key,
     is_ablation,
-    told,
 )
 
 APART = "†"
@@ -91,15 +91,6 @@ class _Paper:
         return self.by_place.get((row.label, backbone, column.place))
 
 
-def _contends(row: TableRow, column: Column, spec: TableSpec) -> bool:
-    """Whether a row may be the best of a column."""
-    if row.why or row.method == UPPER_BOUND or not column.contest:
-        return False
-    if any(told(run.uses, spec.world == "own") for run in row.runs):
-        return False
-    return row.method != ZERO_SHOT or column.place.metric != Metric.CHANGE
-
-
 def _chosen(rows: Sequence[TableRow], spec: TableSpec) -> list[Named]:
     """The rows of a table in its order, each with its name there."""
     names = named_rows(spec) if spec.rows != "all" else {}
@@ -146,22 +137,17 @@ def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper)
         [row.cell(column.group, column.place, column.parts) for column in columns]
         for _, row in chosen
     ]
-    best: list[float | None] = []
-    for number, column in enumerate(columns):
-        means = [
-            line[number].mean
-            for (_, row), line in zip(chosen, cells, strict=True)
-            if _contends(row, column, spec)
-        ]
-        known = [mean for mean in means if mean is not None]
-        # One row alone is the best of nothing.
-        best.append(max(known) if len(known) > 1 else None)
+    rows = [row for _, row in chosen]
+    best = [
+        best_mean(rows, [line[number] for line in cells], column, spec)
+        for number, column in enumerate(columns)
+    ]
     lines = []
     for (name, row), found in zip(chosen, cells, strict=True):
         line = []
         for column, cell, top in zip(columns, found, best, strict=True):
             printed = paper.beside(row, column)
-            wins = cell.mean is not None and cell.mean == top and _contends(row, column, spec)
+            wins = cell.mean is not None and cell.mean == top and contends(row, column, spec)
             line.append(Shown(cell, wins, printed, paper.note(printed)))
         lines.append(TableLine(_stubs(name, row, spec), row, tuple(line)))
     heads = (*spec.stubs, "Method")

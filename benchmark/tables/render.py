@@ -7,16 +7,17 @@ from typing import NamedTuple
 from ..common.files import atomic
 from ..records.store import read_records
 from .assemble import make_table
+from .board.leaderboard import render_leaderboard
 from .figures.charts import KINDS, Picture
 from .figures.held_out import FIGURE, TITLE, make_figures
 from .figures.kept_ranks import RANKS, make_rank_figures
 from .figures.kept_ranks import TITLE as RANKS_TITLE
 from .grids import PaperTable
 from .groups import judge
-from .leaderboard import render_leaderboard
+from .matrix import matrix
 from .run_numbers import read_run
 from .spec import ALL_TABLES, PAPERS, Paper
-from .terminal import final_row, matrix, render_matrix
+from .terminal import final_row, render_matrix
 from .writers.latex import render_latex
 from .writers.markdown import GENERATED, MARK, cell, pipes, render_markdown
 from .writers.tidy_csv import render_csv

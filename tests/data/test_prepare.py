@@ -22,7 +22,7 @@ from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.images import decode
 from benchmark.data.published.declare import Folder, Fraction, Shots, Source, class_table
 from benchmark.data.published.load import load_split, rows_of
-from benchmark.data.published.rules import few_shot, manifest_sha, pick
+from benchmark.data.published.splits import few_shot, manifest_sha, pick
 from benchmark.data.published.store import read_store, stores
 from benchmark.data.published.verify import damage
 from benchmark.data.split import Labelled, Pairs, Split, StoredImages

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from split_images import image_source
 
-from benchmark.data.division import ByFraction, by_fraction
 from benchmark.data.images import ImageColumn, decode
 from benchmark.data.split import Labelled, Pairs
+from benchmark.data.split_rules import ByFraction, by_fraction
 from benchmark.errors import BenchError
 from benchmark.suites import custom
 from benchmark.suites.custom import read_suite

@@ -10,10 +10,11 @@ from synthetic import FEW, STARS, Row, make_rows, save
 
 from benchmark.metrics import continual
 from benchmark.records.store import read_record
+from benchmark.tables.board.scores import Score, held_out, scores_of
 from benchmark.tables.groups import judge
+from benchmark.tables.matrix import score_matrix
 from benchmark.tables.run_numbers import At, Metric, Outcome, RunNumbers, read_run
-from benchmark.tables.scores import Score, held_out, scores_of
-from benchmark.tables.terminal import final_row, score_matrix
+from benchmark.tables.terminal import final_row
 
 TASKS = list(FEW)
 STEPS = len(TASKS) + 1

@@ -22,10 +22,10 @@ from benchmark.records.store import read_record, read_records
 from benchmark.tables.assemble import make_table
 from benchmark.tables.figures.charts import KINDS
 from benchmark.tables.groups import judge
+from benchmark.tables.matrix import score_matrix
 from benchmark.tables.render import build_tables, check_tables, final_row, matrix, render_matrix
 from benchmark.tables.run_numbers import read_run
 from benchmark.tables.spec import TABLES
-from benchmark.tables.terminal import score_matrix
 from benchmark.tables.writers.markdown import render_markdown
 
 GOLDEN = Path(__file__).parents[1] / "golden"

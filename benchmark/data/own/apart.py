@@ -1,7 +1,7 @@
 """Whether training and test images can be told apart: no picture may be on both sides."""
 
 from ...errors import BenchError
-from ..division import ByColumn, DivisionRule
+from ..split_rules import ByColumn, DivisionRule
 from .table import Item, OwnTable
 
 

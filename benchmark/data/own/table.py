@@ -20,9 +20,9 @@ from PIL import Image
 from ...common.digests import digest
 from ...common.files import file_bytes, file_sha256, unreadable
 from ...errors import BenchError, nearest
-from ..division import shown
 from ..images import ImageColumn, damaged, decode, short
 from ..split import ImageSource
+from ..split_rules import shown
 
 OwnRow = tuple[str, dict[str, object], str | None]  # where, cells, sha256 of the image's bytes
 

@@ -89,7 +89,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Fraction:
-    """One side of a part that its publisher does not divide, see `division.by_fraction`.
+    """One side of a part that its publisher does not divide, see `split_rules.by_fraction`.
 
     Attributes:
         part: the part that is divided. test: share of its test side, in (0, 1).

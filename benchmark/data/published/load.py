@@ -13,7 +13,7 @@ from ...hub import lock
 from ..pixels import PixelRows
 from ..split import Labelled, Pairs, Split, StoredImages
 from .declare import Declaration, SplitRule, class_table
-from .rules import pick
+from .splits import pick
 from .store import Rows, Store, open_pixels, read_rows_of, read_store, source_name, stores
 
 

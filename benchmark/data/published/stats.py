@@ -7,7 +7,7 @@ import numpy as np
 
 from .declare import Declaration, class_table
 from .load import rows_of
-from .rules import pick
+from .splits import pick
 from .store import Rows, Store
 
 HEADS = (

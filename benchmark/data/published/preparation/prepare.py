@@ -16,9 +16,9 @@ from ....hub import lock
 from ....hub.client import RemoteFile, fetch, in_cache, matches
 from ....hub.lock import Entry
 from ...cache.decoded import transform_id
-from ...division import shown
+from ...split_rules import shown
 from ..declare import Declaration, Folder, Source
-from ..rules import manifest_of
+from ..splits import manifest_of
 from ..store import (
     VERSION,
     FileNote,

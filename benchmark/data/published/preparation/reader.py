@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....errors import BenchError
-from ...division import shown
 from ...images import damaged
+from ...split_rules import shown
 from ..classes import different, match_classes
 from ..declare import Source, class_table
 

@@ -6,13 +6,13 @@ from statistics import fmean, variance
 
 import numpy as np
 
-from ..records.store import Record
-from .cells import MISSING, named
-from .groups import ComparableRecord, Group, ranking_orders
-from .paper.numbers import name_tables, tables_naming
+from ...records.store import Record
+from ..cells import MISSING, named
+from ..groups import ComparableRecord, Group, ranking_orders
+from ..paper.numbers import name_tables, tables_naming
+from ..spec import ABLATED, UPPER_BOUND, is_ablation, row_key, told
+from ..writers.markdown import cell, pipes
 from .scores import LAST_OF, RunScores, Score, held_out, scores_of
-from .spec import ABLATED, UPPER_BOUND, is_ablation, row_key, told
-from .writers.markdown import cell, pipes
 
 SEEDS_TO_RANK = 3
 Columns = Sequence[tuple[str, Score]]

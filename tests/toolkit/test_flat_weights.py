@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from benchmark.toolkit.weights import flat, parts
+from benchmark.toolkit.flat_weights import flat, parts
 
 
 def test_a_vector_has_every_scalar_in_order_and_its_parts_are_views() -> None:

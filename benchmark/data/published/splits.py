@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...common.digests import digest
 from ...errors import BenchError
-from ..division import ByFraction, by_fraction
+from ..split_rules import ByFraction, by_fraction
 from .declare import Declaration, Fraction, Shots, SplitRule, Whole, class_table
 from .store import Rows
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..metrics import continual
-from ..records.store import Record
-from .terminal import score_matrix
+from ...metrics import continual
+from ...records.store import Record
+from ..matrix import score_matrix
 
 Score = Literal[
     "last_t2i", "last_i2t", "last", "transfer", "average", "change", "forgetting", "ood"

@@ -1,0 +1,1 @@
+"""The leaderboard: one line a method, from records."""
