@@ -8,6 +8,14 @@ from .protocol.config import Config, require, require_choice, require_no_step
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
 from .protocol.method import Method, encode_classes, prompt_classifier
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
+from .toolkit.autoencoder_routers import (
+    ROUTERS,
+    Router,
+    Routing,
+    by_own_route,
+    check_router,
+    routed_classifier,
+)
 from .toolkit.distillation import (
     check_distillation,
     directions,
@@ -32,14 +40,6 @@ from .toolkit.merging.bank import Bank
 from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
 from .toolkit.ridge_head import RidgeHead
-from .toolkit.routers import (
-    ROUTERS,
-    Router,
-    Routing,
-    by_own_route,
-    check_router,
-    routed_classifier,
-)
 
 __all__ = [
     "MAPS",

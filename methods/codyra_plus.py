@@ -10,7 +10,7 @@ what it was right after the task, and all other scores are CoDyRA's:
 That the printed row is this: in all 21 columns of both tables its Average is the mean of
 Transfer and Last that follows, within rounding. The paper names "domain auto-encoders" and no
 more, and the released code (Artificer-AI-Lab/CoDyRA) has none of it, so the router is that of
-MoE-Adapter, which the paper cites (`benchmark/toolkit/routers.py` has its differences). As in
+MoE-Adapter, which the paper cites (`toolkit/autoencoder_routers.py` has its differences). As in
 `moe-adapter`, routing is per image by default, `route-batch` sees which images of a test set come
 together and has a badge, an image meets the class texts of its own route, and a caption has
 auto-encoders of its own. Where the task is known at test (MTIL), `route-oracle` is the paper's.

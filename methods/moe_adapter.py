@@ -11,7 +11,7 @@ In training, noise from N(0, 1) times softplus(x_0 N_t) + 0.01 is added to the l
 start at zero and are the task's own; the adapters are shared. After a task the adapters of each
 block that were chosen most often are frozen for good. At test an auto-encoder per task says which
 task an image is from, and so which router it takes; what looks like no task goes through the plain
-backbone (DDAS, see `benchmark/toolkit/routers.py`). An image meets the class texts of its own
+backbone (DDAS, see `toolkit/autoencoder_routers.py`). An image meets the class texts of its own
 route. The backbone is frozen. Official code: JiazuoYu/MoE-Adapters4CL. As there:
 
 - A text's first token is the start token. Under the causal mask it sees nothing else, so at test a

@@ -9,8 +9,9 @@ import urllib.request
 from pathlib import Path
 
 from ..common.files import ROOT, cache_root
-from ..run.provenance.code import NUMERICS, git_state
+from ..run.provenance.code import git_state
 from ..run.provenance.machine import hardware, versions
+from ..run.provenance.numerics import NUMERICS
 
 HUB = "https://huggingface.co"
 

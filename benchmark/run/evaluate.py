@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
-from ..metrics.classification import top1
+from ..metrics.accuracy import top1
 from ..metrics.retrieval import first_positive_rank, hits
 from ..protocol.badges import Badge
 from ..protocol.lookup import Lookup

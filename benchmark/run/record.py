@@ -18,8 +18,8 @@ from ..records.schema import validate
 from ..records.store import to_frame, write_record
 from .evaluate import EvalSet, Row, Scores
 from .inputs import Inputs
-from .provenance.code import NUMERICS
 from .provenance.machine import hardware, versions
+from .provenance.numerics import NUMERICS
 from .provenance.usage import Usage
 from .request import Plan
 

@@ -9,7 +9,7 @@ from ..records.store import read_records
 from .assemble import make_table
 from .board.leaderboard import render_leaderboard
 from .figures.charts import KINDS, Picture
-from .figures.held_out import FIGURE, TITLE, make_figures
+from .figures.figure_1 import FIGURE, TITLE, make_figures
 from .figures.kept_ranks import RANKS, make_rank_figures
 from .figures.kept_ranks import TITLE as RANKS_TITLE
 from .grids import PaperTable

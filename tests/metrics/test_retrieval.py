@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.metrics.classification import top1
+from benchmark.metrics.accuracy import top1
 from benchmark.metrics.retrieval import first_positive_rank, hits
 
 

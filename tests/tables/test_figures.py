@@ -51,7 +51,7 @@ from benchmark.tables.figures.charts import (
     make_axis,
 )
 from benchmark.tables.figures.draw import draw, imprint_of, make_figure
-from benchmark.tables.figures.held_out import make_figures
+from benchmark.tables.figures.figure_1 import make_figures
 from benchmark.tables.figures.kept_ranks import make_rank_figures
 from benchmark.tables.figures.lettering import PITCH, spread
 from benchmark.tables.groups import judge

@@ -104,7 +104,7 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Shots:
-    """k rows of every class of a part, see `rules.few_shot`."""
+    """k rows of every class of a part, see `splits.few_shot`."""
 
     protocol: str
     parts: tuple[str, ...]

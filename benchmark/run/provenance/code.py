@@ -11,13 +11,8 @@ from typing import Any
 
 from ...common.digests import digest
 from ...common.files import PACKAGE, ROOT, file_sha256, in_source_tree
+from .numerics import NUMERICS
 
-NUMERICS = 1
-"""Raise it by one in every commit that changes a number of some run, even in its last bit.
-
-Records say it. Where it is the same, and the method's own content too, a record is of the present
-code, however much was moved, renamed or rewritten since. (A record without one is of 1.)
-"""
 NO_NUMBER = frozenset({"__init__", "__main__", "cli", "errors", "tables"})
 """The rooms of the package that compute no number of a record; `code_sha` has all others."""
 _NO_EFFECT = frozenset({"annotation", "returns", "type_params", "type_comment", "kind", "ctx"})

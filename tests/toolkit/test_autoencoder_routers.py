@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from benchmark.cli.listing import _routes
 from benchmark.protocol.badges import UNSEEN
 from benchmark.protocol.types import Classes, Context, Images, Texts
-from benchmark.toolkit.routers import (
+from benchmark.toolkit.autoencoder_routers import (
     AutoEncoder,
     AutoEncoders,
     Router,
