@@ -66,8 +66,8 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     if len(requests) == 1:
         raise errors[0]
     first = errors[0]
-    of_all = f"{len(errors)} of {len(requests)} runs that failed, the first with {first.got}"
-    got = f"{of_all} instead of {first.expected}"
+    said = f"expected {first.expected}, got {first.got}"
+    got = f"{len(errors)} of {len(requests)} runs that failed, the first with '{said}'"
     raise BenchError("every run to finish", got, first.fix, first.code)
 
 

@@ -101,6 +101,7 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
         name, _, variant = asked.partition(".")
         module, origin = _import_named(name, asked)
     cls = _only_method(module, asked)
+    _check_settings(cls)
     base = _own_code(asked, lambda: _base_config(cls, name, variant))
     changes = _changes(base, name, hp)
     config = _own_code(asked, lambda: replace(base, **changes))
@@ -195,6 +196,17 @@ def _own_code(asked: str, make: Callable[[], Config]) -> Config:
             f"{type(e).__name__}: {e}",
             "mend the method's file",
         ) from e
+
+
+def _check_settings(cls: "type[Method]") -> None:
+    """Refuse annotated settings of a class that is no dataclass: none of them could be set."""
+    config = cls.Config
+    if inspect.get_annotations(config) and "__dataclass_fields__" not in vars(config):
+        raise BenchError(
+            f"{config.__name__} to be a frozen dataclass",
+            "a class with annotations alone, whose settings nobody could set or see",
+            "write @dataclass(frozen=True) above it",
+        )
 
 
 def _base_config(cls: "type[Method[Any]]", name: str, variant: str) -> Config:

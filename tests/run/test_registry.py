@@ -353,3 +353,23 @@ def test_a_mistake_in_the_request_stops_all_before_the_first_run(
     with pytest.raises(BenchError, match="did you mean 'dar'"):
         run_all(asked, "", "none")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("above", ["", "@dataclass(frozen=True)\n"])
+def test_settings_without_a_dataclass_are_refused(above: str, tmp_path: Path) -> None:
+    """They would be nobody's: not of `--hp`, not of the record."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        '"""X."""\nfrom dataclasses import dataclass\n\n'
+        "from benchmark.api import Config, Method\n\n\n"
+        f"{above}class MineConfig(Config):\n    strength: float = 1.0\n\n\n"
+        "class Mine(Method[MineConfig]):\n    label = 'X'\n"
+    )
+    if above:
+        assert find_method(str(file), ["strength=2"]).overrides == {"strength": "2.0"}
+        return
+    for hp in ([], ["strength=2"]):
+        with pytest.raises(
+            BenchError, match=r"a frozen dataclass.*write @dataclass\(frozen=True\)"
+        ):
+            find_method(str(file), hp)
