@@ -15,7 +15,6 @@ from benchmark.suites.find import find_suite
 from benchmark.suites.names import SplitName
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mini-captions.json"
-WEIGHTS = Path(__file__).parents[2] / "benchmark" / "backbones" / "shipped" / "tiny-s.safetensors"
 SUITE = find_suite("mini")
 TASKS = ("photos", "gen-art", "products", "paintings", "cartoons", "sketches", "scans")
 DATASETS = {d.name: d for d in (*SUITE.tasks, *SUITE.held_out)}
@@ -98,9 +97,6 @@ def test_captions_are_those_of_version_1_0() -> None:
     assert golden["splits"] == {f"{name} {part}": words(name, part) for name, part in PARTS}
 
 
-@pytest.mark.skipif(
-    not WEIGHTS.is_file(), reason="no benchmark/backbones/shipped/tiny-s.safetensors yet"
-)
 @pytest.mark.slow
 def test_zero_shot_recall_falls_along_the_forward_order(
     tmp_path_factory: pytest.TempPathFactory,
