@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-LONGEST_LINE, MOST_LINES = 1000, 60  # of each part of a message
+LONGEST_LINE, LONGEST_TAIL, MOST_LINES = 1000, 250, 60  # of each part of a message
 # Characters that Python calls printable and that leave no mark: Unicode's Default_Ignorable_Code_
 # Point (DerivedCoreProperties.txt) beyond the format characters, and the blank of Braille.
 _NO_MARK = re.compile(
@@ -112,13 +112,16 @@ def folded(text: str) -> str:
 def _readable(part: str) -> str:
     """A part of a message within its bounds, with nothing in it that would not be seen."""
     lines = part.split("\n")
-    kept = [_visible(line) for line in lines[:MOST_LINES]]
-    kept = [
-        line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
-        for line in kept
-    ]
-    kept += [f"... ({len(lines)} lines)"] * (len(lines) > MOST_LINES)
-    return "\n".join(kept)
+    kept = [_cut(_visible(line)) for line in lines[:MOST_LINES]]
+    return "\n".join(kept + [f"... ({len(lines)} lines)"] * (len(lines) > MOST_LINES))
+
+
+def _cut(line: str) -> str:
+    """A line without its middle, where it is too long."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    head, tail = line[: LONGEST_LINE - LONGEST_TAIL], line[-LONGEST_TAIL:]
+    return f"{head} ... ({len(line)} characters) ... {tail}"
 
 
 def _visible(text: str) -> str:
@@ -133,7 +136,7 @@ def _told(name: str, word: str) -> str:
     plain = unicodedata.normalize("NFC", name) != unicodedata.normalize("NFC", word)
     if plain and word.isascii() == name.isascii():
         return quoted(name)
-    return f"{quoted(name)}, written {ascii(name[:80])} and not {ascii(word[:80])}"
+    return f"{quoted(name)}, written {name[:80]!a} and not {word[:80]!a}"
 
 
 _SIGHT: dict[str, Callable[[str], str]] = {
