@@ -105,6 +105,26 @@ def _without_mark(raw: bytes) -> str:
     return "utf-8"
 
 
+def stand_in(raw: bytes) -> tuple[str, str] | None:
+    """What has been saved in the place of a file, and how to get it; None where nothing is known.
+
+    Args:
+        raw: the first bytes of the file, some hundred at least.
+    """
+    head = raw[:400].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not raw:
+        return "an empty file", "fetch it again"
+    if not raw.strip(b"\0"):
+        return "nothing but zeros, as of a download that was cut off", "fetch it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of git-lfs", "fetch the file itself: run `git lfs pull` where it is from"
+    if head.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a page in HTML", "fetch the file itself, not the page about it"
+    if head.startswith((b"<?xml", b"<error")) and b"<error>" in head:
+        return "a server's error message", "fetch it again"
+    return None
+
+
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file, read in blocks; BenchError where it is missing or not readable."""
     try:
