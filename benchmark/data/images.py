@@ -12,12 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import BenchError, quoted
+from .encoded.jpeg import SIGNATURE as JPEG
+from .encoded.jpeg import read_jpeg
 from .encoded.kinds import CONVERT, UNKNOWN, PictureError, unknown
-from .encoded.png import SIGNATURE, read_png, see_through
+from .encoded.png import SIGNATURE as PNG
+from .encoded.png import read_png, see_through
 from .encoded.rgb import to_rgb, upright
 from .encoded.tiff import settle
 
@@ -25,7 +27,6 @@ KEPT_BYTES = 256 * 2**20
 # Long side over short side. The transform scales the short side up to the model's, so that a line
 # of one pixel's width would need gigabytes.
 LONGEST = 100
-JPEG = b"\xff\xd8\xff"
 
 
 def short(path: Path) -> str:
@@ -53,8 +54,13 @@ def decode(raw: bytes, where: str) -> Image.Image:
             values whose white is unknown.
     """
     try:
-        png = read_png(raw) if raw.startswith(SIGNATURE) else None
-        with _opened(raw if png is None else png.raw) as image:
+        png, shown, said = None, raw, dict[str, bytes]()
+        if raw.startswith(PNG):
+            png = read_png(raw)
+            shown = png.raw
+        elif raw.startswith(JPEG):
+            shown, said = read_jpeg(raw)
+        with Image.open(io.BytesIO(shown)) as image:
             # Up to twice its limit, Pillow itself only warns.
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError
@@ -70,6 +76,7 @@ def decode(raw: bytes, where: str) -> Image.Image:
             rgb = to_rgb(image)
             if png is not None and png.key is not None:
                 rgb.paste("white", mask=Image.fromarray(see_through(image, png)))
+            image.info.update(said)
             return upright(rgb, image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = f"an image of at most {Image.MAX_IMAGE_PIXELS} pixels in {where}"
@@ -79,12 +86,6 @@ def decode(raw: bytes, where: str) -> Image.Image:
         got = quoted(str(known), 200)[1:-1] or type(known).__name__
         fix = known.fix if isinstance(known, PictureError) else UNKNOWN
         raise BenchError(f"a whole image in {where}", f"{len(raw)} bytes, {got}", fix) from error
-
-
-def _opened(raw: bytes) -> Image.Image:
-    stream = io.BytesIO(raw)
-    # Otherwise Pillow looks for the further pictures of an MPO, of which the first is a plain JPEG.
-    return JpegImageFile(stream) if raw.startswith(JPEG) else Image.open(stream)
 
 
 class ImageColumn:

@@ -22,8 +22,8 @@ def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
 
 
 def packed(row: Samples, depth: int, order: str) -> bytes:
-    """The samples of one row, of 1, 2, 4, 8, 16 or 32 bits each, from the high bit on."""
-    if depth >= 8:
+    """The samples of one row, of 1, 2, 4, 8, 12, 16 or 32 bits each, from the high bit on."""
+    if depth % 8 == 0:
         return row.astype(f"{order}u{depth // 8}").tobytes()
     bits = (row[:, None] >> np.arange(depth - 1, -1, -1)) & 1
     return np.packbits(bits.astype(np.uint8)).tobytes()
@@ -96,7 +96,7 @@ def tiff(
         sample_format: 1 unsigned, 2 signed, 3 floating point.
     """
     height, width, channels = samples.shape
-    size = {1: 1, 2: 1, 3: 2, 4: 4}
+    size = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1}
 
     def shorts(*values: int) -> tuple[int, bytes]:
         return 3, struct.pack(f"{order}{len(values)}H", *values)

@@ -1,5 +1,7 @@
 """What bytes are that are no picture, or none that is read here."""
 
+import re
+
 from ...common.files import stand_in
 
 UNKNOWN = "replace or remove the image"
@@ -35,6 +37,7 @@ SIGNS = {
     b"GIF8": "damaged GIF",
     b"BM": "BMP of a kind that Pillow does not read, or damaged",
 }
+BASE64 = re.compile(rb"[A-Za-z0-9+/]{40}")
 BRANDS = (b"heic", b"heix", b"heim", b"hevc", b"mif1", b"msf1")  # of HEIF
 
 
@@ -46,12 +49,8 @@ def unknown(raw: bytes) -> PictureError:
         return PictureError("HEIC, as phones make it, which Pillow does not read", CONVERT)
     for start, kind in SIGNS.items():
         if raw.startswith(start):
-            return PictureError(kind, CONVERT)
-    if (
-        len(raw) > 40
-        and raw[:40].isascii()
-        and raw[:40].replace(b"+", b"").replace(b"/", b"").isalnum()
-    ):
-        fix = "decode the text to bytes, or replace or remove the image"
+            return PictureError(kind, UNKNOWN if "damaged" in kind else CONVERT)
+    if len(raw) > 40 and BASE64.match(raw):
+        fix = f"decode the text to bytes, or {UNKNOWN}"
         return PictureError("no image but text, as of base64", fix)
     return PictureError("no image")

@@ -19,7 +19,9 @@ def settle(image: TiffImageFile) -> None:
     Raises:
         PictureError: grey values whose black is unknown, or channels that Pillow mixes up.
     """
-    tags = image.tag_v2
+    tags, xmp = image.tag_v2, image.info.pop("xmp", b"")
+    if isinstance(xmp, str | bytes):  # Pillow looks into it as bytes, whatever type the tag has
+        image.info["xmp"] = xmp.encode() if isinstance(xmp, str) else xmp
     bits = max(tags.get(BITS, (1,)))
     if SIGNED in tags.get(SAMPLE_FORMAT, (1,)) and bits <= 16:
         raise PictureError("signed grey values, whose black and white are unknown", CONVERT)
