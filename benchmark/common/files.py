@@ -13,6 +13,7 @@ from ..errors import BenchError, quoted
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE.parent  # of the checkout, where there is one
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 BYTE_ORDER_MARKS = {  # that of UTF-32 first, as it begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -53,9 +54,17 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def weights_file(pretrained: str) -> Path | None:
-    """The file that `--pretrained` names, or None for a tag; it need not exist."""
+    """The file that `--pretrained` names, or None for a tag; it need not exist.
+
+    It is a file by its ending, in letters of any size, or by the way to it: "./weights", or a
+    name with a slash or a dot where there is such a file. No tag has either.
+    """
     path = Path(pretrained)
-    return path if path.suffix in (".safetensors", ".pt", ".pth", ".bin") else None
+    if path.suffix.lower() in WEIGHTS or pretrained.lower().endswith(".index.json"):
+        return path
+    if path.is_absolute() or pretrained.startswith(("./", "../")):
+        return path
+    return path if ("/" in pretrained or "." in pretrained) and path.is_file() else None
 
 
 def file_bytes(path: Path) -> bytes:
