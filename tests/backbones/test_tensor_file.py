@@ -34,6 +34,16 @@ def right() -> str:
     return load("tiny-s", "bundled").fingerprint
 
 
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return load("tiny-s", "random:0")
+
+
+def take(model: nn.Module, file: Path) -> None:
+    """What `load` does with a file, without building the model again for each."""
+    fit(model, read_file(file)[0], "tiny-s", str(file))
+
+
 def before(prefix: str, state: State) -> State:
     return {prefix + name: tensor for name, tensor in state.items()}
 
@@ -88,17 +98,32 @@ READ: dict[str, Callable[[State], Any]] = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_leaves_no_doubt_is_read(name: str, state: State, right: str, tmp_path: Path) -> None:
+def test_what_leaves_no_doubt_is_read(
+    name: str, state: State, model: nn.Module, tmp_path: Path
+) -> None:
+    for tensor in model.state_dict().values():
+        tensor.zero_()
     torch.save(READ[name](state), tmp_path / "w.pt")
-    assert load("tiny-s", str(tmp_path / "w.pt")).fingerprint == right
+    take(model, tmp_path / "w.pt")
+    found = model.state_dict()
+    assert found.keys() == state.keys()
+    assert all(tensor.equal(state[name]) for name, tensor in found.items())
+
+
+def test_a_compiled_and_wrapped_model_loads(state: State, right: str, tmp_path: Path) -> None:
+    torch.save({"state_dict": before("module._orig_mod.", state), "epoch": 1}, tmp_path / "w.ckpt")
+    assert load("tiny-s", str(tmp_path / "w.ckpt")).fingerprint == right
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_widened(dtype: torch.dtype, state: State, tmp_path: Path) -> None:
+def test_half_precision_is_widened(
+    dtype: torch.dtype, state: State, model: nn.Module, tmp_path: Path
+) -> None:
     half = {k: v.to(dtype) for k, v in state.items()}
     for file in (tmp_path / "w.pt", tmp_path / "w.safetensors"):
         (torch.save if file.suffix == ".pt" else save_file)(half, file)
-        found = load("tiny-s", str(file)).state_dict()
+        take(model, file)
+        found = model.state_dict()
         assert all(v.dtype == torch.float32 for v in found.values())
         assert all(v.equal(half[k].float()) for k, v in found.items())
 
@@ -163,11 +188,13 @@ SEVERAL: dict[str, tuple[Callable[[State], Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", SEVERAL)
-def test_several_models_in_a_file_are_named(name: str, state: State, tmp_path: Path) -> None:
+def test_several_models_in_a_file_are_named(
+    name: str, state: State, model: nn.Module, tmp_path: Path
+) -> None:
     content, words = SEVERAL[name]
     torch.save(content(state), tmp_path / "w.pt")
     with pytest.raises(BenchError) as error:
-        load("tiny-s", str(tmp_path / "w.pt"))
+        take(model, tmp_path / "w.pt")
     assert error.value.expected == "the weights of one model"
     for word in words:
         assert word in str(error.value)
@@ -218,11 +245,13 @@ ODD: dict[str, tuple[Callable[[State], Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_does_not_fit_is_named(name: str, state: State, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_named(
+    name: str, state: State, model: nn.Module, tmp_path: Path
+) -> None:
     content, got, fix = ODD[name]
     torch.save(content(state), tmp_path / "w.pt")
     with pytest.raises(BenchError) as error:
-        load("tiny-s", str(tmp_path / "w.pt"))
+        take(model, tmp_path / "w.pt")
     assert "the 98 tensors of tiny-s" in error.value.expected
     assert got in error.value.got
     assert fix in error.value.fix
