@@ -107,9 +107,7 @@ def _read(path: Path) -> dict[str, Entry]:
         known = found.get("known", {})
         if unheard := set(known) - set(found["entries"]):
             raise ValueError(f"files of '{sorted(unheard)[0]}', which is no entry")
-        return {
-            key: _entry(value, known.get(key)) for key, value in found["entries"].items()
-        }
+        return {key: _entry(value, known.get(key)) for key, value in found["entries"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

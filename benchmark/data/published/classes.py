@@ -65,7 +65,15 @@ def _match(name: str, classes: str) -> int | None:
 # -- spellings, from the strictest to the freest
 
 _INDEXED = re.compile(r"^/?[a-z]/(?=.)")  # SUN397's folders by initial: "/a/abbey"
-_ODD = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
+_ODD = str.maketrans(
+    {
+        "ß": "ss",
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "ł": "l",
+    }
+)
 
 
 def _plain(name: str) -> str:
