@@ -71,7 +71,7 @@ def add(hub: Hub, name: str, spec: Spec, seed: int = 0) -> Facts:
     """Register one repository, with the commits before its head."""
     files, rows = make_files(name, spec, seed)
     before: list[str] = []
-    if name in OUTDATED and spec.revision:
+    if name in OUTDATED and spec.ref == "main":
         was = OUTDATED[name]()
         old = make_files(name, was, seed)[0]
         before.append(hub.add(name, old, revision=whole(was.revision, name)))

@@ -1,4 +1,4 @@
-"""What a double is made of: rows, columns as `datasets` writes them, and the repository's layout."""
+"""What a double is made of: rows, columns as `datasets` writes them, and a layout."""
 
 import json
 from collections.abc import Callable, Iterable
