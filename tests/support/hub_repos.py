@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hub_doubles.captioned import CAPTIONED
-from hub_doubles.classed import CLASSED, OUTDATED
 from hub_doubles.files import make_files, whole
+from hub_doubles.fine_grained import FINE_GRAINED
+from hub_doubles.general import GENERAL, OUTDATED
 from hub_doubles.kinds import UNDECODABLE, Spec
 
-SPECS: dict[str, Callable[[], Spec]] = CAPTIONED | CLASSED
+SPECS: dict[str, Callable[[], Spec]] = CAPTIONED | GENERAL | FINE_GRAINED
 
 
 @dataclass(frozen=True)
