@@ -36,6 +36,7 @@ _DIAGONALS = [
     for row in range(COEFFICIENTS)
 ]
 
+
 @dataclass(frozen=True)
 class Hashed:
     """The pictures of one split.
