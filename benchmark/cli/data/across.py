@@ -15,7 +15,7 @@ from ...data.split import Pairs, Split, StoredImages
 from ...errors import BenchError
 from ...records.overlap import SharedCounts, SplitSize, SuiteOverlap, write_overlap
 from ...suites.find import find_suite
-from ...suites.names import PUBLISHED
+from ...suites.names import PUBLISHED, SplitName
 from ...suites.ready import ready
 from ...suites.suite import Suite
 from ...tables.writers.overlap_page import overlap_line
@@ -96,11 +96,8 @@ def _left_out(suite: Suite, root: Path, side: int) -> tuple[str, ...]:
 
 def _splits(suite: Suite, left_out: tuple[str, ...]) -> list[_Loaded]:
     """Training and test part of every task, what is held out, and the reference data."""
-    found = [
-        _Loaded(d.name, part, d.load(part))  # type: ignore[arg-type]
-        for d in suite.tasks
-        for part in ("train", "test")
-    ]
+    parts: tuple[SplitName, ...] = ("train", "test")
+    found = [_Loaded(d.name, part, d.load(part)) for d in suite.tasks for part in parts]
     held_out = [d for d in suite.held_out if d.name not in left_out]
     found += [_Loaded(d.name, "test", d.load("test")) for d in held_out]
     if suite.reference is not None:

@@ -7,7 +7,7 @@ from .compare import KINDS, ComparedSet
 
 FEWEST = 3  # sets from which on "everywhere" means something
 MOST = 0.9  # share of the sets that must lie on one side to be "everywhere"
-EVERYWHERE = 1.0  # points of the median; plain GELU in place of QuickGELU costs more
+EVERYWHERE = 1.0  # points of the median; decoders and rounding move sets by less, and both ways
 ACTIVATION = (
     "the weights or their activation (OpenAI's need QuickGELU, a model called ...-quickgelu), then "
     "how images are scaled, cropped and normalised, then --precision"

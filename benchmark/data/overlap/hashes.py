@@ -3,7 +3,8 @@
 The hash is the one of ImageHash called `phash`, on 16 x 16 coefficients: the image in grey at
 64 x 64 pixels, its discrete cosine transform, and for each of the 256 lowest frequencies whether
 it is above their median. It changes little when a picture is scaled or stored as JPEG again, and
-much when it is cropped, turned or mirrored.
+much when it is cropped, turned or mirrored. A picture without any detail, a mere gradient, may
+lose it by being stored as JPEG: what is counted as near is a lower bound.
 """
 
 import hashlib

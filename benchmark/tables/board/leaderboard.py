@@ -256,7 +256,8 @@ def render_leaderboard(
         shown = [_line(runs, sets) for runs in lines.values()]
         section = _section(shown, _PAIRS if pairs else _LABELLED)
         parts.append("## {} {}, {} ({})".format(*group))
-        parts += [remarks[group[:2]]] if group[:2] in remarks else []
+        remark = remarks.get((group[0], group[1]))
+        parts += [remark] if remark else []
         parts.append(section)
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")

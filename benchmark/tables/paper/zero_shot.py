@@ -31,7 +31,7 @@ _CODYRA = ("xtail", "xtail-coop", "mtil")
 
 
 @dataclass(frozen=True)
-class TestFacts:
+class HowMeasured:
     """How a published score was measured; None for what is not known.
 
     Attributes:
@@ -62,7 +62,7 @@ class PublishedScore:
     dataset: str
     direction: str
     value: float
-    facts: TestFacts
+    facts: HowMeasured
 
 
 def published_zero_shot(suite: str, backbone: str) -> list[PublishedScore]:
@@ -91,7 +91,7 @@ def _papers(suite: str, backbone: str) -> Iterator[PublishedScore]:
                 continue
             if _is_zero_shot(cell, held_out):
                 direction, table = cell.direction or "acc", str(cell.table)
-                facts = _facts().get((paper, table, cell.dataset), TestFacts())
+                facts = _facts().get((paper, table, cell.dataset), HowMeasured())
                 value = float(cell.value)
                 yield PublishedScore(
                     f"{PAPERS[paper]} Table {cell.table}", cell.dataset, direction, value, facts
@@ -120,12 +120,12 @@ def _open_clip(backbone: str) -> Iterator[PublishedScore]:
 
 
 @cache
-def _facts() -> dict[tuple[str, str, str], TestFacts]:
+def _facts() -> dict[tuple[str, str, str], HowMeasured]:
     def whole(text: str) -> int | None:
         return int(text) if text else None
 
     return {
-        (row["paper"], row["table"], row["dataset"]): TestFacts(
+        (row["paper"], row["table"], row["dataset"]): HowMeasured(
             whole(row["images"]),
             whole(row["classes"]),
             row["metric"] or None,
