@@ -18,7 +18,7 @@ from benchmark.errors import BenchError
 from benchmark.run.request import Plan, Request, make_plan
 from benchmark.run.zero_shot import ZeroShot, measure_sets
 from benchmark.suites.find import find_suite
-from benchmark.tables.paper.zero_shot import PublishedScore, HowMeasured, published_zero_shot
+from benchmark.tables.paper.zero_shot import HowMeasured, PublishedScore, published_zero_shot
 
 B16 = "ViT-B-16-quickgelu"
 
@@ -52,7 +52,8 @@ def test_the_dar_papers_zero_shot(dataset: str, direction: str, printed: list[fl
         (B16, "imagenet", "acc", 68.34), (B16, "flowers102", "acc", 69.07),
         (B16, "flickr30k", "t2i", 62.16), (B16, "coco", "i2t", 52.42),
         ("ViT-B-32-quickgelu", "dtd", "acc", 44.36), ("ViT-B-32-quickgelu", "coco", "t2i", 30.44),
-        ("ViT-L-14-quickgelu", "mnist", "acc", 76.34), ("ViT-L-14-quickgelu", "sun397", "acc", 67.56),
+        ("ViT-L-14-quickgelu", "mnist", "acc", 76.34),
+        ("ViT-L-14-quickgelu", "sun397", "acc", 67.56),
     ],
 )  # fmt: skip
 def test_open_clips_figures(backbone: str, dataset: str, direction: str, value: float) -> None:
@@ -218,7 +219,7 @@ def test_as_published_there_is_nothing_to_look_at() -> None:
 def test_too_low_everywhere_is_the_activation_or_the_preprocessing() -> None:
     sets = [pairs("x", -4, -5), pairs("y", -3, -4), label("a", -5), label("b", -3), label("c", -2)]
     (line,) = advise(sets)
-    assert "too low on nearly all of 5 sets (median -4.0)" in line
+    assert "too low on nearly all of 5 sets (median -3.5)" in line
     assert "QuickGELU" in line
     assert "scaled" in line
     # One set beyond the common loss is named too.
@@ -328,3 +329,31 @@ def test_held_out_sets_are_measured_unless_left_out(cache: Path) -> None:
 def test_order_needs_tasks() -> None:
     with pytest.raises(BenchError, match="--evals all, or id for the tasks alone"):
         order_plan(Request("zs", suite="mini", evals="ood"), QUIET)
+
+
+def test_missing_held_out_sets_are_said_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has prepared the tasks alone sees their order at once."""
+    tiny = make_plan(Request("zs", suite="mini", evals="id"))
+    absent = BenchError("the prepared data of suite s", "7 of 9 sets", "prepare it", code=4)
+
+    def planned(request: Request) -> Plan:
+        if request.evals != "id":
+            raise absent
+        return tiny
+
+    lines: list[str] = []
+    monkeypatch.setattr("benchmark.cli.order.report.make_plan", planned)
+    monkeypatch.setattr(QUIET, "line", lines.append)
+    assert order_plan(Request("zs"), QUIET) is tiny
+    assert lines == [f"held-out sets are left out: {absent}"]
+    monkeypatch.setattr("benchmark.cli.order.report.make_plan", _nothing(absent))
+    with pytest.raises(BenchError) as caught:
+        order_plan(Request("zs"), QUIET)
+    assert caught.value is absent
+
+
+def _nothing(error: BenchError) -> Any:
+    def planned(_: Request) -> Plan:
+        raise error
+
+    return planned

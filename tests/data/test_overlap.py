@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from clouds import SIDE, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from split_images import image_source
 
 from benchmark.data.cache.decoded import fit
 from benchmark.data.overlap import hashes, near
@@ -19,21 +21,9 @@ from benchmark.data.pixels import PixelRows
 from benchmark.data.rendered import render_labelled
 from benchmark.errors import BenchError
 
-SIDE = 96
-
 
 def nothing(_: int) -> None:
     pass
-
-
-def picture(seed: int) -> Image.Image:
-    """Clouds, coarse and fine as in a photograph: no two seeds look alike."""
-    rng, total = np.random.default_rng(seed), np.full((SIDE, SIDE, 3), 128.0)
-    for cells in (3, 6, 12, 24, 48):
-        noise = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
-        layer = np.asarray(noise.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float64)
-        total += (layer - 128) * 2 / cells**0.5
-    return Image.fromarray(total.clip(0, 255).astype(np.uint8))
 
 
 def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
@@ -221,7 +211,15 @@ def test_more_sets_than_a_word_has_bits() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["A  Dog \n runs", "caf&eacute; &amp;amp; bar", "it&#39;s", "\u00a0x ", "schÃ¶n", "İSTANBUL", ""],
+    [
+        "A  Dog \n runs",
+        "caf&eacute; &amp;amp; bar",
+        "it&#39;s",
+        "\u00a0x ",
+        "schÃ¶n",
+        "İSTANBUL",
+        "",
+    ],
 )
 def test_captions_are_compared_as_the_tokenizer_reads_them(text: str) -> None:
     from open_clip.tokenizer import get_clean_fn
@@ -237,7 +235,7 @@ def test_pictures_of_different_domains_are_never_near() -> None:
     """Digits, textures, scenes and machines: 60 of each, 21,600 pairs of different domains."""
     splits = []
     for name in ("digits", "textures", "scenes", "motors"):
-        source = render_labelled(name, "test", 60, 0).images
+        source = image_source(render_labelled(name, "test", 60, 0))
         splits.append(split(*(source.open(i) for i in range(60)), learned=False))
     assert count_shared(splits, nothing).pairs == ()
     assert all(not one.pictures.flat_N.all() for one in splits)  # something was compared
