@@ -78,10 +78,11 @@ def hash_pictures(pixels: PixelRows, advance: Advance) -> Hashed:
     phash = _imagehash().phash
 
     def one(picture: Pixels) -> tuple[bytes, bytes, float]:
-        image = Image.fromarray(picture)
-        bits = phash(image, hash_size=COEFFICIENTS).hash
+        # The library's own first step, taken here as the contrast is that of the same image.
+        grey = Image.fromarray(picture).convert("L")
+        grey = grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        bits = phash(grey, hash_size=COEFFICIENTS).hash
         code = np.packbits(np.asarray(bits).ravel()[_DIAGONALS]).tobytes()
-        grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         return hashlib.sha256(picture.tobytes()).digest(), code, float(np.std(np.asarray(grey)))
 
     found: list[tuple[bytes, bytes, float]] = []
