@@ -25,8 +25,8 @@ COEFFICIENTS = 16  # a side: 256 bits
 BITS = COEFFICIENTS**2
 SIDE = 4 * COEFFICIENTS  # of the grey image that ImageHash transforms
 NAME = f"phash of {BITS} bits"
-# Grey levels. Below it most bits are noise: of 93 such pictures (sea, forest, flat tiles) stored as
-# JPEG of quality 75, 58 % keep their hash within the radius of `near.py`, of the others 99.7 %.
+# Grey levels. Below it most bits are noise: of 132 such pictures (sea, forest, flat tiles) stored as
+# JPEG of quality 75, 63 % keep their hash within the radius of `near.py`, of 2,651 others 99.8 %.
 FLAT = 6.0
 CHUNK = 256  # pictures that are read at a time
 # Each 16 bits that `near` looks up are a diagonal of the coefficients (which goes on at the other
