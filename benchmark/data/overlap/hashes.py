@@ -25,7 +25,7 @@ COEFFICIENTS = 16  # a side: 256 bits
 BITS = COEFFICIENTS**2
 SIDE = 4 * COEFFICIENTS  # of the grey image that ImageHash transforms
 NAME = f"phash of {BITS} bits"
-# Grey levels. Below it most bits are noise: of 132 such pictures (sea, forest, flat tiles) stored as
+# Grey levels. Below it many bits are noise: of 132 such pictures (sea, forest, tiles) stored as
 # JPEG of quality 75, 63 % keep their hash within the radius of `near.py`, of 2,651 others 99.8 %.
 FLAT = 6.0
 CHUNK = 256  # pictures that are read at a time
