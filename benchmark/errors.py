@@ -133,7 +133,7 @@ def _told(name: str, word: str) -> str:
     plain = unicodedata.normalize("NFC", name) != unicodedata.normalize("NFC", word)
     if plain and word.isascii() == name.isascii():
         return quoted(name)
-    return f"{quoted(name)}, written {ascii(name[:80])} and not {ascii(word[:80])}"
+    return f"{quoted(name)}, written {name[:80]!a} and not {word[:80]!a}"
 
 
 _SIGHT: dict[str, Callable[[str], str]] = {

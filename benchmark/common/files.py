@@ -75,7 +75,7 @@ def file_text(path: Path) -> str:
     Raises:
         BenchError: a file that is missing or may not be read, or that is none of these.
     """
-    raw = file_bytes(path)
+    raw, where = file_bytes(path), "/".join(path.parts[-2:])
     encoding, mark = next(
         ((e, len(m)) for m, e in BYTE_ORDER_MARKS.items() if raw.startswith(m)),
         (_without_mark(raw), 0),
@@ -87,10 +87,10 @@ def file_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         at = mark + error.start
         got = f"{error.reason} at byte {at} of {len(raw)} ({quoted(raw[at : at + 4])})"
-        raise BenchError(f"{name} text in '{path}'", got, fix) from error
+        raise BenchError(f"{name} text in {where}", got, fix) from error
     if (at := text.find("\0")) >= 0:
         got = f"a zero byte after {at} characters, as in a file that is no text, or in UTF-16"
-        raise BenchError(f"{name} text in '{path}'", got, fix)
+        raise BenchError(f"{name} text in {where}", got, fix)
     return text.lstrip("\ufeff")
 
 
