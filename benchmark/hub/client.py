@@ -258,6 +258,7 @@ def _attempts(
     check: Callable[[Any], Any],
     place: Path | None,
 ) -> Any:
+    began = time.monotonic()
     for attempt in count(1):
         try:
             try:
@@ -270,7 +271,7 @@ def _attempts(
                     raise Transient(error, asked_wait(error)) from error
                 raise
         except Transient as error:
-            total = attempts(error.error)
+            total = attempts(error.error, time.monotonic() - began)
             if attempt >= total or repeated_by_client(error.error):
                 raise _given_up(repo, what, error.error, place) from error
             asked = error.wait if error.wait is not None else 2.0 ** (attempt - 1)

@@ -114,7 +114,8 @@ def _plain(error: BaseException) -> bool:
 
 def connection_failed(error: Exception) -> bool:
     """Whether no connection was made at all."""
-    return any("Connect" in type(each).__name__ for each in chain(error))
+    names = ("ConnectError", "ConnectTimeout", "ConnectionRefusedError", "ProxyError", "gaierror")
+    return any(type(each).__name__ in names for each in chain(error))
 
 
 def reason(error: Exception, address: str) -> tuple[str, str]:
