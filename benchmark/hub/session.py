@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Self
 
+from ..errors import BenchError, quoted
 from .network import BadSetting, NoAnswer, from_network, setting_fault
 
 DOWNLOAD, ETAG = "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"
@@ -25,6 +26,22 @@ def say(text: str) -> None:
     with suppress(OSError, ValueError, AttributeError):  # a closed stream must end no download
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+def library() -> Any:
+    """The package `huggingface_hub`, which takes HF_ENDPOINT apart when it is imported.
+
+    Raises:
+        BenchError: that is no address.
+    """
+    try:
+        import huggingface_hub
+        import huggingface_hub.utils._http
+    except ValueError as error:
+        given = quoted(os.environ.get("HF_ENDPOINT", ""))
+        fix = "set HF_ENDPOINT to the hub's address with https:// in front, or unset it"
+        raise BenchError("the hub's address in HF_ENDPOINT", given, fix, 4) from error
+    return huggingface_hub
 
 
 def endpoint() -> str:
