@@ -299,7 +299,8 @@ def _rows(planned: Planned, looks: Sequence[Look]) -> dict[str, int]:
         if note is not None:
             counted[file.path] = note.total
     found: dict[str, int] = {}
-    for part in dict.fromkeys(planned.parts.values()):
+    parts = set(planned.parts.values())
+    for part in (*(p for p in planned.job.source.rows if p in parts), *({""} & parts)):
         each = [counted.get(f.path) for f in planned.files if planned.parts[f.path] == part]
         if None not in each:
             found[part] = sum(n for n in each if n is not None)
