@@ -117,7 +117,7 @@ def test_wrong_declarations_cost_no_data_file_and_are_one_list(
     assert len(fetched(hub)) == before
     assert not list((place / "cache").rglob("*.parquet"))
     out, err = capsys.readouterr()
-    aircraft, kream, sketch = err.splitlines()
+    aircraft, kream, sketch = (line for line in err.splitlines() if line.startswith("error: "))
     assert aircraft.startswith("error: aircraft: expected class names of 'aircraft' in data/test-")
     assert "and 2 more files" in aircraft
     assert "'label', which has 70 classes" in aircraft
@@ -140,7 +140,7 @@ def test_an_outdated_revision_is_refused_from_its_footer_alone(hub, place, monke
     before = len(fetched(hub))
     assert prepare_all(["domainnet"], Options(side=SIDE, yes=True), "none") == 5
     assert len(fetched(hub)) == before
-    (said,) = capsys.readouterr().err.splitlines()
+    said = capsys.readouterr().err.splitlines()[-1]
     assert "a column 'label' in data/test-" in said
     assert "got columns 'category', 'domain', 'image', 'y'" in said
     assert "'y' has the classes of 'domainnet'" in said
@@ -194,7 +194,7 @@ def test_a_gated_repository_is_in_the_list_and_nothing_is_fetched(hub, place, ca
     before = len(fetched(hub))
     assert prepare_all(["rocov2", "kream"], Options(side=SIDE, yes=True), "plain") == 4
     said = capsys.readouterr()
-    assert said.err.startswith("error: rocov2: expected ")
+    assert "error: rocov2: expected " in said.err
     assert "terms of use" in said.err
     assert len(fetched(hub)) == before
 
@@ -365,6 +365,7 @@ def test_rows_of_a_column_of_parts_are_enough_or_not(hub, place) -> None:
     few = pairs(parts, {"train": 30, "test": 10}, part_column="split")
     lock.write(place / "hub.lock.json", {})
     assert "30 rows of all parts instead of 40" in only(look(place, few))
+    assert isinstance(few.source, Source)
     other = replace(few.source, parts={"train": parts["train"], "dev": parts["test"]},
                     rows={"train": 10, "dev": 10})  # fmt: skip
     lock.write(place / "hub.lock.json", {})
@@ -416,6 +417,39 @@ def test_a_file_that_is_no_tar(hub, place, raw) -> None:
 
 
 # -- many at a time
+
+
+def test_threads_keep_the_order_and_begin_nothing_for_nobody() -> None:
+    import threading
+
+    from benchmark.data.published.preparation.ahead import together
+
+    begun: list[int] = []
+    go = threading.Event()
+
+    def work(n: int) -> int:
+        begun.append(n)
+        if n == 0:
+            go.wait(5)
+        if n == 2:
+            raise ValueError(n)
+        return n * n
+
+    results = together(range(5), work, 3)
+    first = next(results)
+    go.set()
+    assert first.result() == 0
+    assert next(results).result() == 1
+    with pytest.raises(ValueError, match="2"):
+        next(results).result()
+    assert [r.result() for r in results] == [9, 16]
+    begun.clear()
+    go.clear()
+    many = together([0] * 100, work, 2)
+    next(many)
+    many.close()
+    go.set()
+    assert len(begun) <= 2
 
 
 def test_sets_are_looked_at_together(hub, place) -> None:

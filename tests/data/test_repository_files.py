@@ -14,7 +14,7 @@ from preparing import QUIET, fetched, job, made
 from benchmark.data.catalog import declaration
 from benchmark.data.published.declare import Declaration, Source, Whole
 from benchmark.data.published.preparation.files import configurations
-from benchmark.data.published.preparation.plan import plan
+from benchmark.data.published.preparation.plan import Planned, plan
 from benchmark.data.published.preparation.preflight import preflight
 from benchmark.errors import BenchError
 from benchmark.hub import lock
@@ -35,7 +35,9 @@ def default(**paths: str) -> bytes:
     return head(*lines)
 
 
-def planned(hub: Any, place: Path, files: Mapping[str, bytes], parts: Any = None, **more: Any):
+def planned(
+    hub: Any, place: Path, files: Mapping[str, bytes], parts: Any = None, **more: Any
+) -> Planned:
     hub.server.add(REPO, files)
     parts = parts or PARTS
     source = Source(REPO, "main", parts, dict.fromkeys(parts, 1), **more)
