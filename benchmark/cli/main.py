@@ -11,6 +11,7 @@ from .. import __version__
 from ..errors import BenchError
 from .data.app import app as data_app
 from .display import DisplayMode
+from .terminal import CLOSED_PIPE, Streams, guarded_streams
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
 
@@ -262,8 +263,34 @@ def _interrupt(*_: Any) -> None:
 def main() -> None:
     """Entry point: a user's mistake is one sentence and an exit code, never a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    with guarded_streams() as streams:
+        code = _told(streams, _ended())
+    sys.exit(code)
+
+
+def _ended() -> int:
+    """Runs the command; its exit code."""
     try:
         app()
     except BenchError as e:
         typer.echo(f"error: {e}", err=True)
-        sys.exit(e.code)
+        return e.code
+    except SystemExit as e:
+        return e.code if isinstance(e.code, int) else 0
+    return 0
+
+
+def _told(streams: Streams, code: int) -> int:
+    """The exit code, once it is known whether what was printed has arrived."""
+    sys.stdout.flush()
+    if streams.lost is None or code:
+        return code
+    if streams.left:
+        return CLOSED_PIPE if streams.result else 0
+    fix = "free some space, or send it elsewhere"
+    error = BenchError("a place for what is printed", str(streams.lost.strerror), fix, 6)
+    if streams.result:
+        typer.echo(f"error: {error}", err=True)
+        return error.code
+    typer.echo(f"the record is written, its display was lost ({streams.lost.strerror})", err=True)
+    return 0
