@@ -114,7 +114,7 @@ class Display(Report):
 
     def _shown(self, stack: list[Meters]) -> str:
         outer = [meter.short() for meters in stack[:-1] for meter in meters]
-        inner = [f"{meter.head} {meter.status()}".strip() for meter in stack[-1]]
+        inner = [f"{meter.head}  {meter.status()}".strip() for meter in stack[-1]]
         whole = self.remaining.text()
         return "  ".join([*outer, *inner, *([f"[{whole}]"] if whole else [])])
 

@@ -11,7 +11,7 @@ from .. import __version__
 from ..errors import BenchError
 from .data.app import app as data_app
 from .display import DisplayMode
-from .terminal import CLOSED_PIPE, Streams, guarded_streams
+from .terminal import CLOSED_PIPE, Streams, guarded_streams, streams
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
 
@@ -101,6 +101,7 @@ def run(
     from ..suites.ready import default_suite
     from .run import run_all
 
+    streams().result = False
     named, why = (suite, "") if suite is not None else default_suite(cache_dir, backbone)
     requests = [
         Request(
@@ -170,7 +171,11 @@ def order(
         precision=precision,  # type: ignore[arg-type]
         cache_dir=cache_dir,
     )
-    typer.echo(order_report(make_plan(request), make_display(display)))
+    shown = make_display(display, ends=True)
+    shown.line(f"order: zero-shot scores on suite {named}")
+    with shown.phase("importing torch, checking what was asked"):
+        plan = make_plan(request)
+    typer.echo(order_report(plan, shown))
 
 
 @app.command()
@@ -263,8 +268,8 @@ def _interrupt(*_: Any) -> None:
 def main() -> None:
     """Entry point: a user's mistake is one sentence and an exit code, never a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
-    with guarded_streams() as streams:
-        code = _told(streams, _ended())
+    with guarded_streams() as guarded:
+        code = _told(guarded, _ended())
     sys.exit(code)
 
 
@@ -280,17 +285,16 @@ def _ended() -> int:
     return 0
 
 
-def _told(streams: Streams, code: int) -> int:
+def _told(found: Streams, code: int) -> int:
     """The exit code, once it is known whether what was printed has arrived."""
-    sys.stdout.flush()
-    if streams.lost is None or code:
+    if found.lost is None or code:
         return code
-    if streams.left:
-        return CLOSED_PIPE if streams.result else 0
+    if found.left:
+        return CLOSED_PIPE if found.result else 0
     fix = "free some space, or send it elsewhere"
-    error = BenchError("a place for what is printed", str(streams.lost.strerror), fix, 6)
-    if streams.result:
+    error = BenchError("a place for what is printed", str(found.lost.strerror), fix, 6)
+    if found.result:
         typer.echo(f"error: {error}", err=True)
         return error.code
-    typer.echo(f"the record is written, its display was lost ({streams.lost.strerror})", err=True)
+    typer.echo(f"the record is written, its display was lost ({found.lost.strerror})", err=True)
     return 0

@@ -52,6 +52,8 @@ class Meter:
         if self.unit in UNEVEN:
             return f"{self.done}/{self.total} {self.unit}{'  ' * bool(self.note)}{self.note}"
         shown = f"{self.done}/{self.total} {self.unit}"
+        if not self.done:
+            return f"{shown}  {clock_text(self.seconds())} so far"
         return f"{shown}  {self.done / self.seconds():.0f}/s{self._left()}"
 
     def _bytes(self) -> str:

@@ -11,6 +11,7 @@ from ..records.store import Record, read_record
 from ..run.provenance.code import unchanged
 from ..run.request import Plan, Request, make_plan
 from .display import Display, DisplayMode, make_display
+from .meters import DONE
 
 
 def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
@@ -39,26 +40,31 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
         if len(requests) > 1:
             display.line(f"this run has failed: {error}")
 
+    display.line(_asked(requests))
     plans = []
-    for request in requests:
-        try:
-            plans.append(make_plan(request))
-        except MethodError as e:
-            failed(e)
-        except BenchError:
-            raise
-        except (Exception, SystemExit) as e:
-            failed(_crash(request, None, e))
-    for plan in plans:
-        display.line(_first_line(plan, why))
+    head = "importing torch, checking what was asked"
+    with display.phase(head, len(requests), "runs") as advance:
+        for request in requests:
+            try:
+                plans.append(make_plan(request))
+            except MethodError as e:
+                failed(e)
+            except BenchError:
+                raise
+            except (Exception, SystemExit) as e:
+                failed(_crash(request, None, e))
+            advance(1)
+    display.remaining.kinds = [_kind(plan) for plan in plans]
+    for index, plan in enumerate(plans):
+        number = f"run {index + 1}/{len(plans)}: " if len(plans) > 1 else ""
+        display.line(number + _first_line(plan, why))
         for reason in plan.unofficial:
             display.line(f"this record goes to {plan.scratch}: {reason}")
         try:
-            codes.append(_run(plan, display))
+            with display.running(index):
+                codes.append(_run(plan, display))
         except BenchError as e:
             failed(e)
-        except BrokenPipeError:
-            raise  # nobody reads any more what is said
         except (Exception, SystemExit) as e:
             failed(_crash(plan.request, plan, e))
     if not errors:
@@ -69,6 +75,28 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     said = f"expected {first.expected}, got {first.got}"
     got = f"{len(errors)} of {len(requests)} runs that failed, the first with '{said}'"
     raise BenchError("every run to finish", got, first.fix, first.code)
+
+
+def _asked(requests: list[Request]) -> str:
+    """The first word, before anything is loaded: what is going to run."""
+    counts = {
+        "methods": list(dict.fromkeys(r.method for r in requests)),
+        "orders": list(dict.fromkeys(r.order for r in requests)),
+        "seeds": list(dict.fromkeys(str(r.seed) for r in requests)),
+    }
+    parts = [
+        f"{kind if found[1:] else kind[:-1]} {', '.join(found)}" for kind, found in counts.items()
+    ]
+    number = f"{len(requests)} runs" if len(requests) > 1 else "run"
+    return f"{number} on suite {requests[0].suite}: {'; '.join(parts)}"
+
+
+def _kind(plan: Plan) -> str:
+    """What runs are alike in that take as long as each other."""
+    if not plan.request.overwrite and plan.target.exists():
+        return DONE
+    name = method_label(plan.method.name, plan.method.variant)
+    return f"{name} {plan.method.overrides} {plan.request.order.count(',')}"
 
 
 def _crash(request: Request, plan: Plan | None, error: BaseException) -> MethodError:
@@ -121,7 +149,7 @@ def _existing(plan: Plan) -> tuple[Record, str] | None:
     made = record.provenance.get("asked") or {}
     keys = [k for k, v in plan.asked.items() if made.get(k) != v]
     if plan.request.device != "auto":
-        from ..run.inputs import pick_device
+        from ..run.build import pick_device
 
         device = pick_device(plan.request.device).type
         keys += ["device"] * (record.provenance.get("hardware", {}).get("device") != device)

@@ -2,30 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..backbones.backbone import Backbone
-from ..backbones.load import load
-from ..common.files import cache_root
 from ..common.report import Report
-from ..data.batches import draw_pairs, spread_texts
 from ..data.cache.decoded import transform_id
-from ..data.cache.frozen import FrozenFeatures
 from ..data.items import Items
-from ..data.tensors import LabelTensors, PairTensors, Tensors, load_split
+from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
 from ..protocol.method import Frozen
-from ..protocol.types import Batch, Texts
+from ..suites.names import Kind
 from ..suites.suite import Dataset, Suite
-from .evaluate import EvalSet, Row, evaluate
-from .provenance.machine import hardware
-from .registry import ResolvedMethod
+from .build import Ground, open_ground
+from .evaluate import EvalSet, Row, evaluate, items_of
 from .request import Plan
+from .suitable import check_kinds
 from .task_order import resolve_order
 
 
@@ -50,82 +43,48 @@ class Inputs:
     reference_data: Tensors | None
     identity: dict[str, Any]
 
-    def reference(self, batch_size: int) -> Batch:
-        """A random batch of the suite's reference data; raises as `reference_texts`."""
-        return draw_pairs(self.feed, self._reference_pairs(), batch_size)
 
-    def reference_texts(self, count: int) -> Texts:
-        """At most so many texts of the suite's reference data, evenly spaced.
+def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inputs:
+    """Read every split of a plan.
 
-        Raises:
-            BenchError: the suite has none, or not as image-text pairs.
-        """
-        return spread_texts(self.feed, self._reference_pairs(), count)
-
-    def _reference_pairs(self) -> PairTensors:
-        if not isinstance(self.reference_data, PairTensors):
-            raise BenchError(
-                "a suite with image-text reference data, which the method distils from",
-                "one without",
-                "choose a suite that declares it",
-            )
-        return self.reference_data
-
-
-def pick_device(asked: str) -> torch.device:
-    """Auto takes a GPU where there is one.
-
-    Raises:
-        BenchError: an unknown or absent device.
-    """
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError(f"'{device.type}' is not supported")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as e:
-        there = "cpu" + (", cuda" if torch.cuda.is_available() else "")
-        raise BenchError(
-            f"a device of this machine (auto, {there})",
-            f"'{asked}' ({str(e).splitlines()[0]})",
-            "correct --device",
-        ) from e
-    return device
-
-
-def open_inputs(plan: Plan, report: Report) -> Inputs:
-    """Load the backbone and every split of a plan.
+    Args:
+        plan: what was asked for.
+        report: what the user sees.
+        ground: the plan's backbone, where it is loaded.
 
     Raises:
         BenchError: whatever is wrong with weights, data, order or device.
     """
-    device = pick_device(plan.request.device)
-    root = cache_root(plan.request.cache_dir)
-    clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root))
-    read = partial(_read, clip=clip, root=root, limit=plan.request.limit)
+    ground = ground or open_ground(plan, report)
+    clip, feed, device = ground.clip, ground.feed, ground.device
     tasks = {d.name: d for d in plan.suite.tasks}
     tests: dict[str, Tensors] = {}
 
     def measure() -> dict[str, float]:
         report.line("order: measuring zero-shot scores")
-        tests.update({name: read(d, "test") for name, d in tasks.items()})
+        tests.update(_read_tests(ground, report))
         sets = _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
-        return {which.name: _main(_zero_shot(clip, feed, which)) for which in sets}
+        return {which.name: _main(_zero_shot(ground, which)) for which in sets}
 
     second = plan.suite.order_ii
     order, measured = resolve_order(plan.request.order, list(tasks), measure, second)
     for name in plan.left_out:
         report.line(f"held-out set {name} is not prepared and left out")
-    report.line(f"data: {len(order)} tasks, decoded images in {root}")
-    train = {name: read(tasks[name], "train") for name in order}
-    _check_kinds(plan.method, train)
-    tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
-    evals = _asked_evals(plan, order, tests, read)
-    reference = plan.suite.reference if "reference data" in plan.method.uses else None
-    reference_data = read(reference, "train") if reference is not None else None
+    report.line(f"data: {len(order)} tasks, decoded images in {ground.root}")
+    held_out = plan.suite.held_out if plan.request.evals != "id" else ()
+    with report.phase("data", 2 * len(order) + len(held_out), "splits") as advance:
+
+        def read(dataset: Dataset, split: Any) -> Tensors:
+            found = ground.read(dataset, split)
+            advance(1)
+            return found
+
+        train = {name: read(tasks[name], "train") for name in order}
+        kinds = {name: _kind(data) for name, data in train.items()}
+        check_kinds(plan.method, kinds)
+        tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
+        evals = _asked_evals(plan, order, tests, read)
+        reference_data = ground.reference_data()
     return Inputs(
         clip=clip,
         device=device,
@@ -172,37 +131,8 @@ def _asked_evals(
     return tuple(evals)
 
 
-def _check_kinds(method: ResolvedMethod, train: dict[str, Tensors]) -> None:
-    """Raises BenchError for a task of a kind that the method refuses."""
-    refused = method.cls.refused(method.config)
-    for name, data in train.items():
-        kind = "labelled" if isinstance(data, LabelTensors) else "pairs"
-        if kind in refused:
-            raise BenchError(
-                f"tasks that {method.cls.label} is defined for",
-                f"'{name}', of the kind '{kind}': {refused[kind]}",
-                "choose another suite, --order or --method",
-            )
-
-
-def _backbone(plan: Plan, device: torch.device) -> Backbone:
-    clip = load(plan.backbone, plan.weights)
-    clip.precision = plan.request.precision
-    return clip.to(device)
-
-
-def _features(plan: Plan, clip: Backbone, device: torch.device, root: Path) -> FrozenFeatures:
-    about = (
-        clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
-        plan.request.precision, str(torch.get_num_threads()), version(clip.library),
-        repr(hardware()),
-    )  # fmt: skip
-    code = plan.code + plan.method.sha
-    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code)
-
-
-def _read(dataset: Dataset, split: Any, clip: Backbone, root: Path, limit: int | None) -> Tensors:
-    return load_split(dataset.load(split), clip.size, clip.tokenize, root, limit, clip.tokenizer)
+def _kind(data: Tensors) -> Kind:
+    return "labelled" if isinstance(data, LabelTensors) else "pairs"
 
 
 def _eval_sets(
@@ -238,25 +168,34 @@ def measure_tasks(plan: Plan, report: Report) -> dict[str, dict[str, float]]:
     Raises:
         BenchError: whatever is wrong with weights, data or device.
     """
-    device = pick_device(plan.request.device)
-    root = cache_root(plan.request.cache_dir)
-    clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root))
+    ground = open_ground(plan, report)
     names = [d.name for d in plan.suite.tasks]
-    tests = {d.name: _read(d, "test", clip, root, plan.request.limit) for d in plan.suite.tasks}
+    tests = _read_tests(ground, report)
     found = {}
     for which in _eval_sets(list(plan.suite.tasks), tests, names, plan.suite):
         report.line(f"{which.title}: {len(which.data)} images")
-        rows = [r for r in _zero_shot(clip, feed, which) if r["k"] in (1, None)]
+        rows = [r for r in _zero_shot(ground, which) if r["k"] in (1, None)]
         scores = {str(r["direction"] or r["metric"]): 100 * float(r["value"]) for r in rows}
         found[which.name] = {**scores, "n": len(which.data)}
     return found
 
 
-def _zero_shot(clip: Backbone, feed: Items, which: EvalSet) -> list[Row]:
+def _read_tests(ground: Ground, report: Report) -> dict[str, Tensors]:
+    """The test splits of all tasks."""
+    tests = {}
+    with report.phase("data", len(ground.plan.suite.tasks), "splits") as advance:
+        for dataset in ground.plan.suite.tasks:
+            tests[dataset.name] = ground.read(dataset, "test")
+            advance(1)
+    return tests
+
+
+def _zero_shot(ground: Ground, which: EvalSet) -> list[Row]:
     """All scores of the untouched backbone."""
+    frozen = Frozen(ground.clip.scale)
     try:
-        return evaluate(Frozen(clip.scale), feed, which).rows
+        with ground.report.phase(which.title, items_of(which), "items") as advance:
+            return evaluate(frozen, ground.feed, which, advance=advance).rows
     except ValueError as e:
         raise BenchError(
             "zero-shot scores to measure the order by", f"{which.title}: {e}", "check the weights"

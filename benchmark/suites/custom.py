@@ -154,6 +154,7 @@ def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
         load=_loader(local),
         licence=keys.text("licence", "not stated"),
         citation=keys.text("citation", "not stated"),
+        kind="labelled" if labelled else "pairs",
     )
 
 

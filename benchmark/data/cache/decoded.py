@@ -15,6 +15,7 @@ from PIL import Image
 
 from ...common.digests import digest
 from ...common.files import atomic
+from ...common.report import Advance, ignore
 from ...errors import BenchError
 from ..pixels import PixelRows, Pixels
 from ..split import ImageSource, StoredImages
@@ -55,13 +56,16 @@ def fit(image: Image.Image, size: int) -> Pixels:
     return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
-def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decoded:
+def decoded(
+    source: ImageSource | StoredImages, size: int, root: Path, advance: Advance = ignore
+) -> Decoded:
     """The source's images after the transform, from the cache or decoded now.
 
     Args:
         source: images to decode, or decoded ones.
         size: side in pixels.
         root: cache folder.
+        advance: is called with the number of images that were decoded.
 
     Raises:
         BenchError: an image cannot be decoded, the cache cannot be written, or a stored source
@@ -72,7 +76,7 @@ def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decode
     path = PIXELS.path(root, digest([source.content, transform_id(size)])[:32])
     found = _mapped(path, source.size, size)
     if found is None:
-        _build(source, size, path)
+        _build(source, size, path, advance)
         found = _mapped(path, source.size, size)
     if found is None:
         raise BenchError(
@@ -88,7 +92,7 @@ def _mapped(path: Path, n: int, size: int) -> Decoded | None:
     return Decoded(PixelRows.of([found[0]], (size, size, 3)), found[1])
 
 
-def _build(source: ImageSource, size: int, path: Path) -> None:
+def _build(source: ImageSource, size: int, path: Path, advance: Advance) -> None:
     h = hashlib.sha256()
     shape = (source.size, size, size, 3)
     # Plain writes: a memory map of a full disk would end the process instead of raising.
@@ -105,4 +109,5 @@ def _build(source: ImageSource, size: int, path: Path) -> None:
             block = b"".join(pool.map(lambda i: fit(source.open(i), size).tobytes(), rows))
             out.write(block)
             h.update(block)
+            advance(len(rows))
     PIXELS.note(path, h.hexdigest(), content=source.content)
