@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ DisplayMode = Literal["auto", "rich", "plain", "none"]
 EVERY = 10.0  # seconds between plain lines of long work
 SELDOM = 60.0  # the same where it has taken long already
 LOOK = 1.0  # seconds between looks at the meters
+_MAIN = threading.main_thread()
 
 
 class Display(Report):
@@ -53,7 +54,7 @@ class Display(Report):
         typer.echo(text)
 
     def _heard(self) -> None:
-        if self.ends and streams().lost is not None and _main_thread():
+        if self.ends and streams().lost is not None and _MAIN is threading.current_thread():
             raise typer.Exit(0)  # the exit code is the entry point's
 
     # -- runs of a call
@@ -78,21 +79,21 @@ class Display(Report):
     @contextmanager
     def _working(self, *meters: Meter) -> Iterator[None]:
         """Inside, somebody looks at the meters, of which the newest are the innermost."""
-        self._enter(meters)
+        self._push(meters)
         try:
             yield
         finally:
-            self._leave(meters)
+            self._pop(meters)
         self._heard()
 
-    def _enter(self, meters: Meters) -> None:
+    def _push(self, meters: Meters) -> None:
         self._stack.append(meters)
         if self._stop is None and not self.quiet:
             self._spoke = time.monotonic()
             self._stop = threading.Event()
             threading.Thread(target=self._watch, args=(self._stop,), daemon=True).start()
 
-    def _leave(self, meters: Meters) -> None:
+    def _pop(self, meters: Meters) -> None:
         self._stack.remove(meters)
         if not self._stack and self._stop is not None:
             self._stop.set()
@@ -188,8 +189,85 @@ class Display(Report):
             self._moved(stage)
 
 
-def _main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+class LiveDisplay(Display):
+    """Bars that are redrawn in place, above them the lines that stay."""
+
+    def __init__(self, ends: bool = False) -> None:
+        super().__init__(ends=ends)
+        from rich.console import Console
+
+        self.console = Console()
+        self._bar: Any = None
+        self._rows: dict[Meter, Any] = {}
+        self._top: Any = None  # the row of the whole call
+
+    def line(self, text: str) -> None:
+        """A sentence that stays on the screen."""
+        self.console.print(text, markup=False, highlight=False)
+        self._heard()
+
+    def _push(self, meters: Meters) -> None:
+        """A row for each, and the view where it is the first."""
+        if self._bar is None:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[status]}", markup=False),
+                console=self.console,
+                transient=True,
+            )
+            self._top = self._bar.add_task("", total=None, visible=False, status="")
+            self._bar.start()
+        for meter in meters:
+            self._rows[meter] = self._bar.add_task(
+                meter.head, total=meter.total or None, completed=meter.done, status=meter.status()
+            )
+        super()._push(meters)
+
+    def _pop(self, meters: Meters) -> None:
+        """Their rows vanish, and with the last one the view."""
+        super()._pop(meters)
+        for meter in meters:
+            self._bar.remove_task(self._rows.pop(meter))
+        if not self._rows:
+            self._bar.stop()
+            self._bar = None
+
+    def _moved(self, meter: Meter) -> None:
+        self._redraw(meter, self._bar)
+
+    def _redraw(self, meter: Meter, bar: Any) -> None:
+        row = self._rows.get(meter)
+        if bar is not None and row is not None:
+            bar.update(row, completed=meter.done, status=meter.status())
+
+    def _look(self) -> None:
+        """Times go on without a step, too."""
+        bar = self._bar
+        try:
+            for meter in list(self._rows):
+                self._redraw(meter, bar)
+            if bar is not None:
+                whole = self.remaining.text()
+                bar.update(self._top, visible=bool(whole), description=whole)
+        except KeyError:  # it was removed meanwhile
+            return
+
+    @contextmanager
+    def training(self, head: str, total: int, epochs: int, done: int) -> Iterator[None]:
+        """A bar over the task's steps."""
+        with super().training(head, total, epochs, done):
+            yield
+        assert self._task is not None, "it was trained"
+        self.line(f"{head}  {self._task.status()}")
+
+    def _stepped(self, task: Training) -> None:
+        self._moved(task)
+
+    def _evaluates(self, stage: Meter) -> None:
+        """The bar says it."""
 
 
 def make_display(mode: DisplayMode, ends: bool = False) -> Display:
@@ -201,8 +279,4 @@ def make_display(mode: DisplayMode, ends: bool = False) -> Display:
     """
     if mode == "auto":
         mode = "rich" if sys.stdout.isatty() else "plain"
-    if mode == "rich":
-        from .live import LiveDisplay
-
-        return LiveDisplay(ends)
-    return Display(mode == "none", ends)
+    return LiveDisplay(ends) if mode == "rich" else Display(mode == "none", ends)

@@ -1,6 +1,7 @@
 """`cl-bench run`: one plan after the other, each a no-op when its record is there."""
 
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,19 +42,7 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
             display.line(f"this run has failed: {error}")
 
     display.line(_asked(requests))
-    plans = []
-    head = "importing torch, checking what was asked"
-    with display.phase(head, len(requests), "runs") as advance:
-        for request in requests:
-            try:
-                plans.append(make_plan(request))
-            except MethodError as e:
-                failed(e)
-            except BenchError:
-                raise
-            except (Exception, SystemExit) as e:
-                failed(_crash(request, None, e))
-            advance(1)
+    plans = _plans(requests, display, failed)
     display.remaining.kinds = [_kind(plan) for plan in plans]
     for index, plan in enumerate(plans):
         number = f"run {index + 1}/{len(plans)}: " if len(plans) > 1 else ""
@@ -77,6 +66,26 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     raise BenchError("every run to finish", got, first.fix, first.code)
 
 
+def _plans(
+    requests: list[Request], display: Display, failed: Callable[[BenchError], None]
+) -> list[Plan]:
+    """Those of all requests whose method's own code does not fail."""
+    plans = []
+    head = "importing torch, checking what was asked"
+    with display.phase(head, len(requests), "runs") as advance:
+        for request in requests:
+            try:
+                plans.append(make_plan(request))
+            except MethodError as e:
+                failed(e)
+            except BenchError:
+                raise
+            except (Exception, SystemExit) as e:
+                failed(_crash(request, None, e))
+            advance(1)
+    return plans
+
+
 def _asked(requests: list[Request]) -> str:
     """The first word, before anything is loaded: what is going to run."""
     counts = {
@@ -93,8 +102,9 @@ def _asked(requests: list[Request]) -> str:
 
 def _kind(plan: Plan) -> str:
     """What runs are alike in that take as long as each other."""
-    if not plan.request.overwrite and plan.target.exists():
-        return DONE
+    with suppress(OSError):  # of which its run will tell
+        if not plan.request.overwrite and plan.target.exists():
+            return DONE
     name = method_label(plan.method.name, plan.method.variant)
     return f"{name} {plan.method.overrides} {plan.request.order.count(',')}"
 

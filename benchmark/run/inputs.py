@@ -71,20 +71,8 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
     for name in plan.left_out:
         report.line(f"held-out set {name} is not prepared and left out")
     report.line(f"data: {len(order)} tasks, decoded images in {ground.root}")
-    held_out = plan.suite.held_out if plan.request.evals != "id" else ()
-    with report.phase("data", 2 * len(order) + len(held_out), "splits") as advance:
-
-        def read(dataset: Dataset, split: Any) -> Tensors:
-            found = ground.read(dataset, split)
-            advance(1)
-            return found
-
-        train = {name: read(tasks[name], "train") for name in order}
-        kinds = {name: _kind(data) for name, data in train.items()}
-        check_kinds(plan.method, kinds)
-        tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
-        evals = _asked_evals(plan, order, tests, read)
-        reference_data = ground.reference_data()
+    train, evals = _read_all(ground, order, tests)
+    reference_data = ground.reference_data()
     return Inputs(
         clip=clip,
         device=device,
@@ -108,6 +96,33 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
             "reference": None if reference_data is None else reference_data.fingerprint,
         },
     )
+
+
+def _read_all(
+    ground: Ground, order: list[str], tests: dict[str, Tensors]
+) -> tuple[dict[str, Tensors], tuple[EvalSet, ...]]:
+    """Training splits of the tasks in learned order, and the sets that are scored.
+
+    Args:
+        ground: reads them.
+        order: names of the tasks.
+        tests: test splits that have been read.
+    """
+    plan = ground.plan
+    tasks = {d.name: d for d in plan.suite.tasks}
+    held_out = plan.suite.held_out if plan.request.evals != "id" else ()
+    total = 2 * len(order) - len(tests.keys() & set(order)) + len(held_out)
+    with ground.report.phase("data", total, "splits") as advance:
+
+        def read(dataset: Dataset, split: Any) -> Tensors:
+            found = ground.read(dataset, split)
+            advance(1)
+            return found
+
+        train = {name: read(tasks[name], "train") for name in order}
+        check_kinds(plan.method, {name: _kind(data) for name, data in train.items()})
+        tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
+        return train, _asked_evals(plan, order, tests, read)
 
 
 def _asked_evals(
