@@ -270,6 +270,18 @@ class LiveDisplay(Display):
         """The bar says it."""
 
 
+def first_word(
+    methods: Sequence[str], orders: Sequence[str], seeds: Sequence[int], suite: str | None
+) -> str:
+    """What is going to run, from the options alone: it is said before anything is loaded."""
+    asked = {"method": methods, "order": orders, "seed": seeds}
+    parts = [
+        f"{word}{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
+        for word, found in ((word, list(dict.fromkeys(given))) for word, given in asked.items())
+    ]
+    return f"{'; '.join(parts)}; on {suite or 'the default suite'}"
+
+
 def make_display(mode: DisplayMode, ends: bool = False) -> Display:
     """Auto is the live view where the output is a terminal, plain lines elsewhere.
 

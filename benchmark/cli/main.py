@@ -10,7 +10,7 @@ import typer
 from .. import __version__
 from ..errors import BenchError
 from .data.app import app as data_app
-from .display import DisplayMode
+from .display import DisplayMode, first_word, make_display
 from .terminal import CLOSED_PIPE, Streams, guarded_streams, streams
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
@@ -97,11 +97,12 @@ def run(
 
     Several methods, orders and seeds are run one after the other, each to its own record.
     """
+    streams().result = False
+    make_display(display).line(first_word(method, order, seed, suite))
     from ..run.request import Request
     from ..suites.ready import default_suite
     from .run import run_all
 
-    streams().result = False
     named, why = (suite, "") if suite is not None else default_suite(cache_dir, backbone)
     requests = [
         Request(
@@ -153,10 +154,11 @@ def order(
     display: DisplayOption = "auto",
 ) -> None:
     """Zero-shot scores of a backbone on every task, beside the paper's, and the order they give."""
+    shown = make_display(display, ends=True)
+    shown.line(f"order: zero-shot scores on {suite or 'the default suite'}")
     from ..run.request import Request, make_plan
     from ..suites.ready import default_suite
     from ..tables.spec import ZERO_SHOT
-    from .display import make_display
     from .order import order_report
 
     named = suite if suite is not None else default_suite(cache_dir, backbone)[0]
@@ -171,8 +173,6 @@ def order(
         precision=precision,  # type: ignore[arg-type]
         cache_dir=cache_dir,
     )
-    shown = make_display(display, ends=True)
-    shown.line(f"order: zero-shot scores on suite {named}")
     with shown.phase("importing torch, checking what was asked"):
         plan = make_plan(request)
     typer.echo(order_report(plan, shown))

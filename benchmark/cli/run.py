@@ -41,7 +41,6 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
         if len(requests) > 1:
             display.line(f"this run has failed: {error}")
 
-    display.line(_asked(requests))
     plans = _plans(requests, display, failed)
     display.remaining.kinds = [_kind(plan) for plan in plans]
     for index, plan in enumerate(plans):
@@ -84,20 +83,6 @@ def _plans(
                 failed(_crash(request, None, e))
             advance(1)
     return plans
-
-
-def _asked(requests: list[Request]) -> str:
-    """The first word, before anything is loaded: what is going to run."""
-    counts = {
-        "methods": list(dict.fromkeys(r.method for r in requests)),
-        "orders": list(dict.fromkeys(r.order for r in requests)),
-        "seeds": list(dict.fromkeys(str(r.seed) for r in requests)),
-    }
-    parts = [
-        f"{kind if found[1:] else kind[:-1]} {', '.join(found)}" for kind, found in counts.items()
-    ]
-    number = f"{len(requests)} runs" if len(requests) > 1 else "run"
-    return f"{number} on suite {requests[0].suite}: {'; '.join(parts)}"
 
 
 def _kind(plan: Plan) -> str:
