@@ -11,7 +11,7 @@ from .. import __version__
 from ..errors import BenchError
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
-from .terminal import CLOSED_PIPE, Streams, guarded_streams, streams
+from .terminal import guarded_streams, streams, told
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
 
@@ -147,19 +147,20 @@ def order(
         str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
     ] = None,
     pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
+    evals: Annotated[str, typer.Option(help="all | id (tasks only, which is faster)")] = "all",
     limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
     cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
     display: DisplayOption = "auto",
 ) -> None:
-    """Zero-shot scores of a backbone on every task, beside the paper's, and the order they give."""
+    """Zero-shot scores of a backbone on every set, beside published ones, and the tasks' order."""
     shown = make_display(display, ends=True)
     shown.line(f"order: zero-shot scores on {suite or 'the default suite'}")
-    from ..run.request import Request, make_plan
+    from ..run.request import Request
     from ..suites.ready import default_suite
     from ..tables.spec import ZERO_SHOT
-    from .order import order_report
+    from .order.report import order_plan, order_report
 
     named = suite if suite is not None else default_suite(cache_dir, backbone)[0]
     request = Request(
@@ -167,14 +168,14 @@ def order(
         suite=named,
         backbone=backbone,
         pretrained=pretrained,
-        evals="id",
+        evals=evals,  # type: ignore[arg-type]
         limit=limit,
         device=device,
         precision=precision,  # type: ignore[arg-type]
         cache_dir=cache_dir,
     )
     with shown.phase("importing torch, checking what was asked"):
-        plan = make_plan(request)
+        plan = order_plan(request, shown)
     typer.echo(order_report(plan, shown))
 
 
@@ -269,7 +270,7 @@ def main() -> None:
     """Entry point: a user's mistake is one sentence and an exit code, never a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
     with guarded_streams() as guarded:
-        code = _told(guarded, _ended())
+        code = told(guarded, _ended())
     sys.exit(code)
 
 
@@ -282,19 +283,4 @@ def _ended() -> int:
         return e.code
     except SystemExit as e:
         return e.code if isinstance(e.code, int) else 0
-    return 0
-
-
-def _told(found: Streams, code: int) -> int:
-    """The exit code, once it is known whether what was printed has arrived."""
-    if found.lost is None or code:
-        return code
-    if found.left:
-        return CLOSED_PIPE if found.result else 0
-    fix = "free some space, or send it elsewhere"
-    error = BenchError("a place for what is printed", str(found.lost.strerror), fix, 6)
-    if found.result:
-        typer.echo(f"error: {error}", err=True)
-        return error.code
-    typer.echo(f"the record is written, its display was lost ({found.lost.strerror})", err=True)
     return 0

@@ -17,6 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import typer
+
+from ..errors import BenchError
+
 STAND_INS = {
     "→": "->", "←": "<-", "±": "+-", "×": "x", "·": ".", "…": "...", "–": "-", "—": "-",  # noqa: RUF001
     "‘": "'", "’": "'", "“": '"', "”": '"', "Δ": "delta", "γ": "gamma", "†": "+",  # noqa: RUF001
@@ -174,3 +178,18 @@ def _guarded(stream: TextIO) -> tuple[TextIO, Guarded | None]:
         ),
         guard,
     )
+
+
+def told(found: Streams, code: int) -> int:
+    """The exit code, once it is known whether what was printed has arrived."""
+    if found.lost is None or code:
+        return code
+    if found.left:
+        return CLOSED_PIPE if found.result else 0
+    fix = "free some space, or send it elsewhere"
+    error = BenchError("a place for what is printed", str(found.lost.strerror), fix, 6)
+    if found.result:
+        typer.echo(f"error: {error}", err=True)
+        return error.code
+    typer.echo(f"the record is written, its display was lost ({found.lost.strerror})", err=True)
+    return 0

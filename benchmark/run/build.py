@@ -131,8 +131,8 @@ def open_ground(plan: Plan, report: Report) -> Ground:
     device = pick_device(plan.request.device)
     root = cache_root(plan.request.cache_dir)
     with report.phase(f"weights of {plan.backbone}"):
-        clip = _backbone(plan, device)
-        feed = Items(clip, features(plan, clip, device, root, report))
+        clip = load_backbone(plan, device)
+        feed = Items(clip, frozen_features(plan, clip, device, root, report))
     return Ground(plan, clip, device, feed, root, report)
 
 
@@ -154,7 +154,7 @@ def build_method(ground: Ground) -> Built:
     return Built(method.to(ground.device), pristine)
 
 
-def features(
+def frozen_features(
     plan: Plan, clip: Backbone, device: torch.device, root: Path, report: Report = SILENT
 ) -> FrozenFeatures:
     """The frozen features of a run, under all that they come from."""
@@ -164,10 +164,11 @@ def features(
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
-    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code, report)
+    return FrozenFeatures(lambda: load_backbone(plan, device), about, clip.size, root, code, report)
 
 
-def _backbone(plan: Plan, device: torch.device) -> Backbone:
+def load_backbone(plan: Plan, device: torch.device) -> Backbone:
+    """The backbone of a plan, on its device and in its precision."""
     clip = load(plan.backbone, plan.weights)
     clip.precision = plan.request.precision
     return clip.to(device)

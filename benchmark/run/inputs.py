@@ -62,9 +62,9 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
 
     def measure() -> dict[str, float]:
         report.line("order: measuring zero-shot scores")
-        tests.update(_read_tests(ground, report))
-        sets = _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
-        return {which.name: _main(_zero_shot(ground, which)) for which in sets}
+        tests.update(read_tests(ground, report))
+        sets = task_sets(list(tasks.values()), tests, list(tasks), plan.suite)
+        return {which.name: _main(zero_shot_rows(ground, which)) for which in sets}
 
     second = plan.suite.order_ii
     order, measured = resolve_order(plan.request.order, list(tasks), measure, second)
@@ -136,9 +136,9 @@ def _asked_evals(
     evals: list[EvalSet] = []
     if plan.request.evals != "ood":
         learned = [d for d in plan.suite.tasks if d.name in order]
-        evals += _eval_sets(learned, tests, order, plan.suite)
+        evals += task_sets(learned, tests, order, plan.suite)
     if plan.request.evals != "id":
-        evals += [_held_out(d, read(d, "test")) for d in plan.suite.held_out]
+        evals += [held_out_set(d, read(d, "test")) for d in plan.suite.held_out]
     if not evals:
         raise BenchError(
             "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
@@ -150,7 +150,7 @@ def _kind(data: Tensors) -> Kind:
     return "labelled" if isinstance(data, LabelTensors) else "pairs"
 
 
-def _eval_sets(
+def task_sets(
     datasets: list[Dataset], tests: dict[str, Tensors], order: list[str], suite: Suite
 ) -> list[EvalSet]:
     """Evaluation sets of the tasks, in learned order; classes compete in the suite's order."""
@@ -169,33 +169,13 @@ def _eval_sets(
     return found
 
 
-def _held_out(dataset: Dataset, data: Tensors) -> EvalSet:
+def held_out_set(dataset: Dataset, data: Tensors) -> EvalSet:
+    """The evaluation set of a held-out dataset, whose own classes compete."""
     scope = (data,) if isinstance(data, LabelTensors) else ()
     return EvalSet(dataset.name, dataset.title, data, None, scope, 0, (None,) * len(scope))
 
 
-def measure_tasks(plan: Plan, report: Report) -> dict[str, dict[str, float]]:
-    """Zero-shot scores of a plan's backbone on the test split of every task.
-
-    Returns:
-        Task -> t2i and i2t R@1, or acc, in percent, and n, the number of images.
-
-    Raises:
-        BenchError: whatever is wrong with weights, data or device.
-    """
-    ground = open_ground(plan, report)
-    names = [d.name for d in plan.suite.tasks]
-    tests = _read_tests(ground, report)
-    found = {}
-    for which in _eval_sets(list(plan.suite.tasks), tests, names, plan.suite):
-        report.line(f"{which.title}: {len(which.data)} images")
-        rows = [r for r in _zero_shot(ground, which) if r["k"] in (1, None)]
-        scores = {str(r["direction"] or r["metric"]): 100 * float(r["value"]) for r in rows}
-        found[which.name] = {**scores, "n": len(which.data)}
-    return found
-
-
-def _read_tests(ground: Ground, report: Report) -> dict[str, Tensors]:
+def read_tests(ground: Ground, report: Report) -> dict[str, Tensors]:
     """The test splits of all tasks."""
     tests = {}
     with report.phase("data", len(ground.plan.suite.tasks), "splits") as advance:
@@ -205,7 +185,7 @@ def _read_tests(ground: Ground, report: Report) -> dict[str, Tensors]:
     return tests
 
 
-def _zero_shot(ground: Ground, which: EvalSet) -> list[Row]:
+def zero_shot_rows(ground: Ground, which: EvalSet) -> list[Row]:
     """All scores of the untouched backbone."""
     frozen = Frozen(ground.clip.scale)
     try:
