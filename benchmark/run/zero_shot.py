@@ -2,21 +2,12 @@
 
 from dataclasses import dataclass
 
-from ..common.files import cache_root
 from ..common.report import Report
-from ..data.items import Items
 from ..data.split import Labelled
 from ..suites.suite import Dataset
+from .build import open_ground
 from .evaluate import EvalSet
-from .inputs import (
-    frozen_features,
-    held_out_set,
-    load_backbone,
-    pick_device,
-    read_split,
-    task_sets,
-    zero_shot_rows,
-)
+from .inputs import held_out_set, read_tests, task_sets, zero_shot_rows
 from .request import Plan
 
 
@@ -45,17 +36,14 @@ def measure_sets(plan: Plan, report: Report) -> dict[str, ZeroShot]:
     Raises:
         BenchError: whatever is wrong with weights, data or device.
     """
-    device = pick_device(plan.request.device)
-    root = cache_root(plan.request.cache_dir)
-    clip = load_backbone(plan, device)
-    feed = Items(clip, frozen_features(plan, clip, device, root))
+    ground = open_ground(plan, report)
     tasks = list(plan.suite.tasks)
     held_out = () if plan.request.evals == "id" else plan.suite.held_out
     total, found = len(tasks) + len(held_out), dict[str, ZeroShot]()
 
     def score(dataset: Dataset, which: EvalSet) -> None:
         report.line(f"{len(found) + 1}/{total} {which.title}: {len(which.data)} images")
-        rows = [r for r in zero_shot_rows(clip, feed, which) if r["k"] in (1, None)]
+        rows = [r for r in zero_shot_rows(ground, which) if r["k"] in (1, None)]
         scores = {str(r["direction"] or r["metric"]): 100 * float(r["value"]) for r in rows}
         split = dataset.load("test")
         prompts = split.templates if isinstance(split, Labelled) else ()
@@ -65,13 +53,9 @@ def measure_sets(plan: Plan, report: Report) -> dict[str, ZeroShot]:
         )
 
     report.line(f"reading {len(tasks)} tasks")
-    tests = {d.name: read_split(d, "test", clip, root, plan.request.limit) for d in tasks}
-    sets = task_sets(tasks, tests, [d.name for d in tasks], plan.suite)
+    sets = task_sets(tasks, read_tests(ground, report), [d.name for d in tasks], plan.suite)
     for dataset, which in zip(tasks, sets, strict=True):
         score(dataset, which)
     for dataset in held_out:  # one at a time: they are the largest
-        score(
-            dataset,
-            held_out_set(dataset, read_split(dataset, "test", clip, root, plan.request.limit)),
-        )
+        score(dataset, held_out_set(dataset, ground.read(dataset, "test")))
     return found

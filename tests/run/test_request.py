@@ -12,7 +12,7 @@ from PIL import Image
 from benchmark.backbones.load import load
 from benchmark.cli.run import run_all
 from benchmark.errors import BenchError
-from benchmark.run.inputs import frozen_features
+from benchmark.run.build import frozen_features
 from benchmark.run.registry import find_method
 from benchmark.run.request import Request, make_plan
 
