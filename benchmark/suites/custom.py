@@ -136,6 +136,7 @@ def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
         load=own.split,
         licence=keys.text("licence", "not stated"),
         citation=keys.text("citation", "not stated"),
+        kind="labelled" if labelled else "pairs",
     )
 
 

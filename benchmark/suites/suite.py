@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.files import weights_file
-from .names import ClassScope, SplitName, Templates
+from .names import ClassScope, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -51,6 +51,8 @@ class Dataset:
         citation: whom to cite; likewise.
         needs: the declared dataset that must be prepared before, None where nothing must.
         optional: a held-out set that a run leaves out, and says so, where it is not prepared.
+        kind: images with captions or with labels, so that a method that is not defined for them
+            is refused before anything is read; None where only the loaded split says it.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Dataset:
     citation: str
     needs: str | None = None
     optional: bool = False
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True)
