@@ -47,6 +47,12 @@ def made(place: Path, name: str, **changes: Any) -> Store:
     return prepare.prepare(plan(job(place, name, **changes)), QUIET)
 
 
+def fetched(hub: Any) -> list[str]:
+    """The data files of which the hub has sent more than a part that was asked for."""
+    sent = hub.server.downloads()
+    return [each.path for each in sent if not each.part and each.path != "README.md"]
+
+
 def files_of(folder: Path) -> dict[str, str]:
     """Every file below a folder with its sha256."""
     return {
