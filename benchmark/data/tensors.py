@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..common.digests import digest
+from ..common.report import Say, silent
 from ..errors import BenchError
 from .cache.decoded import decoded
 from .cache.tokens import Tokenize, tokens_of
@@ -76,6 +77,7 @@ def load_split(
     root: Path,
     limit: int | None = None,
     tokenizer: str = "",
+    say: Say = silent,
 ) -> Tensors:
     """Decode (or map from the cache) and tokenise one split.
 
@@ -87,13 +89,14 @@ def load_split(
         limit: keep so many images, evenly spaced, since files are often sorted by class; such a
             run is never ranked.
         tokenizer: names what the tokens derive from, see `cache.tokens.tokens_of`.
+        say: is told of a damaged cache file that is made again.
 
     Raises:
         BenchError: an empty split, or what decoding raises.
     """
     if split.images.size == 0:
         raise BenchError(f"images in '{split.name}'", "an empty split", "check its split rule")
-    done = decoded(split.images, size, root)
+    done = decoded(split.images, size, root, say)
     total = len(done.pixels)
     if limit is None or limit >= total:
         rows, pixels, key = list(range(total)), done.pixels, done.digest
@@ -102,7 +105,7 @@ def load_split(
         pixels, key = done.pixels.pick(rows), digest([done.digest, str(limit)])
 
     def encode(texts: list[str]) -> Tensor:
-        return tokens_of(texts, tokenize, tokenizer, root)
+        return tokens_of(texts, tokenize, tokenizer, root, say)
 
     if isinstance(split, Pairs):
         return _pairs(split, rows, pixels, key, encode)

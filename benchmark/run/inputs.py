@@ -12,7 +12,7 @@ import torch
 from ..backbones.backbone import Backbone
 from ..backbones.load import load
 from ..common.files import cache_root
-from ..common.report import Report
+from ..common.report import Report, Say
 from ..data.batches import draw_pairs, spread_texts
 from ..data.cache.decoded import transform_id
 from ..data.cache.frozen import FrozenFeatures
@@ -104,8 +104,8 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
     device = pick_device(plan.request.device)
     root = cache_root(plan.request.cache_dir)
     clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root))
-    read = partial(_read, clip=clip, root=root, limit=plan.request.limit)
+    feed = Items(clip, _features(plan, clip, device, root, report))
+    read = partial(_read, clip=clip, root=root, limit=plan.request.limit, say=report.line)
     tasks = {d.name: d for d in plan.suite.tasks}
     tests: dict[str, Tensors] = {}
 
@@ -191,18 +191,25 @@ def _backbone(plan: Plan, device: torch.device) -> Backbone:
     return clip.to(device)
 
 
-def _features(plan: Plan, clip: Backbone, device: torch.device, root: Path) -> FrozenFeatures:
+def _features(
+    plan: Plan, clip: Backbone, device: torch.device, root: Path, report: Report
+) -> FrozenFeatures:
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
         plan.request.precision, str(torch.get_num_threads()), version(clip.library),
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
-    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code)
+    return FrozenFeatures(
+        lambda: _backbone(plan, device), about, clip.size, root, code, report.line
+    )
 
 
-def _read(dataset: Dataset, split: Any, clip: Backbone, root: Path, limit: int | None) -> Tensors:
-    return load_split(dataset.load(split), clip.size, clip.tokenize, root, limit, clip.tokenizer)
+def _read(
+    dataset: Dataset, split: Any, clip: Backbone, root: Path, limit: int | None, say: Say
+) -> Tensors:
+    loaded, side = dataset.load(split), clip.size
+    return load_split(loaded, side, clip.tokenize, root, limit, clip.tokenizer, say)
 
 
 def _eval_sets(
@@ -241,9 +248,10 @@ def measure_tasks(plan: Plan, report: Report) -> dict[str, dict[str, float]]:
     device = pick_device(plan.request.device)
     root = cache_root(plan.request.cache_dir)
     clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root))
+    feed = Items(clip, _features(plan, clip, device, root, report))
     names = [d.name for d in plan.suite.tasks]
-    tests = {d.name: _read(d, "test", clip, root, plan.request.limit) for d in plan.suite.tasks}
+    read = partial(_read, clip=clip, root=root, limit=plan.request.limit, say=report.line)
+    tests = {d.name: read(d, "test") for d in plan.suite.tasks}
     found = {}
     for which in _eval_sets(list(plan.suite.tasks), tests, names, plan.suite):
         report.line(f"{which.title}: {len(which.data)} images")

@@ -66,6 +66,7 @@ class Run:
             cache_root(plan.request.cache_dir),
             (*about, *(repr(inputs.identity[k]) for k in known)),
             plan.request.fresh,
+            report.line,
         )
 
     def _seed(self, *key: object) -> tuple[object, ...]:

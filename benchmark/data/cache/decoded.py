@@ -1,7 +1,8 @@
 """The decoded cache: every image once through the eval transform, as uint8 in a memory map.
 
 Resizing and cropping CLIP images ends in uint8, so that the cache is exact. A cache file is named
-by what it derives from (source content, transform); it is written whole or not at all.
+by what it derives from (source content, transform); it is written whole or not at all, and every
+byte of it is compared with its sha256 before one is used.
 """
 
 import hashlib
@@ -15,10 +16,11 @@ from PIL import Image
 
 from ...common.digests import digest
 from ...common.files import atomic
+from ...common.report import Say, silent
 from ...errors import BenchError
 from ..pixels import PixelRows, Pixels
 from ..split import ImageSource, StoredImages
-from .arrays import PIXELS
+from .arrays import CachedArrays
 
 VERSION = "1"  # of the transform below; a change makes every cache stale
 CHUNK = 256
@@ -35,6 +37,13 @@ class Decoded:
 def transform_id(size: int) -> str:
     """Name of the eval transform, part of every cache key and of the record."""
     return f"shortest-{size}-bicubic-centre-crop-uint8-v{VERSION}"
+
+
+PIXELS = CachedArrays(
+    "pixels",
+    None,
+    lambda note, array: digest([str(note["content"]), transform_id(array.shape[1])]),
+)
 
 
 def fit(image: Image.Image, size: int) -> Pixels:
@@ -55,25 +64,28 @@ def fit(image: Image.Image, size: int) -> Pixels:
     return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
-def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decoded:
+def decoded(
+    source: ImageSource | StoredImages, size: int, root: Path, say: Say = silent
+) -> Decoded:
     """The source's images after the transform, from the cache or decoded now.
 
     Args:
         source: images to decode, or decoded ones.
         size: side in pixels.
         root: cache folder.
+        say: is told of a damaged file that is made again.
 
     Raises:
         BenchError: an image cannot be decoded, the cache cannot be written, or a stored source
-            was not prepared at that size.
+            was not prepared at that size or is damaged.
     """
     if isinstance(source, StoredImages):
         return Decoded(*source.pixels(size))
-    path = PIXELS.path(root, digest([source.content, transform_id(size)])[:32])
-    found = _mapped(path, source.size, size)
+    path = PIXELS.path(root, digest([source.content, transform_id(size)]))
+    found = _mapped(path, source.size, size, say)
     if found is None:
         _build(source, size, path)
-        found = _mapped(path, source.size, size)
+        found = _mapped(path, source.size, size, say)
     if found is None:
         raise BenchError(
             f"a readable cache file '{path}'", "one that changed while it was written", "run again"
@@ -81,9 +93,9 @@ def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decode
     return found
 
 
-def _mapped(path: Path, n: int, size: int) -> Decoded | None:
-    found = PIXELS.load(path)
-    if found is None or found[0].shape != (n, size, size, 3) or found[0].dtype != np.uint8:
+def _mapped(path: Path, n: int, size: int, say: Say) -> Decoded | None:
+    found = PIXELS.load(path, (n, size, size, 3), np.uint8, say)
+    if found is None:
         return None
     return Decoded(PixelRows.of([found[0]], (size, size, 3)), found[1])
 

@@ -13,11 +13,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...backbones.backbone import Backbone
 from ...common.digests import digest
+from ...common.report import Say, silent
 from ..pixels import PixelRows, Pixels
 from .arrays import FEATURES
 from .decoded import transform_id
@@ -36,6 +38,7 @@ class FrozenFeatures:
         size: image side in pixels.
         root: cache folder.
         code: names the code that other encoders are made by.
+        say: is told of a damaged file that is made again.
     """
 
     def __init__(
@@ -45,7 +48,9 @@ class FrozenFeatures:
         size: int,
         root: Path,
         code: str = "",
+        say: Say = silent,
     ) -> None:
+        self._say = say
         self._make, self._about, self._root, self._code = make_clip, about, root, code
         self._transform = transform_id(size)
         self._clip: Backbone | None = None
@@ -95,15 +100,15 @@ class FrozenFeatures:
 
     def _kept(self, key: str, n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
         """The table of that key, from the disk or computed now."""
-        key = digest([VERSION, torch.__version__, *self._about, key])[:32]
+        key = digest([VERSION, torch.__version__, *self._about, key])
         path = FEATURES.path(self._root, key)
-        found = FEATURES.load(path)
-        if found is not None and len(found[0]) == n:
+        found = FEATURES.load(path, (n, None), np.float32, self._say)
+        if found is not None:
             # Copied to where torch would have put them: a product's last bits may depend on that.
             return torch.from_numpy(found[0]).clone()
         with torch.no_grad():
             rows = torch.cat([encode(some).cpu() for some in torch.arange(n).split(BATCH)])
-        FEATURES.save(path, rows.numpy())
+        FEATURES.save(path, rows.numpy(), key=key)
         return rows
 
     def _pristine(self) -> Backbone:

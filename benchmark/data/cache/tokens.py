@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 
 from ...common.digests import digest
+from ...common.report import Say, silent
 from .arrays import TOKENS
 
 Tokenize = Callable[[list[str]], Tensor]
 FEW = 200  # texts that are encoded anew each time
 
 
-def tokens_of(texts: list[str], tokenize: Tokenize, tokenizer: str, root: Path) -> Tensor:
+def tokens_of(
+    texts: list[str], tokenize: Tokenize, tokenizer: str, root: Path, say: Say = silent
+) -> Tensor:
     """The tokens of some texts, (M, L) int64, from the cache or encoded now.
 
     Args:
@@ -26,14 +29,16 @@ def tokens_of(texts: list[str], tokenize: Tokenize, tokenizer: str, root: Path) 
         tokenize: texts -> (M, L) int64 in [0, 65536).
         tokenizer: names all that the tokens derive from beside the texts; "" caches nothing.
         root: cache folder.
+        say: is told of a damaged file that is made again.
     """
     if not tokenizer or len(texts) < FEW:
         return tokenize(texts)
-    path = TOKENS.path(root, digest([tokenizer, *texts])[:32])
-    found = TOKENS.load(path)
-    if found is None or found[0].ndim != 2 or len(found[0]) != len(texts):
+    key = digest([tokenizer, *texts])
+    path = TOKENS.path(root, key)
+    found = TOKENS.load(path, (len(texts), None), np.uint16, say)
+    if found is None:
         tokens_ML = tokenize(texts)
         if int(tokens_ML.max()) < 2**16:
-            TOKENS.save(path, tokens_ML.numpy().astype(np.uint16))
+            TOKENS.save(path, tokens_ML.numpy().astype(np.uint16), key=key)
         return tokens_ML
     return torch.from_numpy(found[0].astype(np.int64))
