@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from .digests import digest
 from .files import atomic, unreadable
 
 FileState = tuple[int, ...]
+SEAL = "sha256"
 SETTLED = 2.0  # seconds: no file system counts the times of changes more coarsely
 
 _digests: dict[tuple[FileState, int], str] = {}
@@ -57,35 +58,33 @@ def checked_sha256(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
-def write_sealed(path: Path, of: Sequence[object], value: object) -> None:
-    """Write a value as JSON, with what it is of and a digest of both.
+def write_sealed(path: Path, of: Sequence[object], value: Mapping[str, Any]) -> None:
+    """Write a dictionary as JSON, with a digest of it and of what it is of.
 
     Args:
         path: the target, replaced at once or not at all.
         of: names the value; JSON-able.
-        value: JSON-able.
+        value: JSON-able, without a key "sha256".
 
     Raises:
         BenchError: the folder cannot be written or the disk is full.
     """
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps({"sha256": _seal(of, value), "of": of, "value": value}))
+        temporary.write_text(json.dumps({**value, SEAL: _seal(of, value)}))
 
 
-def read_sealed(path: Path, of: Sequence[object]) -> Any:
-    """The value that `write_sealed` wrote of the same.
+def read_sealed(path: Path, of: Sequence[object]) -> dict[str, Any]:
+    """The dictionary that `write_sealed` wrote of the same.
 
     Raises:
         OSError: no such file, or one that cannot be read.
         ValueError: it is damaged, or of something else.
     """
     found = json.loads(path.read_text())
-    if not isinstance(found, dict) or not {"sha256", "of", "value"} <= found.keys():
-        raise ValueError("not sealed")
-    if found["sha256"] != _seal(of, found["value"]):
+    if not isinstance(found, dict) or found.pop(SEAL, None) != _seal(of, found):
         raise ValueError("damaged, or of something else")
-    return found["value"]
+    return found
 
 
-def _seal(of: Sequence[object], value: object) -> str:
-    return digest([json.dumps([list(of), value], sort_keys=True)])
+def _seal(of: Sequence[object], value: Mapping[str, Any]) -> str:
+    return digest([json.dumps([list(of), dict(value)], sort_keys=True)])

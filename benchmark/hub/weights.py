@@ -59,7 +59,7 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
             got.unlink(missing_ok=True)
             if offline():
                 raise BenchError(
-                    f"{remote.path} of {repo_id} with sha256 {wanted[:12]}...",
+                    f"{remote.path} of {repo_id} as the hub has it (digest {wanted[:12]}...)",
                     f"{sha[:12]}... in the hub's cache, which was removed",
                     f"unset HF_HUB_OFFLINE and repeat `{command}`",
                     code=4,

@@ -12,9 +12,9 @@ import torch
 from ..backbones.backbone import Backbone
 from ..backbones.load import load
 from ..common.files import cache_root
-from ..common.report import Report, Say
+from ..common.report import Report, Say, silent
 from ..data.batches import draw_pairs, spread_texts
-from ..data.cache.decoded import transform_id
+from ..data.cache.decoded import check_ahead, transform_id
 from ..data.cache.frozen import FrozenFeatures
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors, Tensors, load_split
@@ -104,7 +104,7 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
     device = pick_device(plan.request.device)
     root = cache_root(plan.request.cache_dir)
     clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root, report))
+    feed = Items(clip, _features(plan, clip, device, root, report.line))
     read = partial(_read, clip=clip, root=root, limit=plan.request.limit, say=report.line)
     tasks = {d.name: d for d in plan.suite.tasks}
     tests: dict[str, Tensors] = {}
@@ -120,6 +120,10 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
     for name in plan.left_out:
         report.line(f"held-out set {name} is not prepared and left out")
     report.line(f"data: {len(order)} tasks, decoded images in {root}")
+    if plan.suite.folder is not None:  # of any size; an embedded suite is small
+        splits = [d.load(part) for d in tasks.values() for part in ("train", "test")]
+        splits += [d.load("test") for d in plan.suite.held_out]
+        check_ahead((split.images for split in splits), clip.size, root)
     train = {name: read(tasks[name], "train") for name in order}
     _check_kinds(plan.method, train)
     tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
@@ -192,7 +196,7 @@ def _backbone(plan: Plan, device: torch.device) -> Backbone:
 
 
 def _features(
-    plan: Plan, clip: Backbone, device: torch.device, root: Path, report: Report
+    plan: Plan, clip: Backbone, device: torch.device, root: Path, say: Say = silent
 ) -> FrozenFeatures:
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
@@ -200,9 +204,7 @@ def _features(
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
-    return FrozenFeatures(
-        lambda: _backbone(plan, device), about, clip.size, root, code, report.line
-    )
+    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code, say)
 
 
 def _read(
@@ -248,7 +250,7 @@ def measure_tasks(plan: Plan, report: Report) -> dict[str, dict[str, float]]:
     device = pick_device(plan.request.device)
     root = cache_root(plan.request.cache_dir)
     clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root, report))
+    feed = Items(clip, _features(plan, clip, device, root, report.line))
     names = [d.name for d in plan.suite.tasks]
     read = partial(_read, clip=clip, root=root, limit=plan.request.limit, say=report.line)
     tests = {d.name: read(d, "test") for d in plan.suite.tasks}

@@ -6,11 +6,11 @@ before its bytes were compared with the note, and the note with the name: one th
 under another's name or has another shape or type than asked for is made anew, and that is said.
 """
 
+import ast
 import hashlib
 import io
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
@@ -178,21 +178,24 @@ def _note(path: Path) -> Note:
 
 
 def _header(stream: BufferedReader) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of the array in a .npy file; the stream stands at its first byte after."""
+    """Shape and type of the array in a .npy file; the stream stands at its first byte after.
+
+    As numpy.lib.format describes versions 1.0 and 2.0. numpy's own reader takes what Python 2 might
+    have written for such a header, and warns; here it is damaged.
+    """
     try:
-        with warnings.catch_warnings(action="error"):  # of what an old Python could have written
-            version = np.lib.format.read_magic(stream)
-            readers = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }
-            shape, by_column, dtype = readers[version](stream)
+        magic, (major, _) = stream.read(6), stream.read(2)
+        digits = stream.read({1: 2, 2: 4}[major])
+        form = ast.literal_eval(stream.read(int.from_bytes(digits, "little")).decode("latin1"))
+        dtype = np.dtype(form.pop("descr"))
+        shape, by_column = form.pop("shape"), form.pop("fortran_order")
+        plain = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+        if magic != b"\x93NUMPY" or form or by_column or not plain or dtype.hasobject:
+            raise ValueError
     except OSError:
         raise
-    except Exception as error:  # bytes of any kind go through a parser of Python's own literals
+    except Exception as error:  # bytes of any kind go through Python's parser and numpy's
         raise DamagedArray("has a damaged header") from error
-    if by_column or dtype.hasobject or any(n < 0 for n in shape):
-        raise DamagedArray("has a damaged header")
     return shape, dtype
 
 

@@ -7,6 +7,7 @@ byte of it is compared with its sha256 before one is used.
 
 import hashlib
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,23 @@ def decoded(
             f"a readable cache file '{path}'", "one that changed while it was written", "run again"
         )
     return found
+
+
+def check_ahead(sources: Iterable[ImageSource | StoredImages], size: int, root: Path) -> None:
+    """Read the cached files of several sources at once, a thread for each.
+
+    A digest is taken from one end of a file to the other, so that only several files keep several
+    cores busy. `decoded` then finds each compared; what is not there or damaged is left to it.
+
+    Args:
+        sources: as for `decoded`; stored ones compare their rows in threads of their own.
+        size: side in pixels.
+        root: cache folder.
+    """
+    contents = {source.content for source in sources if isinstance(source, ImageSource)}
+    paths = [PIXELS.path(root, digest([one, transform_id(size)])) for one in sorted(contents)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(PIXELS.trouble, paths))
 
 
 def _mapped(path: Path, n: int, size: int, say: Say) -> Decoded | None:

@@ -94,10 +94,10 @@ class Workspace:
         """Keep what the whole run has spent until now."""
         self._write(self.folder / "usage.json", ("usage",), spent)
 
-    def _write(self, path: Path, of: Sequence[object], value: object) -> None:
+    def _write(self, path: Path, of: Sequence[object], value: dict[str, Any]) -> None:
         write_sealed(path, [self.folder.name, *of], value)
 
-    def _read(self, path: Path, of: Sequence[object]) -> Any:
+    def _read(self, path: Path, of: Sequence[object]) -> dict[str, Any] | None:
         try:
             return read_sealed(path, [self.folder.name, *of])
         except FileNotFoundError:
