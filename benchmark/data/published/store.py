@@ -171,8 +171,9 @@ def look(folder: Path) -> Store | Flaw | None:
             return Flaw(path, f"that of {manifest['dataset']}/{manifest['key']}-{side}")
         store = Store(folder, manifest)
         for note in store.notes:
+            note.path(folder, "parquet").stat()  # raises where there is none
             if not _has_its_files(note, folder, store.side):
-                return Flaw(note.path(folder, "u8"), "a file of another size, or no row table")
+                return Flaw(note.path(folder, "u8"), "another number of bytes")
     except FileNotFoundError as error:
         missing = Path(str(error.filename))
         return None if missing == path else Flaw(missing, "no file")
