@@ -74,36 +74,33 @@ def source_of(root: Path, count: int, name: str) -> ImageSource:
     return ImageSource(count, never, name)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of some work; what is known of files from before is forgotten first."""
+def show(name: str, size: float, work: Callable[[], object]) -> None:
+    """Seconds of some work on `size` GB; what is known of files from before is forgotten first."""
     checked._digests.clear()
     intact._right.clear()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    took, cpu = time.perf_counter() - start, time.process_time() - cpu
+    print(f"    {name:<24} {took:7.3f} s  {size / took:5.2f} GB/s  {size / cpu:5.2f} GB/CPU-s")
 
 
 def rates(root: Path, count: int) -> list[ImageSource]:
     """(a) of files in the page cache."""
     sources = [source_of(root, count, f"source {i}") for i in range(FILES)]
     size = count * ROW / 1e9
-    one = timed(lambda: decoded(sources[0], SIDE, root))
-    many = timed(lambda: check_ahead(sources, SIDE, root))
     print(f"(a) compared, {os.cpu_count()} cores, files of {size:.2f} GB in the page cache")
-    print(f"    one file             {one:6.2f} s   {size / one:5.2f} GB/s")
-    print(f"    {FILES} files at once      {many:6.2f} s   {FILES * size / many:5.2f} GB/s")
+    show("one file", size, lambda: decoded(sources[0], SIDE, root))
+    show(f"{FILES} files at once", FILES * size, lambda: check_ahead(sources, SIDE, root))
     store, rows = stored(root, sources[0])
-    for share in (1, 16):
-        picked = np.arange(0, len(rows), share)
-        took = timed(lambda picked=picked: intact.checked_pixels(store, rows, picked))  # type: ignore[misc]
-        part = size / share
-        name = "rows of a set, all" if share == 1 else f"rows of a set, 1 of {share}"
-        print(f"    {name:<20} {took:6.2f} s   {part / took:5.2f} GB/s")
+    every = np.arange(len(rows))
+    show("rows of a set, all", size, lambda: intact.checked_pixels(store, rows, every))
+    few = every[::16]
+    show("rows of a set, 1 of 16", size / 16, lambda: intact.checked_pixels(store, rows, few))
     time.sleep(checked.SETTLED + 0.1)
     decoded(sources[0], SIDE, root)
     start = time.perf_counter()
     decoded(sources[0], SIDE, root)
-    print(f"    the same file again  {time.perf_counter() - start:9.5f} s")
+    print(f"    {'the same file again':<24} {time.perf_counter() - start:7.5f} s")
     return sources
 
 
@@ -136,12 +133,13 @@ def whole_runs(words: str, rounds: int, root: Path) -> None:
             if how == "with":
                 spent.append(float((out / "spent.txt").read_text()))
     checks, plain = (statistics.median(found[how]) for how in ("with", "without"))
+    inside = statistics.median(spent)
     size = sum(p.stat().st_size for p in (cache / "pixels").glob("*.npy"))
     print(f"(b) cl-bench run {words}, {size / 1e6:.0f} MB of decoded images, CPU seconds")
     for how, values in found.items():
         print(f"    {how:<10} median {statistics.median(values):8.2f}   {sorted(values)}")
-    print(f"    ratio {checks / plain:.4f}; inside the comparison {statistics.median(spent):.4f} s, "
-          f"{100 * statistics.median(spent) / checks:.3f} % of the run")  # fmt: skip
+    print(f"    ratio {checks / plain:.4f}")
+    print(f"    inside the comparison {inside:.4f} s, {100 * inside / checks:.3f} % of the run")
 
 
 def run_once(words: str, how: str, cache: Path, out: Path) -> float:
@@ -166,13 +164,12 @@ def reading(root: Path, source: ImageSource, rounds: int) -> None:
     }
     found: dict[str, list[float]] = {name: [] for name in ways}
     rng = np.random.default_rng(0)
-    for i in range(2 * rounds + 2):
+    for i in range(100 * rounds):
         for name in list(ways) if i % 2 == 0 else list(ways)[::-1]:
             start = time.process_time()
-            for _ in range(24):
-                ways[name][rng.integers(0, source.size, BATCH)]
-            found[name].append(24 * BATCH / (time.process_time() - start))
-    middle = {name: statistics.median(values[1:]) for name, values in found.items()}
+            ways[name][rng.integers(0, source.size, BATCH)]
+            found[name].append(BATCH / (time.process_time() - start))
+    middle = {name: statistics.median(values) for name, values in found.items()}
     print(f"(c) batches of {BATCH} at {SIDE} px, images per CPU second")
     for name, rate in middle.items():
         print(f"    {name:<20} {rate:8.0f}   {rate / middle['plain memory map']:5.3f} x")

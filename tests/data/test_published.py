@@ -12,7 +12,7 @@ from preparing import QUIET, served
 from tiny_lock import write_lock
 from typer.testing import CliRunner
 
-from benchmark.backbones.known import image_side
+from benchmark.backbones.known import SHIPPED, image_side
 from benchmark.cli import order as ordering
 from benchmark.cli.data.jobs import Options
 from benchmark.cli.data.prepare import prepare_all
@@ -291,8 +291,6 @@ def weights(hub, place, monkeypatch):
     """tiny-s as published weights on the local hub, under the tag "local"."""
     import open_clip.pretrained as registry
 
-    from benchmark.backbones.known import SHIPPED
-
     monkeypatch.setattr(registry, "_PRETRAINED", {
         **registry._PRETRAINED,
         "tiny-s": {"local": {"hf_hub": "someone/tiny-s/", "quick_gelu": True,
@@ -346,6 +344,33 @@ def test_damaged_weights_in_the_cache_are_fetched_again(hub, place, weights, mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BenchError, match=r"unset HF_HUB_OFFLINE and repeat.*tiny-s/local"):
         load("tiny-s", "local")
+
+
+@pytest.mark.parametrize("file", ["", "vocab.txt"])
+def test_damaged_weights_that_no_lock_file_knows_are_refused_offline(
+    hub, place, weights, monkeypatch, file
+) -> None:
+    """Another program has fetched them: the hub's cache names them by their digest."""
+    from huggingface_hub import snapshot_download
+
+    from benchmark.hub.weights import hub_weights
+
+    hub.server.add(
+        "someone/tiny-s",
+        {"open_clip_model.safetensors": (SHIPPED / "tiny-s.safetensors").read_bytes(),
+         "vocab.txt": b"one word"},
+        kind="model",
+    )  # fmt: skip
+    snapshot_download("someone/tiny-s")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    path, _ = hub_weights("someone/tiny-s", file, "the command")
+    lock.write(place / "hub.lock.json", {})
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.resolve().write_bytes(bytes(raw))
+    with pytest.raises(BenchError, match="unset HF_HUB_OFFLINE and repeat `the command`"):
+        hub_weights("someone/tiny-s", file, "the command")
+    assert not path.exists()
 
 
 def test_weights_without_a_hub_name_the_command(place, weights, monkeypatch) -> None:

@@ -86,9 +86,6 @@ def flip(path: Path, rng: random.Random) -> None:
     path.write_bytes(raw)
 
 
-Spoilt = Callable[[str], tuple[Path, Path]]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Record]:
     """A cache that a finished run has filled, the output of an unfinished one, and the record."""
@@ -117,7 +114,10 @@ def same(record: Record | None, whole: tuple[Path, Path, Record]) -> None:
     assert record.provenance["losses"] == whole[2].provenance["losses"]
 
 
-@pytest.mark.parametrize("kind", ["pixels", "features", "trained"])
+SLOWER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("features", "trained")]
+
+
+@pytest.mark.parametrize("kind", ["pixels", *SLOWER])
 def test_a_run_over_a_damaged_cache_is_the_same_and_says_so(
     kind: str, whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path]
 ) -> None:
@@ -135,6 +135,7 @@ def test_a_run_over_a_damaged_cache_is_the_same_and_says_so(
     assert not shown.said("again"), "it was not mended"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pixels", "features", "trained"])
 def test_a_file_under_anothers_name_is_not_taken(
     kind: str, whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path]
@@ -179,11 +180,14 @@ HARMS: dict[str, Callable[[Path], object]] = {
     "empty": lambda p: p.write_bytes(b""),
     "gone": lambda p: p.unlink(),
 }
-SLOW = [pytest.param(h, marks=pytest.mark.slow) for h in HARMS if h != "noise"]
+CASES = [
+    (which, how) if (which, how) == ("step", "noise")
+    else pytest.param(which, how, marks=pytest.mark.slow)
+    for which in ("step", "task", "scores/001", "usage") for how in HARMS
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("which", ["step", "task", "scores/001", "usage"])
-@pytest.mark.parametrize("how", ["noise", *SLOW])
+@pytest.mark.parametrize(("which", "how"), CASES)
 def test_an_unfinished_run_goes_on_from_what_is_whole(
     which: str, how: str, whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path]
 ) -> None:
@@ -201,6 +205,7 @@ def test_an_unfinished_run_goes_on_from_what_is_whole(
     assert bool(shown.said("going on after 1")) == (which in ("step", "scores/001"))
 
 
+@pytest.mark.slow
 def test_all_of_an_unfinished_run_damaged(
     whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path]
 ) -> None:
@@ -212,6 +217,7 @@ def test_all_of_an_unfinished_run_damaged(
     assert shown.said("training starts anew")
 
 
+@pytest.mark.slow
 def test_the_states_of_another_run_are_not_taken(
     whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +251,7 @@ def test_scores_of_another_stage_are_not_taken(tmp_path: Path) -> None:
     assert len(said) == 2, "each file once"
 
 
+@pytest.mark.slow
 def test_a_state_with_the_wrong_shapes_is_trained_again(
     whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path]
 ) -> None:
@@ -258,6 +265,7 @@ def test_a_state_with_the_wrong_shapes_is_trained_again(
     assert len(shown.said("of another training")) == len(kept(cache / "trained"))
 
 
+@pytest.mark.slow
 def test_the_command_on_a_cache_of_noise(
     whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path], tmp_path: Path
 ) -> None:
