@@ -137,7 +137,7 @@ def wrong_ways(path: str, rooms: dict[str, set[str]]) -> list[str]:
 def test_the_walk_sees_imports_of_every_form() -> None:
     """The tests below must be able to fail."""
     assert "benchmark.backbones.backbone" in imports("benchmark/run/inputs.py")
-    assert "benchmark.data.split" in imports("benchmark/suites/custom.py")
+    assert "benchmark.data.split_rules" in imports("benchmark/suites/custom.py")
     assert "benchmark.cli.run" in imports("benchmark/cli/main.py")  # inside a function
     assert "benchmark.cli.run" not in imports("benchmark/cli/main.py", only_at_import=True)
     lazy = "benchmark.protocol.method"

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, their digests, and where caches lie. No torch."""
 
+import codecs
 import hashlib
 import os
 import tempfile
@@ -8,10 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import BenchError
+from ..errors import BenchError, quoted
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE.parent  # of the checkout, where there is one
+BYTE_ORDER_MARKS = {  # that of UTF-32 first, as it begins like that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 
 
 @contextmanager
@@ -56,6 +64,45 @@ def file_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def file_text(path: Path) -> str:
+    """The text of a file, without its byte order mark; line ends are as they are in the file.
+
+    It is UTF-8, or UTF-16 or UTF-32 with a byte order mark, as Notepad, PowerShell and Excel write
+    them, or UTF-16 without one where every second byte is mostly zero, as in no other text.
+
+    Raises:
+        BenchError: a file that is missing or may not be read, or that is none of these.
+    """
+    raw, where = file_bytes(path), "/".join(path.parts[-2:])
+    encoding, mark = next(
+        ((e, len(m)) for m, e in BYTE_ORDER_MARKS.items() if raw.startswith(m)),
+        (_without_mark(raw), 0),
+    )
+    name = encoding.upper().removesuffix("-LE").removesuffix("-BE")
+    fix = "save the file as UTF-8"
+    try:
+        text = raw[mark:].decode(encoding)
+    except UnicodeDecodeError as error:
+        at = mark + error.start
+        got = f"{error.reason} at byte {at} of {len(raw)} ({quoted(raw[at : at + 4])})"
+        raise BenchError(f"{name} text in {where}", got, fix) from error
+    if (at := text.find("\0")) >= 0:
+        got = f"a zero byte after {at} characters, as in a file that is no text, or in UTF-16"
+        raise BenchError(f"{name} text in {where}", got, fix)
+    return text.lstrip("\ufeff")
+
+
+def _without_mark(raw: bytes) -> str:
+    """What a text without a byte order mark is most likely in.
+
+    In UTF-16, the high byte of all that is in Latin-1 is zero; the low byte never is, in a text.
+    """
+    for low, high, encoding in ((0, 1, "utf-16-le"), (1, 0, "utf-16-be")):
+        if len(raw) % 2 == 0 and 0 not in raw[low::2] and 4 * raw[high::2].count(0) > len(raw):
+            return encoding
+    return "utf-8"
 
 
 def file_sha256(path: Path) -> str:

@@ -4,8 +4,9 @@ Two closed kinds: `Pairs` (images with captions) and `Labelled` (images with cla
 evaluator knows which inference hook each of them calls; nothing else in the harness asks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,20 @@ class ImageSource:
             row's name when the image cannot be decoded.
         content: hex digest of everything that the pixels derive from (file bytes, or the
             renderer's source and seed). Two sources with equal content decode equally.
+        in_order: every index once, with what decodes its image in any thread, in the order that
+            is cheapest to read; None where that is no other than from the first to the last.
     """
 
     size: int
     open: Callable[[int], Image.Image]
     content: str
+    in_order: Callable[[], Iterator[tuple[int, Callable[[], Image.Image]]]] | None = None
+
+    def each(self) -> Iterator[tuple[int, Callable[[], Image.Image]]]:
+        """Every index, with what decodes its image, in the order of `in_order`."""
+        if self.in_order is None:
+            return ((i, partial(self.open, i)) for i in range(self.size))
+        return self.in_order()
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,17 @@
 """A suite of the user's own datasets, declared in a TOML file (see examples/own-suite.toml)."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import cast
 
-from ..data.images import short
-from ..data.own.apart import check_apart, check_divisible
-from ..data.own.table import ColumnNames, Item, OwnTable, images_of, read_table
-from ..data.own.values import captions_of, label_values, labels_of, read_lines
-from ..data.split import Labelled, Pairs, Split
-from ..data.split_rules import ByColumn, ByFraction, DivisionRule, by_column, by_fraction
-from ..errors import BenchError
+from ..data.own.dataset import LocalTable, Located, OwnDataset
+from ..data.own.files import TABLES, WRITTEN, can_be_table
+from ..data.own.row import ColumnNames
+from ..data.split_rules import ByColumn, ByFraction, DivisionRule
 from .mini import RECIPE
-from .names import RESERVED, ClassScope, SplitName
+from .names import RESERVED, ClassScope
 from .suite import Dataset, Recipe, Suite
 from .toml_keys import Keys
 
@@ -24,11 +19,12 @@ TEMPLATES = ("a photo of a {}.",)
 
 _TEXTS = ("name", "version", "about", "backbone", "pretrained", "class_scope")
 _SUITE = (*_TEXTS, "recipe", "task", "held_out")
-_PARQUET = ("train", "test", "data")
+_FILES = ("train", "test", "data")
 _TABLES = ("train_table", "test_table", "table")
+_TABLE_OF = dict(zip(_FILES, _TABLES, strict=True))
 _ABOUT = ("name", "title", "licence", "citation")
 _COLUMNS = ("id", "image", "captions", "label", "classnames", "templates")
-_DATASET = (*_ABOUT, *_PARQUET, "images", *_TABLES, "split", *_COLUMNS)
+_DATASET = (*_ABOUT, *_FILES, "images", *_TABLES, "split", *_COLUMNS)
 # Key -> (smallest, largest, whole number); zero epochs or a zero learning rate train nothing.
 _RECIPE: dict[str, tuple[float, float, bool]] = {
     "epochs": (1, inf, True),
@@ -39,20 +35,6 @@ _RECIPE: dict[str, tuple[float, float, bool]] = {
     "warmup": (0, 1, False),
     "grad_clip": (0, inf, False),
 }
-
-
-@dataclass(frozen=True)
-class _Local:
-    """What the TOML says of one dataset; `files` maps train and test, or data, to tables."""
-
-    name: str
-    files: dict[str, Path]
-    images: Path | None
-    columns: ColumnNames
-    rule: DivisionRule | None
-    labelled: bool
-    classnames: tuple[str, ...] | Path | None
-    templates: tuple[str, ...]
 
 
 def read_suite(path: str) -> Suite:
@@ -137,30 +119,30 @@ def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
     for key in ("classnames", "templates"):
         if key in keys and not labelled:
             keys.bad(f"`{key}` only beside `label`", "captions", "remove it")
-    files, images = _files(keys, folder, held_out)
-    rule = _rule(keys) if "data" in files else None
+    tables = _tables(keys, folder, held_out)
+    rule = _rule(keys) if "data" in tables else None
     columns = ColumnNames(
         image=keys.text("image", "image"),
         value=keys.text("label" if labelled else "captions"),
         id=keys.text("id") if "id" in keys else None,
         split=rule.column if isinstance(rule, ByColumn) else None,
     )
-    local = _Local(
-        name, files, images, columns, rule, labelled, _classnames(keys, folder), _templates(keys)
+    own = OwnDataset(
+        name, tables, columns, rule, labelled, _classnames(keys, folder), _templates(keys)
     )
     return Dataset(
         name=name,
         title=keys.text("title", name),
-        load=_loader(local),
+        load=own.split,
         licence=keys.text("licence", "not stated"),
         citation=keys.text("citation", "not stated"),
     )
 
 
-def _files(keys: Keys, folder: Path, held_out: bool) -> tuple[dict[str, Path], Path | None]:
-    """The tables by part, and the folder of the images where the tables are text."""
-    given = tuple(key for key in _PARQUET + _TABLES if key in keys)
-    forms = [_PARQUET[:2], _PARQUET[2:], _TABLES[:2], _TABLES[2:]]
+def _tables(keys: Keys, folder: Path, held_out: bool) -> dict[str, Located]:
+    """The tables by part: "train" and "test", or "data" for one that is divided."""
+    given = tuple(key for key in _FILES + _TABLES if key in keys)
+    forms = [_FILES[:2], _FILES[2:], _TABLES[:2], _TABLES[2:]]
     forms += [("test",), ("test_table",)] if held_out else []
     if given not in forms:
         expected = "`train` and `test`, or `data` (or the same of tables: `train_table`, `table`)"
@@ -175,17 +157,23 @@ def _files(keys: Keys, folder: Path, held_out: bool) -> tuple[dict[str, Path], P
         keys.bad(f"a `split` for `{given[0]}`", "none", "add one, like split = { test = 0.2 }")
     if not single and "split" in keys:
         keys.bad("`split` only for one file", "separate files", "remove it")
-    endings = (".csv", ".jsonl") if tables else (".parquet",)
-    files = {}
-    for key in given:
-        file = folder / keys.text(key)
-        if file.suffix not in endings:
-            keys.bad(f"a {' or '.join(endings)} file for `{key}`", f"'{file.name}'", "convert it")
-        files["data" if key == "table" else key.removesuffix("_table")] = file
-    if len({file.resolve() for file in files.values()}) < len(files):
+    found = {key: folder / keys.text(key) for key in given}
+    for key, file in found.items():
+        text = file.suffix.lower() in TABLES
+        if tables and not text:
+            got = f"'{file.name}'"
+            keys.bad(f"a {' or '.join(TABLES)} file for `{key}`", got, "convert it")
+        if not tables and not can_be_table(file):
+            named = f"name it with `{_TABLE_OF[key]}`, beside the folder of its `images`"
+            fix = named if text else "convert it"
+            keys.bad(f"a {WRITTEN} for `{key}`", f"'{file.name}'", fix)
+    if len({file.resolve() for file in found.values()}) < len(found):
         fix = "name two files, or divide the one with a `split`"
-        keys.bad("separate files for training and test", f"'{file.name}' for both", fix)
-    return files, folder / keys.text("images") if tables else None
+        got = f"'{next(iter(found.values())).name}' for both"
+        keys.bad("separate files for training and test", got, fix)
+    images = folder / keys.text("images") if tables else None
+    parts = {key: "data" if key == "table" else key.removesuffix("_table") for key in given}
+    return {parts[key]: LocalTable(file, images) for key, file in found.items()}
 
 
 def _rule(keys: Keys) -> DivisionRule:
@@ -219,80 +207,3 @@ def _templates(keys: Keys) -> tuple[str, ...]:
         if template.count("{}") != 1 or re.search(r"[{}]", template.replace("{}", "")):
             keys.bad("templates with one {}", f"'{template}'", "put {} where the class name goes")
     return templates
-
-
-def _loader(local: _Local) -> Callable[[SplitName], Split]:
-    """`Dataset.load`: reads each table once, when one of its parts is first asked for."""
-
-    @cache
-    def table(part: str) -> OwnTable:
-        file = local.files[part]
-        found = read_table(file, local.columns, local.images or file.parent)
-        if local.rule is not None:
-            check_divisible(local.rule, found)
-        return found
-
-    @cache
-    def labels() -> tuple[dict[str, dict[str, int | str]], tuple[str, ...]]:
-        """The label cells of each table, and the class names."""
-        names = local.classnames
-        names = read_lines(names) if isinstance(names, Path) else names
-        found = label_values([table(part) for part in local.files], names)
-        values = dict(zip(local.files, found, strict=True))
-        return values, _class_list(local, table, values, names)
-
-    @cache
-    def load(part: SplitName) -> Split:
-        if {"train", "test"} <= local.files.keys():
-            check_apart(local.name, table("train"), table("test"))
-        source = "data" if "data" in local.files else part
-        items = _items(local, table(source), part)
-        rule = repr(local.rule)
-        images = images_of(table(source), items, [repr(local.columns), rule, part])
-        if not local.labelled:
-            return Pairs(local.name, images, captions_of(items))
-        values, names = labels()
-        numbers = labels_of(items, values[source], names)
-        return Labelled(local.name, images, numbers, names, local.templates)
-
-    return load
-
-
-def _items(local: _Local, table: OwnTable, part: SplitName) -> list[Item]:
-    """The images of one part, in order; BenchError where there is none."""
-    n = len(table.items)
-    if n == 0:
-        got = "none"
-        raise BenchError(f"images in {short(table.file)}", got, "add rows or name another file")
-    if isinstance(local.rule, ByFraction):
-        picked = by_fraction(n, local.rule, part).tolist()
-    elif isinstance(local.rule, ByColumn):
-        values = [item.part for item in table.items]
-        picked = by_column(values, local.rule, part, short(table.file)).tolist()
-    else:
-        return list(table.items)
-    return [table.items[i] for i in picked]
-
-
-def _class_list(
-    local: _Local,
-    table: Callable[[str], OwnTable],
-    values: dict[str, dict[str, int | str]],
-    declared: tuple[str, ...] | None,
-) -> tuple[str, ...]:
-    """Class names as declared, else the sorted string labels of the training part."""
-    names = declared
-    kinds = {type(value) for found in values.values() for value in found.values()}
-    if names is None:
-        if int in kinds:
-            got = "integer labels without them"
-            fix = "add `classnames`, a file whose line n is class n, or a list"
-            raise BenchError(f"`classnames` of '{local.name}'", got, fix)
-        part: SplitName = "test" if set(local.files) == {"test"} else "train"
-        source = "data" if "data" in local.files else part
-        labels = values[source]
-        names = tuple(sorted({str(labels[i.key]) for i in _items(local, table(source), part)}))
-    if not all(names) or (str in kinds and len(set(names)) < len(names)):
-        got = "a blank line" if not all(names) else "a name twice"
-        raise BenchError(f"distinct class names for '{local.name}'", got, "correct `classnames`")
-    return names

@@ -612,7 +612,7 @@ def test_webdataset_samples_are_grouped_by_the_name_of_the_file(tmp_path) -> Non
     assert found == [(0, "v1.0/1", b"a", ("one", "two")), (1, "2", b"b", ("three",))]
     path.write_bytes(_tar({"1.jpg": b"a", "1.txt": b"x", "./1.jpg": b"b"}))
     rows, _ = read_rows(SourceFile(path, "0.tar", source, "test", None))
-    with pytest.raises(BenchError, match=r"two \.jpg"):
+    with pytest.raises(BenchError, match="two samples of that name"):
         list(rows)
 
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from split_images import image_source
 
-from benchmark.data.images import ImageColumn, decode
+from benchmark.data.images import decode
+from benchmark.data.own import rows
 from benchmark.data.split import Labelled, Pairs
 from benchmark.data.split_rules import ByFraction, by_fraction
 from benchmark.errors import BenchError
@@ -272,16 +273,29 @@ def test_parquet_image_columns(suite: Callable[[str], Suite], folder: Path, kind
     assert (split.images.size, grey(split, 1), grey(split, 0)) == (2, 5, 3)
 
 
-def test_row_groups_are_kept_within_a_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_images_are_those_of_their_rows_in_any_order_and_decoded_in_one_pass(
+    suite: Callable[[str], Suite], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = pa.table({"image": [b"%03d" % i for i in range(100)]})
-    pq.write_table(table, tmp_path / "t.parquet", row_group_size=7)
-    monkeypatch.setattr("benchmark.data.images.KEPT_BYTES", 100)
-    column = ImageColumn(pq.ParquetFile(tmp_path / "t.parquet"), "t.parquet", "image")
-    order = np.random.default_rng(0).permutation(100).tolist()
-    assert [column.fetch(i) for i in order] == [b"%03d" % i for i in order]
-    assert 1 <= len(column._kept) <= 4
+    write(folder / "all.parquet", list(range(100)), captions=[[f"x{i}"] for i in range(100)])
+    passes: list[int] = []
+    read = rows.parquet_rows
+
+    def counted(*args: Any) -> Any:
+        passes.append(1)
+        return read(*args)
+
+    monkeypatch.setattr(rows, "parquet_rows", counted)
+    split = suite(DATA + HALF).tasks[0].load("train")
+    assert isinstance(split, Pairs)
+    expected = [int(texts[0][1:]) for texts in split.captions]
+    assert expected != sorted(expected)
+    source = image_source(split)
+    passes.clear()
+    assert {i: int(np.asarray(opened())[0, 0, 0]) for i, opened in source.each()} == dict(
+        enumerate(expected)
+    )
+    assert passes == [1]
+    assert [grey(split, i) for i in (7, 3, 3, 40, 0)] == [expected[i] for i in (7, 3, 3, 40, 0)]
 
 
 def test_csv_rows_of_one_image_are_grouped(suite: Callable[[str], Suite], folder: Path) -> None:

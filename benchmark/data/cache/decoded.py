@@ -7,8 +7,9 @@ byte of it is compared with its sha256 before one is used.
 
 import hashlib
 import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from ..split import ImageSource, StoredImages
 from .arrays import CachedArrays
 
 VERSION = "1"  # of the transform below; a change makes every cache stale
-CHUNK = 256
+AHEAD = 16  # images per worker that wait to be written
 
 
 @dataclass(frozen=True)
@@ -118,21 +119,40 @@ def _mapped(path: Path, n: int, size: int, say: Say) -> Decoded | None:
     return Decoded(PixelRows.of([found[0]], (size, size, 3)), found[1])
 
 
+def _pixels(opened: Callable[[], Image.Image], size: int) -> bytes:
+    return fit(opened(), size).tobytes()
+
+
 def _build(source: ImageSource, size: int, path: Path) -> None:
-    h = hashlib.sha256()
+    workers = os.cpu_count() or 1
     shape = (source.size, size, size, 3)
+    waiting: deque[tuple[int, Future[bytes]]] = deque()
     # Plain writes: a memory map of a full disk would end the process instead of raising.
     with (
         atomic(path) as temporary,
-        temporary.open("wb") as out,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        temporary.open("wb+") as out,
+        ThreadPoolExecutor(workers) as pool,
     ):
         np.lib.format.write_array_header_2_0(
             out, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
-        for start in range(0, source.size, CHUNK):
-            rows = range(start, min(start + CHUNK, source.size))
-            block = b"".join(pool.map(lambda i: fit(source.open(i), size).tobytes(), rows))
-            out.write(block)
-            h.update(block)
-    PIXELS.note(path, h.hexdigest(), content=source.content)
+        first = out.tell()
+
+        def write() -> None:
+            i, block = waiting.popleft()
+            out.seek(first + i * size * size * 3)
+            out.write(block.result())
+
+        try:
+            for i, opened in source.each():
+                waiting.append((i, pool.submit(_pixels, opened, size)))
+                if len(waiting) >= workers * AHEAD:
+                    write()
+            while waiting:
+                write()
+        finally:
+            for _, block in waiting:
+                block.cancel()
+        out.seek(first)
+        sha256 = hashlib.file_digest(out, "sha256").hexdigest()
+    PIXELS.note(path, sha256, content=source.content)

@@ -1,4 +1,4 @@
-"""Checked captions and labels of the items of a local table."""
+"""Captions, labels and class names of the items of a user's tables."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,28 +6,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ...common.files import file_bytes
-from ...errors import BenchError, nearest
+from ...common.files import file_text
+from ...errors import BenchError, difference, folded, nearest, quoted
+from ..captions import blank
 from ..images import short
-from .table import Item, OwnTable, bad_row
+from .cells import WHOLE_WITH_POINT, bad_row, captions_of_cell, label_of, number_of
+from .table import Item, OwnTable
 
 
 def captions_of(items: Iterable[Item]) -> tuple[tuple[str, ...], ...]:
     """Each image's captions, stripped, in row order; BenchError for none, null or blank ones."""
-    return tuple(_captions(item) for item in items)
-
-
-def _captions(item: Item) -> tuple[str, ...]:
-    captions: list[str] = []
-    for value in item.values:
-        for caption in value if isinstance(value, list) else [value]:
-            if not isinstance(caption, str) or not caption.strip():
-                got = "an empty or blank one" if isinstance(caption, str) else repr(caption)
-                bad_row(item.where, "a caption of text", got, "write a caption or remove the row")
-            captions.append(caption.strip())
-    if not captions:
-        bad_row(item.where, "at least one caption", "an empty list", "write one or remove the row")
-    return tuple(captions)
+    return tuple(
+        tuple(text for value in item.values for text in captions_of_cell(value, item.where))
+        for item in items
+    )
 
 
 def label_values(
@@ -46,37 +38,53 @@ def label_values(
             CSV that is also the name of a class with another number.
     """
     values = [{item.key: _label(item) for item in table.items} for table in tables]
-    untyped = [table.file.suffix == ".csv" for table in tables]
-    cells = [value for found in values for value in found.values()]
-    if any(untyped) and all(str(cell).isdecimal() for cell in cells):
+    untyped = [table.source.untyped for table in tables]
+    numbers = [
+        {item.key: number_of(found[item.key], item.where) for item in table.items}
+        for table, found in zip(tables, values, strict=True)
+        if any(untyped) or _like_floats(values)
+    ]
+    if numbers and all(n is not None for found in numbers for n in found.values()):
         for i, table in enumerate(tables):
-            if untyped[i]:
-                values[i] = {item.key: _number(item, classnames or ()) for item in table.items}
+            for item in table.items:
+                label, number = values[i][item.key], numbers[i][item.key]
+                if isinstance(label, str) and number is not None:
+                    _check_number(label, number, item, untyped[i], classnames or ())
+                    values[i][item.key] = number
     for table, found in zip(tables, values, strict=True):
         if len({type(value) for value in found.values()}) > 1:
             got = "both integers and strings"
-            raise BenchError(f"labels of one type in {short(table.file)}", got, "write them alike")
+            raise BenchError(f"labels of one type in {short(table.files.name)}", got,
+                             "write them alike")  # fmt: skip
     return values
 
 
-def _number(item: Item, classnames: Sequence[str]) -> int:
-    """The label of a CSV's row as a class number."""
-    text = str(_label(item))
-    if text in classnames and classnames.index(text) != int(text):
+def _like_floats(values: Sequence[dict[str, int | str]]) -> bool:
+    """Whether a text among the labels is "0.0", which no class is called."""
+    cells = [v for found in values for v in found.values() if isinstance(v, str)]
+    return any(WHOLE_WITH_POINT.fullmatch(cell) for cell in cells)
+
+
+def _check_number(
+    text: str, number: int, item: Item, untyped: bool, classnames: Sequence[str]
+) -> None:
+    """Raises BenchError where a label that reads as a number may be the name of a class."""
+    if not untyped:
+        fix = "write it as a number and not as text"
+        bad_row(item.where, "a class name or an integer as label", quoted(text), fix)
+    if text in classnames and classnames.index(text) != number:
         got = f"'{text}', which is also the name of class {classnames.index(text)}"
         fix = "give the labels in a .jsonl file, where numbers and texts differ"
         bad_row(item.where, "a class number as label", got, fix)
-    return int(text)
 
 
 def _label(item: Item) -> int | str:
     value = item.values[0]
-    text: object = value.strip() if isinstance(value, str) else value
-    if isinstance(text, bool) or not isinstance(text, int | str) or text == "":
-        bad_row(item.where, "an integer or a class name as label", repr(value), "correct the label")
+    label = label_of(value, item.where)
     if any(other != value for other in item.values):
-        bad_row(item.where, "one label per image", f"{list(item.values)}", "keep one row per image")
-    return text
+        got = quoted(list(item.values))
+        bad_row(item.where, "one label per image", got, "keep one row per image")
+    return label
 
 
 def labels_of(
@@ -99,7 +107,7 @@ def labels_of(
         if isinstance(value, str):
             if value not in index:
                 near = f"{nearest(value, classnames)}, or list it in `classnames`"
-                bad_row(item.where, "a known class as label", f"'{value}'", near)
+                bad_row(item.where, "a known class as label", quoted(value), near)
             labels[i] = index[value]
         else:
             if not 0 <= value < len(classnames):
@@ -109,11 +117,27 @@ def labels_of(
     return labels
 
 
+def check_class_names(names: Sequence[str], dataset: str) -> None:
+    """Raises BenchError for a class without a name, or two that CLIP could not tell apart.
+
+    Its tokenizer ignores case, spaces and forms of one character, so that two such classes would
+    have the same prompts.
+    """
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if blank(name):
+            got = f"a blank line (class {i})"
+            raise BenchError(f"distinct class names for '{dataset}'", got, "correct `classnames`")
+        first = seen.setdefault(folded(name), i)
+        if first != i:
+            how = difference(names[first], name)
+            got = f"{quoted(names[first])} as class {first} and {quoted(name)} as class {i}"
+            got += f", {how}" if how else ": a name twice"
+            fix = "correct `classnames` or the labels: their prompts are the same to CLIP"
+            raise BenchError(f"distinct class names for '{dataset}'", got, fix)
+
+
 def read_lines(file: Path) -> tuple[str, ...]:
-    """Lines of a UTF-8 text file, stripped, without those that are blank at its end."""
-    try:
-        text = file_bytes(file).decode("utf-8-sig")
-        return tuple(line.strip() for line in text.rstrip().split("\n"))
-    except UnicodeDecodeError as error:
-        fix = "save the file as UTF-8"
-        raise BenchError(f"UTF-8 text in {file}", f"'{error}'", fix) from error
+    """Lines of a text file, stripped, without those that are blank at its end."""
+    text = file_text(file)
+    return tuple(line.strip() for line in text.rstrip().split("\n"))

@@ -1,0 +1,130 @@
+"""Which files a user's own dataset is in, and of what kind they are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ...common.files import unreadable
+from ...errors import BenchError, quoted
+from ..files.stream import TAR_ENDINGS
+from ..files.text import JSON_LINES, SEPARATED
+
+Kind = Literal["parquet", "tar", "text", "folder", "listed"]
+TABLES = (*SEPARATED, *JSON_LINES)
+WRITTEN = "folder of parquet files or of images, .tar shards, or a .parquet file"
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of an image folder
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """The files of one table.
+
+    Attributes:
+        kind: parquet files; webdataset tars; one CSV, TSV or JSON-lines table; image files in
+            folders named by their class; or an image folder with a metadata file that lists it.
+        paths: the files, in the order that their rows are read.
+        folder: what paths of images are relative to.
+        partitions: of a parquet file in folders like `label=cat`, column -> value.
+    """
+
+    kind: Kind
+    paths: tuple[Path, ...]
+    folder: Path
+    partitions: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> Path:
+        """What errors call the table by."""
+        return self.paths[0] if len(self.paths) == 1 else self.folder
+
+    def parts(self, path: Path) -> Mapping[str, str]:
+        """Columns that the folders of a file say."""
+        return self.partitions.get(path, {})
+
+
+def find_files(path: Path, images: Path | None = None) -> OwnFiles:
+    """The files that a path of a suite file names: a file, a folder, or a pattern like `a-*.tar`.
+
+    Args:
+        path: as the suite file has it.
+        images: the folder of image files beside a table of text.
+
+    Raises:
+        BenchError: there is nothing of that name, or nothing that can be read.
+    """
+    if images is not None:
+        return OwnFiles("text", (path,), images)
+    try:
+        folder, there = path.is_dir(), path.exists()
+        if not there and any(c in path.name for c in "*?["):
+            found = tuple(sorted(path.parent.glob(path.name)))
+            if not found:
+                raise BenchError(f"files like '{path}'", "none", "correct the pattern", 4)
+            return OwnFiles(_kind(found, path), found, path.parent)
+        if not folder:  # also where it is not there: its reader says so
+            return OwnFiles(_kind((path,), path), (path,), path.parent)
+        return _in_folder(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def can_be_table(path: Path) -> bool:
+    """Whether a path may be read, as far as its name says."""
+    name = path.name.lower()
+    return not path.suffix or name.endswith((".parquet", *TAR_ENDINGS)) or path.is_dir()
+
+
+def _kind(files: Sequence[Path], path: Path) -> Kind:
+    names = [file.name.lower() for file in files]
+    if all(name.endswith(".parquet") for name in names):
+        return "parquet"
+    if all(name.endswith(TAR_ENDINGS) for name in names):
+        return "tar"
+    got = quoted(path.name)
+    raise BenchError(f"a {WRITTEN}", got, "convert it, or name it in another way")
+
+
+def _in_folder(folder: Path) -> OwnFiles:
+    """The table that a folder is: parts that Spark or Dask wrote, shards, or images."""
+    for name in METADATA:
+        if (folder / name).is_file():
+            return OwnFiles("listed", (folder / name,), folder)
+    files = sorted((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.parts)
+    files = [f for f in files if not _hidden(f.relative_to(folder))]
+    kinds: dict[Kind, Callable[[Path], bool]] = {
+        "parquet": lambda f: f.suffix.lower() == ".parquet",
+        "tar": lambda f: f.name.lower().endswith(TAR_ENDINGS),
+        "folder": _image,
+    }
+    found = {kind: tuple(filter(test, files)) for kind, test in kinds.items()}
+    held: list[Kind] = [kind for kind, paths in found.items() if paths]
+    if len(held) != 1:
+        said = [f"{len(found[kind])} {kind} files" for kind in held]
+        if not held and any(f.suffix == ".arrow" for f in files):
+            said = ["Arrow files, as `save_to_disk` of `datasets` writes them"]
+        got = " and ".join(said).replace("folder files", "image files") or "nothing of these"
+        fix = "write them as parquet (`to_parquet`)" if not held else "name those that are meant"
+        raise BenchError(f"parquet parts, .tar shards or images in the folder {folder}", got, fix)
+    (kind,) = held
+    parts = {f: _partition(f.relative_to(folder)) for f in found[kind]}
+    return OwnFiles(kind, found[kind], folder, parts if kind == "parquet" else {})
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a file is its writer's own, and no part of the table."""
+    return any(part.startswith(".") or part in ("__MACOSX", "_temporary") for part in path.parts)
+
+
+def _partition(path: Path) -> dict[str, str]:
+    """Columns in the names of folders, as Spark and Hive write them: `label=cat/part-0.parquet`."""
+    from urllib.parse import unquote
+
+    pairs = [part.partition("=") for part in path.parts[:-1] if "=" in part]
+    return {unquote(name): unquote(value) for name, _, value in pairs}
+
+
+def _image(file: Path) -> bool:
+    from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
+
+    return file.suffix.lower() in ImageFolder.EXTENSIONS

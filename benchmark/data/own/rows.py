@@ -1,0 +1,157 @@
+"""Rows of a user's own files of any kind, with what an image is in each of them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ...errors import BenchError
+from ..files.columns import FoundColumn, find_column, find_image, require
+from ..files.stream import (
+    Record,
+    folder_rows,
+    parquet_rows,
+    parquet_schema,
+    plain,
+)
+from ..files.text import text_rows
+from ..images import short
+from ..published.layout import class_names
+from .files import OwnFiles
+from .row import IMAGE, ColumnNames, OwnRow, OwnRows, digest_of, readable
+from .tars import open_tars
+
+LISTED_IMAGE = "file_name"  # the same in the metadata file of an image folder, as in `datasets`
+
+
+def open_rows(files: OwnFiles, columns: ColumnNames) -> OwnRows:
+    """The rows of some files, whatever kind they are of.
+
+    Raises:
+        BenchError: a missing or damaged file, a missing column, one of another type; also while
+            the rows are read.
+    """
+    kinds = {
+        "parquet": _parquet, "tar": open_tars, "text": _text, "folder": _folder, "listed": _listed
+    }  # fmt: skip
+    return kinds[files.kind](files, columns)
+
+
+# -- parquet
+
+
+def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
+    with readable(files.paths[0], "parquet file"):
+        schema = parquet_schema(files.paths[0])
+    given = dict(files.parts(files.paths[0]))
+    name = _image_name(files, columns)
+    image = find_image(schema, name, short(files.paths[0]))
+    found = {c: find_column(schema, c, short(files.paths[0]))
+             for c in columns.names() if c in schema.names or c not in given}  # fmt: skip
+    tops = tuple(dict.fromkeys(t for c in (image, *found.values()) for t in c.tops))
+    for path in files.paths[1:]:
+        with readable(path, "parquet file"):
+            _same(schema, parquet_schema(path), tops, path, files.paths[0])
+
+    def records(wanted: Sequence[str]) -> Iterator[tuple[Path, str, Record]]:
+        for path in files.paths:
+            with readable(path, "parquet file"):
+                for i, record in enumerate(parquet_rows([path], schema, wanted)):
+                    yield path, f"{short(path)} row {i}", record
+
+    def rows() -> Iterator[OwnRow]:
+        for path, where, record in records(tops):
+            cells: dict[str, Any] = {c: column.of(record) for c, column in found.items()}
+            cells |= {c: v for c, v in files.parts(path).items() if c in columns.names()}
+            raw, name = _cell(image, record, where)
+            yield OwnRow(where, cells, name, digest_of(raw))
+
+    def encoded() -> Iterator[bytes | None]:
+        for _, where, record in records(image.tops):
+            yield _cell(image, record, where)[0]
+
+    untyped = columns.value in given and columns.value not in found
+    label = found.get(columns.value)
+    classes = class_names(schema, label.tops[0]) if label is not None and not label.steps else None
+    return OwnRows(rows, encoded, untyped, classes)
+
+
+def _same(
+    schema: pa.Schema, other: pa.Schema, columns: Sequence[str], path: Path, first: Path
+) -> None:
+    """Raises where a further file of a table has other columns than the first."""
+    for name in columns:
+        require([name], other.names, short(path))
+        kinds = [_loosely(plain(s.field(name).type)) for s in (schema, other)]
+        if kinds[0] != kinds[1] and "null" not in kinds:
+            raise BenchError(
+                f"column '{name}' of type {kinds[0]} in {short(path)}, as in {short(first)}",
+                f"type {kinds[1]}",
+                "write all files of one table alike",
+            )
+
+
+def _loosely(kind: pa.DataType) -> str:
+    """A type up to its width, which no value depends on."""
+    of = pa.types
+    if of.is_integer(kind):
+        return "integer"
+    if of.is_floating(kind):
+        return "float"
+    if of.is_large_list(kind) or of.is_list(kind):
+        return f"list of {_loosely(kind.value_type)}"
+    return str(kind).removeprefix("large_")
+
+
+def _cell(column: FoundColumn, record: Record, where: str) -> tuple[bytes | None, str | None]:
+    """The bytes and the path in an image cell."""
+    try:
+        cell = column.of(record)
+    except LookupError as error:
+        fix = "give every image a row of its own"
+        raise BenchError(f"one image in {where}", str(error.args[0]), fix) from error
+    if isinstance(cell, dict):
+        return cell.get("bytes"), cell.get("path")
+    return (cell, None) if isinstance(cell, bytes) else (None, cell)
+
+
+# -- text tables and folders
+
+
+def _text(files: OwnFiles, columns: ColumnNames) -> OwnRows:
+    (path,), name = files.paths, _image_name(files, columns)
+
+    def rows() -> Iterator[OwnRow]:
+        for line, cells in text_rows(path, dict.fromkeys([name, *columns.names()])):
+            yield OwnRow(f"{short(path)} {line}", cells, cells[name], None)
+
+    return OwnRows(rows, untyped=path.suffix.lower() in (".csv", ".tsv"))
+
+
+def _listed(files: OwnFiles, columns: ColumnNames) -> OwnRows:
+    """An image folder with a metadata file, which `datasets` would read with changed values."""
+    parquet = files.paths[0].suffix.lower() == ".parquet"
+    return (_parquet if parquet else _text)(files, columns)
+
+
+def _folder(files: OwnFiles, columns: ColumnNames) -> OwnRows:
+    known = ("image", "label", "file_name")
+    where = short(files.folder)
+    require([_image_name(files, columns), *columns.names()], known, f"the image folder {where}")
+    if len({len(path.relative_to(files.folder).parts) for path in files.paths}) > 1:
+        got = "images at several depths"
+        raise BenchError(f"one folder a class in {where}", got, "move them to one depth")
+
+    def rows() -> Iterator[OwnRow]:
+        for row in folder_rows(files.paths)[0]:
+            name = Path(row["image"]).relative_to(files.folder.absolute()).as_posix()
+            cells = {"image": name, "label": row["label"], "file_name": name}
+            yield OwnRow(f"{where} '{name}'", cells, name, None)
+
+    return OwnRows(rows)
+
+
+def _image_name(files: OwnFiles, columns: ColumnNames) -> str:
+    listed = files.kind == "listed" and columns.image == IMAGE
+    return LISTED_IMAGE if listed else columns.image
