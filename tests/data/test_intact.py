@@ -1,8 +1,12 @@
 """Prepared sets that are damaged: refused when they are read, mended by `data prepare`."""
 
+import errno
 import json
+import multiprocessing
+import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ from benchmark.errors import BenchError
 from benchmark.hub import lock
 
 NAME = "flickr30k"  # five source files
+FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -201,6 +206,74 @@ def test_prepare_mends_what_is_damaged_and_that_alone(
     assert read(place) == want
     fetched = len(hub.server.downloads()) - before
     assert fetched == (2 if "swapped" in how else 0 if "manifest" in how else 1)
+
+
+def test_a_full_disk_while_mending_loses_nothing(
+    store: Store, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want, whole = read(place), files_of(store.folder)
+    _noise(store.folder / "00001.u8")
+    _noise(store.folder / "00002.parquet")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(BenchError, match="No space left") as error:
+            prepare_all([NAME], Options(side=SIDE, yes=True), "none")
+    assert error.value.code == 6
+    assert "0000" in refused(place)
+    assert prepare_all([NAME], Options(side=SIDE, yes=True), "none") == 0
+    assert files_of(store.folder) == whole
+    assert read(place) == want
+
+
+@pytest.mark.slow
+def test_killed_while_mending(store: Store, place: Path) -> None:
+    want, whole = read(place), files_of(store.folder)
+    _noise(store.folder / "00001.u8")
+    _noise(store.folder / "00002.parquet")
+
+    def until(calls: int) -> None:
+        """Mend, and die when so many files are written."""
+        real, count = os.fsync, 0
+
+        def killed(handle: int) -> None:
+            nonlocal count
+            count += 1
+            if count == calls:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(handle)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", killed)
+            prepare_all([NAME], Options(side=SIDE, yes=True), "none")
+
+    for calls in (1, 2, 3, 4, 1, 2):
+        process = FORK.Process(target=until, args=(calls,))
+        process.start()
+        process.join(60)
+        assert process.exitcode in (0, -signal.SIGKILL)
+    assert prepare_all([NAME], Options(side=SIDE, yes=True), "none") == 0
+    left = files_of(store.folder)
+    assert {k: v for k, v in left.items() if not k.startswith(".part-")} == whole
+    assert read(place) == want
+
+
+@pytest.mark.slow
+def test_two_processes_mend_one_set(store: Store, place: Path) -> None:
+    whole = files_of(store.folder)
+    for path in store.folder.glob("*.u8"):
+        _noise(path)
+    words = (NAME,), Options(side=SIDE, yes=True), "none"
+    both = [FORK.Process(target=prepare_all, args=words) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+        assert process.exitcode == 0
+    assert files_of(store.folder) == whole
 
 
 def test_mending_without_the_hub_is_one_sentence_and_no_prepared_set(

@@ -94,6 +94,25 @@ def test_retrieval_from_the_hub_to_a_record(there, tmp_path, capsys) -> None:
     assert "already finished" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["u8", "parquet", "manifest"])
+def test_a_run_over_a_damaged_set_is_refused(changed, tmp_path, kind, capsys) -> None:
+    name = "manifest.json" if kind == "manifest" else f"00000.{kind}"
+    (path,) = (changed / "cache" / "data" / "sketch").glob(f"*/{name}")
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2 :] = bytes(b ^ 90 for b in raw[len(raw) // 2 :])
+    path.write_bytes(raw)
+    asked = request(tmp_path, "retrieval", "sketch", method="zs")
+    try:
+        code, said = run_all([asked], "", "none"), ""
+    except BenchError as error:
+        code, said = error.code, str(error)
+    assert code == 5
+    shown = capsys.readouterr()
+    assert str(path) in said + shown.out + shown.err
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert "Traceback" not in said + shown.out + shown.err
+
+
 def test_other_data_do_not_answer_for_a_record(changed, tmp_path) -> None:
     run(tmp_path, "retrieval", "sketch", method="zs")
     path = changed / "hub.lock.json"
