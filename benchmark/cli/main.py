@@ -144,18 +144,19 @@ def order(
         str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
     ] = None,
     pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
+    evals: Annotated[str, typer.Option(help="all | id (tasks only, which is faster)")] = "all",
     limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
     cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
     display: DisplayOption = "auto",
 ) -> None:
-    """Zero-shot scores of a backbone on every task, beside the paper's, and the order they give."""
-    from ..run.request import Request, make_plan
+    """Zero-shot scores of a backbone on every set, beside published ones, and the tasks' order."""
+    from ..run.request import Request
     from ..suites.ready import default_suite
     from ..tables.spec import ZERO_SHOT
     from .display import make_display
-    from .order import order_report
+    from .order.report import order_plan, order_report
 
     named = suite if suite is not None else default_suite(cache_dir, backbone)[0]
     request = Request(
@@ -163,13 +164,14 @@ def order(
         suite=named,
         backbone=backbone,
         pretrained=pretrained,
-        evals="id",
+        evals=evals,  # type: ignore[arg-type]
         limit=limit,
         device=device,
         precision=precision,  # type: ignore[arg-type]
         cache_dir=cache_dir,
     )
-    typer.echo(order_report(make_plan(request), make_display(display)))
+    shown = make_display(display)
+    typer.echo(order_report(order_plan(request, shown), shown))
 
 
 @app.command()

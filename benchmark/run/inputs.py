@@ -103,17 +103,17 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
     """
     device = pick_device(plan.request.device)
     root = cache_root(plan.request.cache_dir)
-    clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root, report.line))
-    read = partial(_read, clip=clip, root=root, limit=plan.request.limit, say=report.line)
+    clip = load_backbone(plan, device)
+    feed = Items(clip, frozen_features(plan, clip, device, root, report.line))
+    read = partial(read_split, clip=clip, root=root, limit=plan.request.limit, say=report.line)
     tasks = {d.name: d for d in plan.suite.tasks}
     tests: dict[str, Tensors] = {}
 
     def measure() -> dict[str, float]:
         report.line("order: measuring zero-shot scores")
         tests.update({name: read(d, "test") for name, d in tasks.items()})
-        sets = _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
-        return {which.name: _main(_zero_shot(clip, feed, which)) for which in sets}
+        sets = task_sets(list(tasks.values()), tests, list(tasks), plan.suite)
+        return {which.name: _main(zero_shot_rows(clip, feed, which)) for which in sets}
 
     second = plan.suite.order_ii
     order, measured = resolve_order(plan.request.order, list(tasks), measure, second)
@@ -166,9 +166,9 @@ def _asked_evals(
     evals: list[EvalSet] = []
     if plan.request.evals != "ood":
         learned = [d for d in plan.suite.tasks if d.name in order]
-        evals += _eval_sets(learned, tests, order, plan.suite)
+        evals += task_sets(learned, tests, order, plan.suite)
     if plan.request.evals != "id":
-        evals += [_held_out(d, read(d, "test")) for d in plan.suite.held_out]
+        evals += [held_out_set(d, read(d, "test")) for d in plan.suite.held_out]
     if not evals:
         raise BenchError(
             "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
@@ -189,32 +189,40 @@ def _check_kinds(method: ResolvedMethod, train: dict[str, Tensors]) -> None:
             )
 
 
-def _backbone(plan: Plan, device: torch.device) -> Backbone:
+def load_backbone(plan: Plan, device: torch.device) -> Backbone:
+    """The backbone of a plan, on its device and in its precision."""
     clip = load(plan.backbone, plan.weights)
     clip.precision = plan.request.precision
     return clip.to(device)
 
 
-def _features(
+def frozen_features(
     plan: Plan, clip: Backbone, device: torch.device, root: Path, say: Say = silent
 ) -> FrozenFeatures:
+    """The features of the untouched backbone, from the cache or made now; damage is said."""
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
         plan.request.precision, str(torch.get_num_threads()), version(clip.library),
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
-    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code, say)
+    return FrozenFeatures(lambda: load_backbone(plan, device), about, clip.size, root, code, say)
 
 
-def _read(
-    dataset: Dataset, split: Any, clip: Backbone, root: Path, limit: int | None, say: Say
+def read_split(
+    dataset: Dataset,
+    split: Any,
+    clip: Backbone,
+    root: Path,
+    limit: int | None,
+    say: Say = silent,
 ) -> Tensors:
+    """One split of a dataset as tensors; a damaged cache file that is made again is said."""
     loaded, side = dataset.load(split), clip.size
     return load_split(loaded, side, clip.tokenize, root, limit, clip.tokenizer, say)
 
 
-def _eval_sets(
+def task_sets(
     datasets: list[Dataset], tests: dict[str, Tensors], order: list[str], suite: Suite
 ) -> list[EvalSet]:
     """Evaluation sets of the tasks, in learned order; classes compete in the suite's order."""
@@ -233,37 +241,13 @@ def _eval_sets(
     return found
 
 
-def _held_out(dataset: Dataset, data: Tensors) -> EvalSet:
+def held_out_set(dataset: Dataset, data: Tensors) -> EvalSet:
+    """The evaluation set of a held-out dataset, whose own classes compete."""
     scope = (data,) if isinstance(data, LabelTensors) else ()
     return EvalSet(dataset.name, dataset.title, data, None, scope, 0, (None,) * len(scope))
 
 
-def measure_tasks(plan: Plan, report: Report) -> dict[str, dict[str, float]]:
-    """Zero-shot scores of a plan's backbone on the test split of every task.
-
-    Returns:
-        Task -> t2i and i2t R@1, or acc, in percent, and n, the number of images.
-
-    Raises:
-        BenchError: whatever is wrong with weights, data or device.
-    """
-    device = pick_device(plan.request.device)
-    root = cache_root(plan.request.cache_dir)
-    clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root, report.line))
-    names = [d.name for d in plan.suite.tasks]
-    read = partial(_read, clip=clip, root=root, limit=plan.request.limit, say=report.line)
-    tests = {d.name: read(d, "test") for d in plan.suite.tasks}
-    found = {}
-    for which in _eval_sets(list(plan.suite.tasks), tests, names, plan.suite):
-        report.line(f"{which.title}: {len(which.data)} images")
-        rows = [r for r in _zero_shot(clip, feed, which) if r["k"] in (1, None)]
-        scores = {str(r["direction"] or r["metric"]): 100 * float(r["value"]) for r in rows}
-        found[which.name] = {**scores, "n": len(which.data)}
-    return found
-
-
-def _zero_shot(clip: Backbone, feed: Items, which: EvalSet) -> list[Row]:
+def zero_shot_rows(clip: Backbone, feed: Items, which: EvalSet) -> list[Row]:
     """All scores of the untouched backbone."""
     try:
         return evaluate(Frozen(clip.scale), feed, which).rows

@@ -191,7 +191,11 @@ def _images(root: Path, declared: Declaration, store: Store, picked: Any) -> Sto
         option = source_option(declared, mine.manifest["source"])
         return checked_pixels(mine, rows_of(mine, option), picked, option)
 
-    return StoredImages(len(picked), pixels, store.about)
+    def encoded() -> list[str]:
+        every = rows_of(store).column("image_sha256")
+        return [every[i] for i in picked]
+
+    return StoredImages(len(picked), pixels, store.about, encoded)
 
 
 def not_prepared(declared: Declaration, root: Path, side: int | None = None) -> BenchError:
