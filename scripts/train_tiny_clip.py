@@ -12,6 +12,7 @@ set of the mini suite. The share of a domain in the mix sets its zero-shot recal
 """
 
 import argparse
+import hashlib
 import json
 import math
 import multiprocessing
@@ -26,7 +27,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
-from benchmark.backbones.known import SHIPPED
+from benchmark.backbones.known import DIGESTS, SHIPPED
 from benchmark.backbones.load import load
 from benchmark.data import rendered as mini
 from benchmark.data.cache.frozen import normalise
@@ -50,6 +51,13 @@ SHARES = {
 SEED = 2026
 
 
+def note_digests() -> None:
+    """Write down the sha256 of all that ships; whoever reads one of these files compares it."""
+    files = sorted(p for p in SHIPPED.iterdir() if p.name != DIGESTS)
+    found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    (SHIPPED / DIGESTS).write_text(json.dumps(found, indent=1) + "\n")
+
+
 def vocabulary() -> None:
     """Collect the token ids that rendered captions use; the rest of the table is shared."""
     from open_clip.tokenizer import SimpleTokenizer
@@ -65,6 +73,7 @@ def vocabulary() -> None:
     tokens = sorted(used)
     table = {"tokens": tokens, "buckets": VOCABULARY - 2 - len(tokens)}
     (SHIPPED / "tiny-vocabulary.json").write_text(json.dumps(table) + "\n")
+    note_digests()
     print(f"{len(tokens)} tokens in use, {table['buckets']} shared rows")
 
 
@@ -175,6 +184,7 @@ def train(name: str, out: Path, total: int, steps: int, batch: int, peak: float)
     state = {k: v.half().contiguous().cpu() for k, v in clip.state_dict().items()}
     path = out / f"{name}.safetensors"
     save_file(state, path, metadata={"quick_gelu": "true", "model": name})
+    note_digests()
     print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
     print(zero_shot(load(name, str(path))))
 

@@ -9,10 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from ..common.checked import checked_sha256
 from ..errors import BenchError, nearest
 
 Precision = Literal["fp32", "bf16"]  # of the towers
 SHIPPED = Path(__file__).parent / "shipped"
+DIGESTS = "sha256.json"  # of the files there; scripts/train_tiny_clip.py writes it
 BLIPS = SHIPPED  # folder of blip-*.json
 # Settings of open_clip's towers that change what a block computes.
 BLOCKS = (
@@ -92,6 +94,31 @@ def blips() -> dict[str, Path]:
     return {p.stem: p for p in BLIPS.glob("blip-*.json")}
 
 
+def checked(path: Path) -> Path:
+    """A file, compared with its sha256 where it ships with the package.
+
+    Raises:
+        BenchError: it has other bytes than were shipped.
+    """
+    if path.parent == SHIPPED and checked_sha256(path) != _digests().get(path.name):
+        raise BenchError(
+            f"'{path}' as it was shipped (sha256 in {DIGESTS} beside it)",
+            "other bytes",
+            "restore it: in a checkout `git checkout -- benchmark/backbones/shipped`, else "
+            "`pip install --force-reinstall --no-deps cl-bench`",
+            code=5,
+        )
+    return path
+
+
+def _digests() -> dict[str, str]:
+    try:
+        found = json.loads((SHIPPED / DIGESTS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def bundled() -> tuple[str, ...]:
     """Names of the tiny models whose weights ship with the package."""
     return tuple(sorted(p.stem for p in SHIPPED.glob("tiny-?.json")))
@@ -108,13 +135,13 @@ def describe(name: str) -> Architecture:
     """
     if name in blips():
         _check_transformers(name)
-        about = json.loads(blips()[name].read_text())
+        about = json.loads(checked(blips()[name]).read_text())
         side = int(about["config"]["vision_config"]["image_size"])
         return Architecture(name, "transformers", about, side)
     if name not in configs():
         expected = f"an open_clip model name, or {', '.join(sorted(blips()))}"
         raise BenchError(expected, f"'{name}'", nearest(name, {**configs(), **blips()}))
-    config = json.loads(configs()[name].read_text())
+    config = json.loads(checked(configs()[name]).read_text())
     check_layout(name, config)
     if len(sides := _sides(config)) > 1:
         got = f"'{name}' with {' x '.join(map(str, sides))} pixels"

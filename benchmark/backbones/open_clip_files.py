@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..common.files import weights_file
 from ..errors import BenchError, quoted
-from .known import SHIPPED, Architecture, bundled, configs
+from .known import SHIPPED, Architecture, bundled, checked, configs
 from .open_clip import OpenClip, build
 from .tensor_file import read_file
 from .tokenizer import CompactTokenizer, Tokenize
@@ -62,7 +62,7 @@ def files(model: Architecture, pretrained: str) -> Files:
                 f"'{model.name}'",
                 "give --pretrained an open_clip tag such as openai, or a weights file",
             )
-        return Files(pretrained, SHIPPED / f"{model.name}.safetensors")
+        return Files(pretrained, checked(SHIPPED / f"{model.name}.safetensors"))
     if (path := weights_file(pretrained)) is not None:
         config = path.with_name(CONFIG)
         return Files(pretrained, path, config if config.is_file() else None)
@@ -126,7 +126,7 @@ def tokenizer(model: Architecture, pretrained: str = "") -> tuple[Tokenize, str]
     text = model.about.get("text_cfg", {})
     context = int(text.get("context_length", 77))
     if model.name in bundled():
-        table = hashlib.sha256(VOCABULARY.read_bytes()).hexdigest()
+        table = hashlib.sha256(checked(VOCABULARY).read_bytes()).hexdigest()
         return tiny_tokenizer(context), f"tiny {table} {context}"
     own = sorted((k, repr(v)) for k, v in text.items() if "tokenizer" in k)
     known_as = f"open_clip {version('open_clip_torch')} {own} {context}"
@@ -136,7 +136,7 @@ def tokenizer(model: Architecture, pretrained: str = "") -> tuple[Tokenize, str]
 @cache
 def tiny_tokenizer(context: int) -> CompactTokenizer:
     """The tokenizer of the bundled models; its table is shipped/tiny-vocabulary.json."""
-    table = json.loads(VOCABULARY.read_text())
+    table = json.loads(checked(VOCABULARY).read_text())
     rows = {int(t): i for i, t in enumerate(table["tokens"])}
     return CompactTokenizer(rows, int(table["buckets"]), context, lambda t: _pairs().encode(t))
 

@@ -8,6 +8,13 @@ Advance = Callable[[int], None]
 """Is called with the number of bytes or items that were done since the last call; a negative
 number takes back what has to be done again."""
 
+Say = Callable[[str], None]
+"""Is given a sentence that stays, as `Report.line` is."""
+
+
+def silent(text: str) -> None:
+    """A `Say` for whoever has nobody to tell."""
+
 
 def ignore(n: int) -> None:
     """An `Advance` that tells nobody."""

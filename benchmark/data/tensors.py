@@ -89,7 +89,7 @@ def load_split(
         limit: keep so many images, evenly spaced, since files are often sorted by class; such a
             run is never ranked.
         tokenizer: names what the tokens derive from, see `cache.tokens.tokens_of`.
-        report: is told how far it is.
+        report: is told how far it is, and of a damaged cache file that is made again.
 
     Raises:
         BenchError: an empty split, or what decoding raises.
@@ -97,7 +97,7 @@ def load_split(
     if split.images.size == 0:
         raise BenchError(f"images in '{split.name}'", "an empty split", "check its split rule")
     with report.phase(f"images of {split.name}", split.images.size, "images") as advance:
-        done = decoded(split.images, size, root, advance)
+        done = decoded(split.images, size, root, advance, report.line)
     total = len(done.pixels)
     if limit is None or limit >= total:
         rows, pixels, key = list(range(total)), done.pixels, done.digest
@@ -107,7 +107,7 @@ def load_split(
 
     def encode(texts: list[str]) -> Tensor:
         with report.phase(f"tokens of {split.name}", len(texts), "texts") as advance:
-            return tokens_of(texts, tokenize, tokenizer, root, advance)
+            return tokens_of(texts, tokenize, tokenizer, root, advance, report.line)
 
     if isinstance(split, Pairs):
         return _pairs(split, rows, pixels, key, encode)

@@ -1,9 +1,11 @@
 """Pretrained weights and the files beside them: resolved, pinned and verified as data are."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from ..common.files import file_sha256, weights_file
+from ..common.checked import checked_sha256
+from ..common.files import weights_file
 from ..errors import BenchError
 from . import lock
 from .client import RemoteFile, fetch, in_cache, listing, resolve
@@ -56,13 +58,14 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     local = in_cache(repo, commit, remote)
     got, sha = fetch(repo, commit, remote, None) if local is None else (local, None)
     if sha is None:
-        sha = file_sha256(got)
-        if remote.sha256 is not None and sha != remote.sha256:
+        sha = checked_sha256(got)
+        wanted = remote.sha256 or _named_by_hub(got, sha)
+        if sha != wanted:
             got.resolve().unlink(missing_ok=True)
             got.unlink(missing_ok=True)
             if offline():
                 raise BenchError(
-                    f"{remote.path} of {repo_id} with sha256 {remote.sha256[:12]}...",
+                    f"{remote.path} of {repo_id} as the hub has it (digest {wanted[:12]}...)",
                     f"{sha[:12]}... in the hub's cache, which was removed",
                     f"unset HF_HUB_OFFLINE and repeat `{command}`",
                     code=4,
@@ -71,6 +74,25 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     found = Entry(repo_id, "main", commit, (replace(remote, sha256=sha),))
     lock.update(path, key, lambda now: lock.merged(key, now, found, repo.relock))
     return got, f"{repo_id}@{commit}/{remote.path}"
+
+
+def _named_by_hub(path: Path, sha256: str) -> str:
+    """The digest that a file in the hub's cache has to have, where no lock file has it yet.
+
+    The hub's client keeps a file under its sha256 or, a small one, under git's sha1 of it.
+
+    Args:
+        path: of the file; a link to where it is kept, where the system has links.
+        sha256: what it has; taken as right where the name does not contradict it.
+    """
+    kept = path.resolve()
+    if kept.parent.name != "blobs":
+        return sha256
+    if len(kept.name) == 64:
+        return kept.name
+    raw = kept.read_bytes() if len(kept.name) == 40 else b""
+    git = hashlib.sha1(b"blob %d\0" % len(raw) + raw, usedforsecurity=False).hexdigest()
+    return kept.name if len(kept.name) == 40 and git != kept.name else sha256
 
 
 def left_to_fetch(repo_id: str, file: str, command: str) -> int:

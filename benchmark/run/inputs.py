@@ -8,7 +8,7 @@ import torch
 
 from ..backbones.backbone import Backbone
 from ..common.report import Report
-from ..data.cache.decoded import transform_id
+from ..data.cache.decoded import check_ahead, transform_id
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
@@ -71,6 +71,10 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
     for name in plan.left_out:
         report.line(f"held-out set {name} is not prepared and left out")
     report.line(f"data: {len(order)} tasks, decoded images in {ground.root}")
+    if plan.suite.folder is not None:  # of any size; an embedded suite is small
+        splits = [d.load(part) for d in tasks.values() for part in ("train", "test")]
+        splits += [d.load("test") for d in plan.suite.held_out]
+        check_ahead((split.images for split in splits), clip.size, ground.root)
     train, evals = _read_all(ground, order, tests)
     reference_data = ground.reference_data()
     return Inputs(

@@ -70,6 +70,7 @@ class Run:
             cache_root(plan.request.cache_dir),
             (*about, *(repr(inputs.identity[k]) for k in known)),
             plan.request.fresh,
+            report.line,
         )
 
     def _seed(self, *key: object) -> tuple[object, ...]:

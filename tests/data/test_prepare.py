@@ -21,6 +21,7 @@ from benchmark.data.cache.decoded import fit
 from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.images import decode
 from benchmark.data.published.declare import Folder, Fraction, Shots, Source, class_table
+from benchmark.data.published.intact import checked_pixels
 from benchmark.data.published.load import load_split, rows_of
 from benchmark.data.published.splits import few_shot, manifest_sha, pick
 from benchmark.data.published.store import read_store, stores
@@ -161,7 +162,7 @@ def test_odd_images_are_decoded_as_everywhere(hub, place) -> None:
         served(hub, place, name)
         store = made(place, name)
         source, rows = hub_source(name), rows_of(store)
-        pixels = store_pixels(store)
+        pixels, _ = checked_pixels(store, rows, np.arange(len(rows)))
         for i, note in enumerate(store.notes):
             path = hf_hub_download(
                 source.repo,
@@ -177,12 +178,6 @@ def test_odd_images_are_decoded_as_everywhere(hub, place) -> None:
                 np.testing.assert_array_equal(pixels[int(place_in)], fit(decode(raw, "x"), SIDE))
         odd += len(hub.facts[source.repo].odd)
     assert odd >= 3
-
-
-def store_pixels(store):
-    from benchmark.data.published.store import open_pixels
-
-    return open_pixels(store)
 
 
 def test_undecodable_rows_are_dropped_before_the_split_and_listed(hub, place) -> None:

@@ -12,7 +12,7 @@ from preparing import QUIET, served
 from tiny_lock import write_lock
 from typer.testing import CliRunner
 
-from benchmark.backbones.known import image_side
+from benchmark.backbones.known import SHIPPED, image_side
 from benchmark.cli.data.jobs import Options
 from benchmark.cli.data.prepare import prepare_all
 from benchmark.cli.main import app
@@ -92,6 +92,25 @@ def test_retrieval_from_the_hub_to_a_record(there, tmp_path, capsys) -> None:
     assert any("CL_BENCH_LOCK" in reason for reason in about["unofficial"])
     run_all([request(tmp_path, "retrieval", "sketch,flickr30k")], "", "plain")
     assert "already finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["u8", "parquet", "manifest"])
+def test_a_run_over_a_damaged_set_is_refused(changed, tmp_path, kind, capsys) -> None:
+    name = "manifest.json" if kind == "manifest" else f"00000.{kind}"
+    (path,) = (changed / "cache" / "data" / "sketch").glob(f"*/{name}")
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2 :] = bytes(b ^ 90 for b in raw[len(raw) // 2 :])
+    path.write_bytes(raw)
+    asked = request(tmp_path, "retrieval", "sketch", method="zs")
+    try:
+        code, said = run_all([asked], "", "none"), ""
+    except BenchError as error:
+        code, said = error.code, str(error)
+    assert code == 5
+    shown = capsys.readouterr()
+    assert str(path) in said + shown.out + shown.err
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert "Traceback" not in said + shown.out + shown.err
 
 
 def test_other_data_do_not_answer_for_a_record(changed, tmp_path) -> None:
@@ -295,8 +314,6 @@ def weights(hub, place, monkeypatch):
     """tiny-s as published weights on the local hub, under the tag "local"."""
     import open_clip.pretrained as registry
 
-    from benchmark.backbones.known import SHIPPED
-
     monkeypatch.setattr(registry, "_PRETRAINED", {
         **registry._PRETRAINED,
         "tiny-s": {"local": {"hf_hub": "someone/tiny-s/", "quick_gelu": True,
@@ -350,6 +367,33 @@ def test_damaged_weights_in_the_cache_are_fetched_again(hub, place, weights, mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BenchError, match=r"unset HF_HUB_OFFLINE and repeat.*tiny-s/local"):
         load("tiny-s", "local")
+
+
+@pytest.mark.parametrize("file", ["", "vocab.txt"])
+def test_damaged_weights_that_no_lock_file_knows_are_refused_offline(
+    hub, place, weights, monkeypatch, file
+) -> None:
+    """Another program has fetched them: the hub's cache names them by their digest."""
+    from huggingface_hub import snapshot_download
+
+    from benchmark.hub.weights import hub_weights
+
+    hub.server.add(
+        "someone/tiny-s",
+        {"open_clip_model.safetensors": (SHIPPED / "tiny-s.safetensors").read_bytes(),
+         "vocab.txt": b"one word"},
+        kind="model",
+    )  # fmt: skip
+    snapshot_download("someone/tiny-s")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    path, _ = hub_weights("someone/tiny-s", file, "the command")
+    lock.write(place / "hub.lock.json", {})
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.resolve().write_bytes(bytes(raw))
+    with pytest.raises(BenchError, match="unset HF_HUB_OFFLINE and repeat `the command`"):
+        hub_weights("someone/tiny-s", file, "the command")
+    assert not path.exists()
 
 
 def test_weights_without_a_hub_name_the_command(place, weights, monkeypatch) -> None:

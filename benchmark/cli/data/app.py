@@ -93,8 +93,8 @@ def verify(names: SomeNames = None, cache_dir: Cache = None, display: Show = "au
         raise BenchError(
             "a cache as it was written",
             f"{len(troubles)} troubles",
-            "remove what is damaged (`cl-bench data rm NAME`, or the file named) and prepare it "
-            "again",
+            "prepare the sets named again, which fetches what is damaged alone; arrays in pixels, "
+            "features and tokens are made again by the next run that reads them",
             code=5,
         )
 

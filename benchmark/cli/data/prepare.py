@@ -5,6 +5,7 @@ from functools import partial
 
 from ...common.files import cache_root
 from ...data.catalog import declaration
+from ...data.published.intact import damaged_files
 from ...data.published.preparation.plan import Job
 from ...data.published.preparation.prepare import note_in_lock, prepare
 from ...data.published.store import Store
@@ -39,7 +40,7 @@ def prepare_all(names: Sequence[str], options: Options, mode: DisplayMode) -> in
     weights, jobs = weight_tags(asked, options), jobs_of(asked, options)
     for name in sorted(set(asked.names) - {job.declared.name for job in jobs}):
         display.line(f"{name}: optional, left out (prepare it with --from FOLDER)")
-    found = [(job, store_of(job)) for job in jobs]
+    found = [(job, _intact(job, display)) for job in jobs]
     planned, misfits = plans_of([job for job, store in found if store is None])
     there = [(job, store) for job, store in found if store is not None]
     steps = ((job.declared.name, partial(_keep, job, store, display)) for job, store in there)
@@ -91,6 +92,18 @@ def _refused(
     return code
 
 
+def _intact(job: Job, display: Display) -> Store | None:
+    """The store of a job, every byte compared; what is damaged is said, and counts as not there."""
+    store, title = store_of(job), job.declared.title
+    if store is None:
+        return None
+    with display.bars((f"{title} check", store.nbytes(), "B")) as (advance,):
+        wrong = list(damaged_files(store.folder, store.notes, advance))
+    for path in wrong:
+        display.line(f"{title}: {path} has other bytes than when it was written; it is made again")
+    return None if wrong else store
+
+
 def _keep(job: Job, store: Store, display: Display) -> None:
     """A store that is there already completes the lock file."""
     late = "; its files were not kept, and --keep-raw comes too late" * job.keep_raw
@@ -111,7 +124,8 @@ def _end(jobs: Sequence[Job], troubles: Sequence[tuple[str, BenchError]], displa
     if not troubles:
         return 0
     said(troubles)
-    done = sum(store_of(job) is not None for job in jobs)
+    stores = [store for job in jobs if (store := store_of(job)) is not None]
+    done = sum(not any(damaged_files(store.folder, store.notes)) for store in stores)
     display.line(f"{done} of {len(jobs)} sets are prepared; the same command goes on from here")
     return troubles[0][1].code
 

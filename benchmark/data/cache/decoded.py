@@ -1,13 +1,14 @@
 """The decoded cache: every image once through the eval transform, as uint8 in a memory map.
 
 Resizing and cropping CLIP images ends in uint8, so that the cache is exact. A cache file is named
-by what it derives from (source content, transform); it is written whole or not at all.
+by what it derives from (source content, transform); it is written whole or not at all, and every
+byte of it is compared with its sha256 before one is used.
 """
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from PIL import Image
 
 from ...common.digests import digest
 from ...common.files import atomic
-from ...common.report import Advance, ignore
+from ...common.report import Advance, Say, ignore, silent
 from ...errors import BenchError
 from ..pixels import PixelRows, Pixels
 from ..split import ImageSource, StoredImages
-from .arrays import PIXELS
+from .arrays import CachedArrays
 
 VERSION = "1"  # of the transform below; a change makes every cache stale
 AHEAD = 16  # images per worker that wait to be written
@@ -38,6 +39,13 @@ class Decoded:
 def transform_id(size: int) -> str:
     """Name of the eval transform, part of every cache key and of the record."""
     return f"shortest-{size}-bicubic-centre-crop-uint8-v{VERSION}"
+
+
+PIXELS = CachedArrays(
+    "pixels",
+    None,
+    lambda note, array: digest([str(note["content"]), transform_id(array.shape[1])]),
+)
 
 
 def fit(image: Image.Image, size: int) -> Pixels:
@@ -59,7 +67,11 @@ def fit(image: Image.Image, size: int) -> Pixels:
 
 
 def decoded(
-    source: ImageSource | StoredImages, size: int, root: Path, advance: Advance = ignore
+    source: ImageSource | StoredImages,
+    size: int,
+    root: Path,
+    advance: Advance = ignore,
+    say: Say = silent,
 ) -> Decoded:
     """The source's images after the transform, from the cache or decoded now.
 
@@ -68,18 +80,19 @@ def decoded(
         size: side in pixels.
         root: cache folder.
         advance: is called with the number of images that were decoded.
+        say: is told of a damaged file that is made again.
 
     Raises:
         BenchError: an image cannot be decoded, the cache cannot be written, or a stored source
-            was not prepared at that size.
+            was not prepared at that size or is damaged.
     """
     if isinstance(source, StoredImages):
         return Decoded(*source.pixels(size))
-    path = PIXELS.path(root, digest([source.content, transform_id(size)])[:32])
-    found = _mapped(path, source.size, size)
+    path = PIXELS.path(root, digest([source.content, transform_id(size)]))
+    found = _mapped(path, source.size, size, say)
     if found is None:
         _build(source, size, path, advance)
-        found = _mapped(path, source.size, size)
+        found = _mapped(path, source.size, size, say)
     if found is None:
         raise BenchError(
             f"a readable cache file '{path}'", "one that changed while it was written", "run again"
@@ -87,9 +100,26 @@ def decoded(
     return found
 
 
-def _mapped(path: Path, n: int, size: int) -> Decoded | None:
-    found = PIXELS.load(path)
-    if found is None or found[0].shape != (n, size, size, 3) or found[0].dtype != np.uint8:
+def check_ahead(sources: Iterable[ImageSource | StoredImages], size: int, root: Path) -> None:
+    """Read the cached files of several sources at once, a thread for each.
+
+    A digest is taken from one end of a file to the other, so that only several files keep several
+    cores busy. `decoded` then finds each compared; what is not there or damaged is left to it.
+
+    Args:
+        sources: as for `decoded`; stored ones compare their rows in threads of their own.
+        size: side in pixels.
+        root: cache folder.
+    """
+    contents = {source.content for source in sources if isinstance(source, ImageSource)}
+    paths = [PIXELS.path(root, digest([one, transform_id(size)])) for one in sorted(contents)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(PIXELS.trouble, paths))
+
+
+def _mapped(path: Path, n: int, size: int, say: Say) -> Decoded | None:
+    found = PIXELS.load(path, (n, size, size, 3), np.uint8, say)
+    if found is None:
         return None
     return Decoded(PixelRows.of([found[0]], (size, size, 3)), found[1])
 

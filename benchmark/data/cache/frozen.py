@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class FrozenFeatures:
         size: image side in pixels.
         root: cache folder.
         code: names the code that other encoders are made by.
-        report: is told how far a table is.
+        report: is told how far a table is, and of a damaged file that is made again.
     """
 
     def __init__(
@@ -99,10 +100,10 @@ class FrozenFeatures:
 
     def _kept(self, key: str, n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
         """The table of that key, from the disk or computed now."""
-        key = digest([VERSION, torch.__version__, *self._about, key])[:32]
+        key = digest([VERSION, torch.__version__, *self._about, key])
         path = FEATURES.path(self._root, key)
-        found = FEATURES.load(path)
-        if found is not None and len(found[0]) == n:
+        found = FEATURES.load(path, (n, None), np.float32, self._report.line)
+        if found is not None:
             # Copied to where torch would have put them: a product's last bits may depend on that.
             return torch.from_numpy(found[0]).clone()
         pieces = []
@@ -111,7 +112,7 @@ class FrozenFeatures:
                 pieces.append(encode(some).cpu())
                 advance(len(some))
         rows = torch.cat(pieces)
-        FEATURES.save(path, rows.numpy())
+        FEATURES.save(path, rows.numpy(), key=key)
         return rows
 
     def _pristine(self) -> Backbone:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...common.digests import digest
-from ...common.report import Advance, ignore
+from ...common.report import Advance, Say, ignore, silent
 from .arrays import TOKENS
 
 Tokenize = Callable[[list[str]], Tensor]
@@ -21,7 +21,12 @@ PIECE = 5000  # texts between two reports
 
 
 def tokens_of(
-    texts: list[str], tokenize: Tokenize, tokenizer: str, root: Path, advance: Advance = ignore
+    texts: list[str],
+    tokenize: Tokenize,
+    tokenizer: str,
+    root: Path,
+    advance: Advance = ignore,
+    say: Say = silent,
 ) -> Tensor:
     """The tokens of some texts, (M, L) int64, from the cache or encoded now.
 
@@ -31,15 +36,17 @@ def tokens_of(
         tokenizer: names all that the tokens derive from beside the texts; "" caches nothing.
         root: cache folder.
         advance: is called with the number of texts that were encoded.
+        say: is told of a damaged file that is made again.
     """
     if not tokenizer or len(texts) < FEW:
         return tokenize(texts)
-    path = TOKENS.path(root, digest([tokenizer, *texts])[:32])
-    found = TOKENS.load(path)
-    if found is None or found[0].ndim != 2 or len(found[0]) != len(texts):
+    key = digest([tokenizer, *texts])
+    path = TOKENS.path(root, key)
+    found = TOKENS.load(path, (len(texts), None), np.uint16, say)
+    if found is None:
         tokens_ML = _encoded(texts, tokenize, advance)
         if int(tokens_ML.max()) < 2**16:
-            TOKENS.save(path, tokens_ML.numpy().astype(np.uint16))
+            TOKENS.save(path, tokens_ML.numpy().astype(np.uint16), key=key)
         return tokens_ML
     return torch.from_numpy(found[0].astype(np.int64))
 

@@ -1,25 +1,40 @@
 """A split of a prepared dataset, as the harness reads it."""
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...common.digests import digest
+from ...common.checked import state_of
 from ...errors import BenchError
 from ...hub import lock
 from ..pixels import PixelRows
 from ..split import Labelled, Pairs, Split, StoredImages
-from .declare import Declaration, SplitRule, class_table
+from .declare import Declaration, Folder, SplitRule, class_table
+from .intact import checked_pixels
 from .splits import pick
-from .store import Rows, Store, open_pixels, read_rows_of, read_store, source_name, stores
+from .store import (
+    Flaw,
+    Rows,
+    Store,
+    damaged,
+    folders_of,
+    identity,
+    look,
+    read_rows_of,
+    source_name,
+    store_key,
+    stores,
+)
 
 
 def lock_key(declared: Declaration, store: Store) -> str:
     """Key of a store's source in the lock file."""
-    source = store.manifest["source"]
+    return _key(declared, store.manifest["source"])
+
+
+def _key(declared: Declaration, source: str) -> str:
     return declared.name if source == source_name(declared.source) else f"{declared.name}@{source}"
 
 
@@ -33,9 +48,55 @@ def usable(root: Path, declared: Declaration) -> list[Store]:
     return found
 
 
-def prepared(root: Path, declared: Declaration, side: int) -> Store | None:
-    """The store that a run reads at an image side; None where there is none."""
-    return next((store for store in usable(root, declared) if store.side == side), None)
+def prepared(
+    root: Path, declared: Declaration, side: int | None, source: str | None = None
+) -> Store | None:
+    """The store that a run reads; None where there is none.
+
+    Args:
+        root: cache folder.
+        declared: the dataset.
+        side: of the images, None for any.
+        source: the only one that will do, by its name in manifests; None for any.
+
+    Raises:
+        BenchError: it is there and damaged. No other source is read in its place.
+    """
+    found = [
+        s for s in usable(root, declared)
+        if side in (None, s.side) and source in (None, s.manifest["source"])
+    ]  # fmt: skip
+    wanted = source or source_name(declared.source)
+    if found and found[0].manifest["source"] == wanted:
+        return found[0]
+    for folder, option in _expected(root, declared, side, source):
+        if isinstance(flaw := look(folder), Flaw):
+            raise damaged(flaw, option)
+    return found[0] if found else None
+
+
+def _expected(
+    root: Path, declared: Declaration, side: int | None, only: str | None
+) -> Iterator[tuple[Path, str]]:
+    """Folders that a store may be in by the lock file, and what names its source to `prepare`."""
+    entries = lock.read(lock.lock_path())
+    folders = [f for f in folders_of(root, declared) if side in (None, int(f.name.split("-")[1]))]
+    for source in (declared.source, *declared.fallbacks):
+        name = source_name(source)
+        entry = entries.get(_key(declared, name))
+        if only not in (None, name):
+            continue
+        for folder in folders:
+            at, revision = folder.name.split("-")[0], entry.revision if entry else None
+            if revision is None or at == store_key(identity(declared, source), revision):
+                yield folder, source_option(declared, name)
+
+
+def source_option(declared: Declaration, source: str) -> str:
+    """What `data prepare` needs beside the name of a set, for one of its sources."""
+    if source != source_name(declared.source):
+        return f" --source {source}"
+    return " --from FOLDER" if isinstance(declared.source, Folder) else ""
 
 
 def check_lock(declared: Declaration, store: Store) -> None:
@@ -53,16 +114,27 @@ def check_lock(declared: Declaration, store: Store) -> None:
             )
 
 
-def rows_of(store: Store) -> Rows:
-    """The rows of a store that have pixels; read once."""
-    return _rows(store.folder, tuple(note.sha256["parquet"] for note in store.notes))
+def rows_of(store: Store, option: str = "") -> Rows:
+    """The rows of a store that have pixels; read and checked once.
+
+    Raises:
+        BenchError: a row table is damaged, see `damaged`.
+    """
+    paths = [note.path(store.folder, "parquet") for note in store.notes]
+    try:
+        states = tuple(state_of(path.stat()) for path in paths)
+    except OSError as error:
+        raise damaged(Flaw(Path(str(error.filename)), str(error.strerror)), option) from error
+    known = (store.folder, *(note.sha256["parquet"] for note in store.notes), *states)
+    if known not in _tables:
+        rows = read_rows_of(store.folder, store.notes, option)[0]
+        if None in states:
+            return rows
+        _tables[known] = rows
+    return _tables[known]
 
 
-@cache
-def _rows(folder: Path, _content: tuple[str, ...]) -> Rows:
-    store = read_store(folder)
-    assert store is not None, "listed as whole"
-    return read_rows_of(folder, store.notes)[0]
+_tables: dict[tuple[object, ...], Rows] = {}
 
 
 def load_split(
@@ -87,14 +159,13 @@ def load_split(
         side: image side of the run, which says what store is read where there are several.
 
     Raises:
-        BenchError: it is not prepared, or its splits are not those of the lock file.
+        BenchError: it is not prepared, it is damaged, or its splits are not those of the lock file.
     """
-    found = [s for s in usable(root, declared) if side is None or s.side == side]
-    if not found:
+    store = prepared(root, declared, side)
+    if store is None:
         raise not_prepared(declared, root, side)
-    store = found[0]
     check_lock(declared, store)
-    rows = rows_of(store)
+    rows = rows_of(store, source_option(declared, store.manifest["source"]))
     picked = pick(rows, rule, declared)
     label_N = np.asarray(rows.column("label"), dtype=np.int64)
     name = name or declared.name
@@ -114,18 +185,11 @@ def load_split(
 
 def _images(root: Path, declared: Declaration, store: Store, picked: Any) -> StoredImages:
     def pixels(side: int) -> tuple[PixelRows, str]:
-        same = [
-            s
-            for s in usable(root, declared)
-            if s.side == side and s.manifest["source"] == store.manifest["source"]
-        ]
-        if not same or same[0].manifest["splits"] != store.manifest["splits"]:
+        mine = prepared(root, declared, side, store.manifest["source"])
+        if mine is None or mine.manifest["splits"] != store.manifest["splits"]:
             raise not_prepared(declared, root, side)
-        mine = same[0]
-        # Of the pixels of each image, so that it does not depend on how files are cut.
-        every = rows_of(mine).column("pixels_sha256")
-        sha = digest([str(len(picked)), *(every[i] for i in picked)])
-        return open_pixels(mine).pick(picked), sha
+        option = source_option(declared, mine.manifest["source"])
+        return checked_pixels(mine, rows_of(mine, option), picked, option)
 
     def encoded() -> list[str]:
         every = rows_of(store).column("image_sha256")

@@ -9,6 +9,7 @@
 Nothing in it depends on when, in how many attempts or on which machine it was made.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -22,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...common.digests import digest
+from ...common.files import cache_root, file_bytes
 from ...errors import BenchError
 from ..cache.decoded import transform_id
-from ..pixels import PixelRows
 from .declare import Declaration, Folder, Source, class_table
 
 VERSION = "1"  # of decoding and of this layout
@@ -109,7 +110,7 @@ def read_note(folder: Path, index: int, file: str, side: int) -> FileNote | None
     try:
         note = FileNote(**json.loads((folder / f"{index:05d}.json").read_text()))
         return note if note.file == file and _has_its_files(note, folder, side) else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
@@ -145,25 +146,68 @@ class Store:
         return sum(p.stat().st_size for p in self.folder.iterdir() if p.is_file())
 
 
+@dataclass(frozen=True)
+class Flaw:
+    """What is wrong with a store that was once whole: a file, and what was found there."""
+
+    file: Path
+    got: str
+
+
+def look(folder: Path) -> Store | Flaw | None:
+    """The store of a folder, or what is wrong with it; None where it is unfinished or outdated.
+
+    Of pixels and row tables only the sizes are looked at, see `intact`.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+        side = manifest["side"]
+        if manifest.pop("sha256") != manifest_digest(manifest):
+            return Flaw(path, "other content")
+        if manifest["version"] != VERSION or manifest["transform"] != transform_id(side):
+            return None
+        if folder.name != f"{manifest['key']}-{side}":
+            return Flaw(path, f"that of {manifest['dataset']}/{manifest['key']}-{side}")
+        store = Store(folder, manifest)
+        for note in store.notes:
+            note.path(folder, "parquet").stat()  # raises where there is none
+            if not _has_its_files(note, folder, store.side):
+                return Flaw(note.path(folder, "u8"), "another number of bytes")
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename))
+        return None if missing == path else Flaw(missing, "no file")
+    except OSError as error:
+        return Flaw(path, error.strerror or str(error))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Flaw(path, "other content")
+    return store
+
+
 def read_store(folder: Path) -> Store | None:
     """The store of a folder; None where it is not whole."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        side = manifest["side"]
-        right = (
-            manifest.pop("sha256") == manifest_digest(manifest)
-            and manifest["version"] == VERSION
-            and manifest["transform"] == transform_id(side)
-            and folder.name == f"{manifest['key']}-{side}"  # and not somebody's copy
-        )
-        if not right:
-            return None
-        store = Store(folder, manifest)
-        if not all(_has_its_files(note, folder, store.side) for note in store.notes):
-            return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return store
+    found = look(folder)
+    return found if isinstance(found, Store) else None
+
+
+def damaged(flaw: Flaw, option: str = "") -> BenchError:
+    """The error for a store that cannot be made again without its source.
+
+    Args:
+        flaw: a file in the store's folder, and what was found.
+        option: of `data prepare`, beside the image side.
+    """
+    folder = flaw.file.parent
+    name, root = folder.parent.name, folder.parents[2]
+    option += f" --side {folder.name.rpartition('-')[2]}"
+    place = "" if root == cache_root(None) else f" --cache-dir {root}"
+    return BenchError(
+        f"'{flaw.file}' as it was prepared",
+        flaw.got,
+        f"run `cl-bench data prepare {name}{option}{place}`, which makes again what is damaged "
+        f"(all of it after `cl-bench data rm {name}{place}`)",
+        code=5,
+    )
 
 
 def folders_of(root: Path, declared: Declaration) -> list[Path]:
@@ -203,38 +247,22 @@ class Rows:
         return found
 
 
-def read_rows_of(folder: Path, notes: list[FileNote]) -> tuple[Rows, Any]:
+def read_rows_of(folder: Path, notes: list[FileNote], option: str = "") -> tuple[Rows, Any]:
     """Rows with pixels, and the table of those that were dropped (with a column `file`).
 
     Raises:
-        BenchError: a row table that cannot be read.
+        BenchError: a row table that has other bytes than its note says, see `damaged`.
     """
     tables = []
     for note in notes:
         path = note.path(folder, "parquet")
-        try:
-            table = pq.read_table(path, schema=SCHEMA)
-        except (pa.ArrowException, OSError) as error:
-            raise BenchError(
-                f"a readable row table '{path}'",
-                f"'{str(error).splitlines()[0]}'",
-                "run `cl-bench data verify`, then remove the set and prepare it again",
-                code=5,
-            ) from error
+        raw = file_bytes(path)
+        if hashlib.sha256(raw).hexdigest() != note.sha256["parquet"]:
+            raise damaged(Flaw(path, "other bytes"), option)
+        table = pq.read_table(pa.BufferReader(raw), schema=SCHEMA)
         index = pa.array(np.full(len(table), note.index, np.int32))
         tables.append(table.append_column("file", index))
     every = pa.concat_tables(tables)
     kept = every.filter(pa.compute.is_null(every["dropped"]))
     dropped = every.filter(pa.compute.is_valid(every["dropped"]))
     return Rows(kept, kept.column("file").to_numpy().astype(np.int64)), dropped
-
-
-def open_pixels(store: Store) -> PixelRows:
-    """All pixels of a store, memory-mapped."""
-    shape = (store.side, store.side, 3)
-    blocks = [
-        np.memmap(note.path(store.folder, "u8"), np.uint8, "r", shape=(note.kept, *shape))
-        for note in store.notes
-        if note.kept
-    ]
-    return PixelRows.of(blocks, shape)

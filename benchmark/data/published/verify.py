@@ -7,7 +7,8 @@ from ...common.files import file_sha256
 from ...common.report import Advance
 from ...errors import BenchError
 from ...hub import lock
-from ..cache.arrays import FEATURES, PIXELS, TOKENS
+from ..cache.arrays import FEATURES, TOKENS
+from ..cache.decoded import PIXELS
 from .declare import Declaration
 from .load import lock_key
 from .preparation.prepare import contents, entry_of
@@ -44,6 +45,6 @@ def noted_damage(root: Path, advance: Advance) -> Iterator[str]:
     """The same for decoded images of other suites, frozen features and tokens."""
     for kind in (PIXELS, FEATURES, TOKENS):
         for path in kind.paths(root):
-            if not kind.whole(path):
-                yield f"{path} has other bytes than when it was written"
+            if (why := kind.trouble(path)) is not None:
+                yield f"{path} {why}"
             advance(path.stat().st_size)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...common.digests import digest, tensor_digest
+from ...common.report import Say, silent
 from ..train import Fit
 from . import checkpoint
 from .checkpoint import DamagedCheckpoint
@@ -28,11 +29,13 @@ class Trained:
         root: cache folder.
         about: everything beside the method and the task that training depends on.
         fresh: train again and replace what is there.
+        say: is told of a damaged file, whose task is trained again.
     """
 
     root: Path
     about: tuple[str, ...]
     fresh: bool = False
+    say: Say = silent
 
     def key(self, fit: Fit, data: str, settings: Mapping[str, Any]) -> str:
         """Names one training.
@@ -55,10 +58,14 @@ class Trained:
         path = self._path(key)
         if self.fresh or not path.exists():
             return None
+        shapes = {name: p.shape for name, p in _tensors(fit.params).items()}
         try:
             tensors, about = checkpoint.read(path)
-        except DamagedCheckpoint:
-            return None  # it is trained anew and written again
+            if about.get("key") != key or {k: v.shape for k, v in tensors.items()} != shapes:
+                raise DamagedCheckpoint(f"{path.name}: it is of another training")
+        except DamagedCheckpoint as e:
+            self.say(f"what an earlier run has trained is damaged ({e}); it is trained again")
+            return None
         with torch.no_grad():
             for index, p in enumerate(fit.params):
                 p.copy_(tensors[str(index)])
@@ -66,7 +73,7 @@ class Trained:
 
     def keep(self, key: str, fit: Fit, about: Mapping[str, Any]) -> None:
         """Keep what training gave, and the notes."""
-        checkpoint.write(self._path(key), _tensors(fit.params), about)
+        checkpoint.write(self._path(key), _tensors(fit.params), {**about, "key": key})
 
     def _path(self, key: str) -> Path:
         return self.root / "trained" / f"{key[:32]}.safetensors"

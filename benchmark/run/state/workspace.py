@@ -1,17 +1,21 @@
-"""The folder of an unfinished run: its lock, scores that are done, states to go on from."""
+"""The folder of an unfinished run: its lock, scores that are done, states to go on from.
 
-import json
+Every file says of which run it is, and has a digest: one that is damaged, or was copied from
+another run or stage, counts as not there.
+"""
+
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ...common.files import atomic
+from ...common.checked import read_sealed, write_sealed
 from ...common.locks import held
+from ...common.report import Say
 from ...errors import BenchError
 from ..evaluate import Scores
 from ..provenance.usage import Usage
@@ -37,8 +41,9 @@ class Workspace:
         say: shows a sentence to the user.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, say: Say) -> None:
         self.folder, self._say = folder, say
+        self._bad: set[Path] = set()  # that were said
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -66,16 +71,13 @@ class Workspace:
     # -- scores
 
     def scores(self, step: int, name: str) -> Scores | None:
-        """Scores that were finished, or None; a damaged file counts as none."""
-        try:
-            return Scores(**json.loads(self._cell(step, name).read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
+        """Scores that were finished, or None; a damaged file counts as none, and is said."""
+        found = self._read(self._cell(step, name), ("scores", step, name))
+        return None if found is None else Scores(**found)
 
     def keep_scores(self, step: int, name: str, scores: Scores) -> None:
         """Keep the scores of one evaluation set at one stage."""
-        with atomic(self._cell(step, name)) as temporary:
-            temporary.write_text(json.dumps(asdict(scores)))
+        self._write(self._cell(step, name), ("scores", step, name), asdict(scores))
 
     def _cell(self, step: int, name: str) -> Path:
         return self.folder / "scores" / f"{step:03d}-{name}.json"
@@ -85,27 +87,42 @@ class Workspace:
     def usage(self) -> Usage:
         """What earlier processes of this run have spent; a damaged file counts as none."""
         usage = Usage()
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            usage.add(json.loads((self.folder / "usage.json").read_text()))
+        usage.add(self._read(self.folder / "usage.json", ("usage",)) or {})
         return usage
 
     def keep_usage(self, spent: dict[str, Any]) -> None:
         """Keep what the whole run has spent until now."""
-        with atomic(self.folder / "usage.json") as temporary:
-            temporary.write_text(json.dumps(spent))
+        self._write(self.folder / "usage.json", ("usage",), spent)
+
+    def _write(self, path: Path, of: Sequence[object], value: dict[str, Any]) -> None:
+        write_sealed(path, [self.folder.name, *of], value)
+
+    def _read(self, path: Path, of: Sequence[object]) -> dict[str, Any] | None:
+        try:
+            return read_sealed(path, [self.folder.name, *of])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            if path not in self._bad:
+                self._say(f"{path} has other content than when it was written; it is made again")
+                self._bad.add(path)
+            return None
 
     # -- states
 
     def keep_task(self, tasks: int, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
         """Keep the state after `tasks` finished tasks, and the one before it."""
-        checkpoint.write(self._state(tasks), tensors, about)
+        self._keep(self._state(tasks), tensors, about)
         (self.folder / "step.safetensors").unlink(missing_ok=True)
         for old in range(1, tasks - 1):
             self._state(old).unlink(missing_ok=True)
 
     def keep_step(self, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
         """Keep a state inside a task."""
-        checkpoint.write(self.folder / "step.safetensors", tensors, about)
+        self._keep(self.folder / "step.safetensors", tensors, about)
+
+    def _keep(self, path: Path, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+        checkpoint.write(path, tensors, about | {"run": self.folder.name})
 
     def newest(self, total: int, scored: Callable[[int], bool]) -> Saved | None:
         """The newest state to go on from; one that is damaged is reported and passed over.
@@ -115,19 +132,26 @@ class Workspace:
             scored: whether all scores of a stage are there. A stage before the state cannot be
                 scored again, so a state is of use only if those before it all are.
         """
+        passed = False
         for path in [self.folder / "step.safetensors", *map(self._state, range(total, 0, -1))]:
             if not path.exists():
                 continue
             try:
                 tensors, about = checkpoint.read(path)
+                if about.get("run") != self.folder.name:
+                    raise DamagedCheckpoint(f"{path.name}: it is of another run")
             except DamagedCheckpoint as e:
                 self._say(f"a saved state is damaged ({e}); going on from the one before it")
                 path.unlink(missing_ok=True)
+                passed = True
                 continue
             tasks, step = about["tasks"], about.get("step", 0)
             if all(scored(stage) for stage in range(1, tasks + (1 if step else 0))):
                 return Saved(tasks, step, tensors, about)
             self._say(f"scores before {path.name} are damaged; going on from an earlier state")
+            passed = True
+        if passed:
+            self._say("no saved state is whole; training starts anew")
         return None
 
     def _state(self, tasks: int) -> Path:

@@ -11,6 +11,7 @@ from ....hub.lock import Entry
 from ....hub.partial import Traffic
 from ....hub.trouble import Repo
 from ..declare import Declaration, Folder, Source
+from ..intact import damaged_files
 from ..store import FileNote, Store, folder_of, read_note, read_store, source_name
 from .files import card_parts, declared_parts, find_files
 from .given import listed
@@ -73,12 +74,21 @@ class Planned:
 
     @property
     def whole(self) -> Store | None:
-        """The store, once it is whole."""
-        return read_store(self.folder)
+        """The store, once it is whole, every byte as it was written."""
+        store = read_store(self.folder)
+        if store is None or any(damaged_files(self.folder, store.notes)):
+            return None
+        return store
 
     def notes(self) -> list[FileNote | None]:
-        """One per source file; None for those to be done."""
-        return [read_note(self.folder, i, f.path, self.job.side) for i, f in enumerate(self.files)]
+        """One per source file; None for those to be done, or to be done again."""
+        return [self._note(i, file) for i, file in enumerate(self.files)]
+
+    def _note(self, index: int, file: RemoteFile) -> FileNote | None:
+        note = read_note(self.folder, index, file.path, self.job.side)
+        if note is None or note.index != index or file.sha256 not in (None, note.sha256["file"]):
+            return None
+        return None if any(damaged_files(self.folder, [note])) else note
 
     @property
     def guard(self) -> Path:
