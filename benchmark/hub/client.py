@@ -1,30 +1,33 @@
 """The hub's own client, with one sentence for everything that can go wrong on the way.
 
-The client continues a transfer that was cut, and waits after a 429. What it does not repeat (a 500
-on a file, a reset connection) is repeated here. It checks no content, so that we compare the size
-and the sha256 of every file with those that the hub lists before we take it.
+The client continues a transfer that was cut. Everything else is repeated here (see `session`), and
+said. It checks no content, so that we compare the size and the sha256 of every file with those that
+the hub lists before we take it.
 """
 
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ..common.files import file_sha256
 from ..common.report import Advance
 from ..errors import BenchError
-from .session import limit_silence
+from .session import GATE, LISTENER, endpoint, limit_silence, say
 from .trouble import (
     CorruptDownload,
+    NoHub,
     Repo,
     Transient,
     asked_wait,
-    endpoint,
+    attempts,
+    in_short,
     may_pass,
     or_fallback,
     page_path,
@@ -33,8 +36,7 @@ from .trouble import (
 )
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-RETRIES = 4
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 300.0  # seconds; the hub counts requests over so long a time
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def resolve(repo: Repo, revision: str) -> str:
         return revision
     api = HfApi()
     if len(revision) >= 7 and set(revision) <= set("0123456789abcdef"):
-        commits = _ask(repo, revision, lambda: api.list_repo_commits(repo.id, repo_type=repo.kind))
+        commits = ask(repo, revision, lambda: api.list_repo_commits(repo.id, repo_type=repo.kind))
         found = [c.commit_id for c in commits if c.commit_id.startswith(revision)]
         if found:
             return str(found[0])
@@ -69,10 +71,34 @@ def resolve(repo: Repo, revision: str) -> str:
             + or_fallback(repo),
             code=4,
         )
-    info = _ask(
+    info = ask(
         repo, revision, lambda: api.repo_info(repo.id, repo_type=repo.kind, revision=revision)
     )
     return str(info.sha)
+
+
+def tree(repo: Repo, commit: str) -> list[RemoteFile]:
+    """All files at a commit, by path.
+
+    Raises:
+        BenchError: the hub does not answer, or has no such commit.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    api = HfApi()
+    found = ask(
+        repo,
+        commit,
+        lambda: list(
+            api.list_repo_tree(repo.id, recursive=True, revision=commit, repo_type=repo.kind)
+        ),
+    )
+    files = [f for f in found if isinstance(f, RepoFile)]
+    return sorted(
+        (RemoteFile(f.path, f.size, f.lfs.sha256 if f.lfs else None) for f in files),
+        key=lambda f: f.path,
+    )
 
 
 def listing(repo: Repo, commit: str, patterns: tuple[str, ...]) -> list[RemoteFile]:
@@ -81,31 +107,23 @@ def listing(repo: Repo, commit: str, patterns: tuple[str, ...]) -> list[RemoteFi
     Raises:
         BenchError: none matches, or the hub does not answer.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
-
-    api = HfApi()
-    tree = _ask(
-        repo,
-        commit,
-        lambda: list(
-            api.list_repo_tree(repo.id, recursive=True, revision=commit, repo_type=repo.kind)
-        ),
-    )
-    there = [entry for entry in tree if isinstance(entry, RepoFile)]
-    files = [
-        RemoteFile(f.path, f.size, f.lfs.sha256 if f.lfs else None)
-        for f in there
-        if any(matches(f.path, pattern) for pattern in patterns)
-    ]
+    there = tree(repo, commit)
+    files = [f for f in there if any(matches(f.path, pattern) for pattern in patterns)]
     if not files:
-        raise BenchError(
-            f"files like {', '.join(patterns)} in {repo.id} at {commit[:12]}",
-            f"{len(there)} others ({', '.join(f.path for f in there[:3])} ...)",
-            "mend its declaration" + or_fallback(repo),
-            code=4,
-        )
-    return sorted(files, key=lambda f: f.path)
+        raise no_files(repo, commit, patterns, there)
+    return files
+
+
+def no_files(
+    repo: Repo, commit: str, patterns: Sequence[str], there: Sequence[RemoteFile]
+) -> BenchError:
+    """The error where no file of a repository is one of those that are declared."""
+    return BenchError(
+        f"files like {', '.join(patterns)} in {repo.id} at {commit[:12]}",
+        f"{len(there)} others ({', '.join(f.path for f in there[:3])} ...)",
+        "mend its declaration" + or_fallback(repo),
+        code=4,
+    )
 
 
 def matches(path: str, pattern: str) -> bool:
@@ -149,24 +167,28 @@ def fetch(
     """
     from huggingface_hub import hf_hub_download
 
-    def attempt() -> tuple[Path, str]:
+    arrived = 0
+
+    def attempt() -> Path:
+        nonlocal arrived
         arrived = 0
-
-        def count(n: int) -> None:
-            nonlocal arrived
-            arrived += n
-            advance(n)
-
         try:
-            with _quiet():
-                got = hf_hub_download(
-                    repo.id, file.path, repo_type=repo.kind, revision=commit, local_dir=folder,
-                    tqdm_class=_counting(count),
-                )  # fmt: skip
+            got = hf_hub_download(
+                repo.id, file.path, repo_type=repo.kind, revision=commit, local_dir=folder,
+                tqdm_class=_counting(counted),
+            )  # fmt: skip
         except BaseException:
             advance(-arrived)
             raise
-        path = Path(got)
+        return Path(got)
+
+    def counted(n: int) -> None:
+        nonlocal arrived
+        arrived += n
+        LISTENER.heard()
+        advance(n)
+
+    def checked(path: Path) -> tuple[Path, str]:
         advance(file.size - arrived)  # what was there before
         size, sha = path.stat().st_size, file_sha256(path)
         wrong = size != file.size and f"{size} bytes instead of {file.size}"
@@ -178,7 +200,7 @@ def fetch(
             raise Transient(CorruptDownload(wrong))
         return path, sha
 
-    found: tuple[Path, str] = _ask(repo, file.path, attempt)
+    found: tuple[Path, str] = ask(repo, file.path, attempt, checked, folder)
     return found
 
 
@@ -218,29 +240,66 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _ask(repo: Repo, what: str, request: Callable[[], Any]) -> Any:
+def ask(
+    repo: Repo,
+    what: str,
+    request: Callable[[], Any],
+    check: Callable[[Any], Any] = lambda answer: answer,
+    place: Path | None = None,
+) -> Any:
     """The answer of a request, repeated as long as the trouble may pass.
+
+    Args:
+        repo: the repository.
+        what: is asked of it, for messages.
+        request: asks.
+        check: of the answer, which may take its time, and may find it wrong (`Transient`).
+        place: the folder that is written to; None is the hub's own cache.
 
     Raises:
         BenchError: one sentence about the trouble that did not pass.
     """
-    for attempt in range(RETRIES + 1):
+    with GATE.first_contact() as gone:
+        if gone is not None:
+            raise sentence(repo, what, gone, place)
+        return _attempts(repo, what, request, check, place)
+
+
+def _attempts(
+    repo: Repo,
+    what: str,
+    request: Callable[[], Any],
+    check: Callable[[Any], Any],
+    place: Path | None,
+) -> Any:
+    for attempt in count(1):
         try:
-            with _quiet():
-                try:
-                    limit_silence()
-                    return request()
-                except Exception as error:
-                    if may_pass(error):
-                        raise Transient(error, asked_wait(error)) from error
-                    raise
+            try:
+                limit_silence()
+                with _quiet(), LISTENER:
+                    answer = request()
+                return check(answer)
+            except Exception as error:
+                if may_pass(error) and not isinstance(error, Transient):
+                    raise Transient(error, asked_wait(error)) from error
+                raise
         except Transient as error:
-            if attempt == RETRIES or repeated_by_client(error.error):
-                raise sentence(repo, what, error.error) from error
-            wait = error.wait if error.wait is not None else 2.0**attempt
-            time.sleep(min(LONGEST_WAIT, wait))
+            total = attempts(error.error)
+            if attempt >= total or repeated_by_client(error.error):
+                raise _given_up(repo, what, error.error, place) from error
+            asked = error.wait if error.wait is not None else 2.0 ** (attempt - 1)
+            wait = min(LONGEST_WAIT, asked)
+            say(f"{in_short(error.error)}; attempt {attempt + 1} of {total} in {wait:.3g} s")
+            time.sleep(wait)
         except BenchError:
             raise
         except Exception as error:
-            raise sentence(repo, what, error) from error
+            raise _given_up(repo, what, error, place) from error
     raise AssertionError("the last attempt returns or raises")
+
+
+def _given_up(repo: Repo, what: str, error: Exception, place: Path | None) -> BenchError:
+    said = sentence(repo, what, error, place)
+    if isinstance(said, NoHub) and endpoint() not in LISTENER.answered:
+        GATE.gone(error)
+    return said

@@ -21,6 +21,12 @@ def weights_key(repo: str, file: str) -> str:
     return f"weights {repo}" + (f"/{file}" if file else "")
 
 
+def _repo(repo_id: str, command: str) -> Repo:
+    """A model's repository; the last word of a command about it is its MODEL/TAG."""
+    relock = f"cl-bench data lock {command.rpartition(' ')[2]} --relock"
+    return Repo(repo_id, "model", command, relock=relock)
+
+
 def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     """A weights file in the hub's cache, fetched where it is not there, and verified.
 
@@ -37,7 +43,7 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
     Raises:
         BenchError: it cannot be had, or is another one than the lock has.
     """
-    repo, path = Repo(repo_id, "model", command), lock.lock_path()
+    repo, path = _repo(repo_id, command), lock.lock_path()
     key = weights_key(repo_id, file)
     known = lock.read(path).get(key)
     cached = _cached_head(repo, _candidates(file)) if offline() else None
@@ -73,7 +79,7 @@ def left_to_fetch(repo_id: str, file: str, command: str) -> int:
     Raises:
         BenchError: as `pin`.
     """
-    repo = Repo(repo_id, "model", command)
+    repo = _repo(repo_id, command)
     if offline() and _cached_head(repo, _candidates(file)) is not None:
         return 0
     entry = pin(repo_id, file, command)
@@ -89,7 +95,7 @@ def pin(repo_id: str, file: str, command: str, relock: bool = False) -> Entry:
     Raises:
         BenchError: the hub does not answer, or has no such repository or file.
     """
-    repo, path, wanted = Repo(repo_id, "model", command), lock.lock_path(), _candidates(file)
+    repo, path, wanted = _repo(repo_id, command), lock.lock_path(), _candidates(file)
     key = weights_key(repo_id, file)
     known = None if relock else lock.read(path).get(key)
     if known is not None and known.revision is not None and known.files:
