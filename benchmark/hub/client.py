@@ -5,11 +5,9 @@ said. It checks no content, so that we compare the size and the sha256 of every 
 the hub lists before we take it.
 """
 
-import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import count
@@ -19,7 +17,7 @@ from typing import Any
 from ..common.files import file_sha256
 from ..common.report import Advance
 from ..errors import BenchError
-from .session import GATE, LISTENER, endpoint, limit_silence, say
+from .session import GATE, LISTENER, endpoint, limit_silence, quiet, say
 from .trouble import (
     CorruptDownload,
     NoHub,
@@ -228,18 +226,6 @@ def _counting(count: Advance) -> Any:
     return Counting
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the client's own lines about its attempts; what fails in the end, we report."""
-    logger = logging.getLogger("huggingface_hub")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
 def ask(
     repo: Repo,
     what: str,
@@ -276,7 +262,7 @@ def _attempts(
         try:
             try:
                 limit_silence()
-                with _quiet(), LISTENER:
+                with quiet(), LISTENER:
                     answer = request()
                 return check(answer)
             except Exception as error:

@@ -1,5 +1,6 @@
 """The HTTP session of the hub's client: how long a silent hub is waited for, and what is said."""
 
+import logging
 import os
 import sys
 import threading
@@ -13,7 +14,7 @@ from .network import BadSetting, NoAnswer, from_network, setting_fault
 
 DOWNLOAD, ETAG = "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"
 PATIENCE = 60  # seconds; the client's own ten are too few for a busy hub
-CONNECT = 10  # seconds; a hub that is there accepts a connection at once, however busy it is
+CONNECT = 10  # seconds for the first connection: without one, there may be no hub at all
 SILENCE = 10.0  # seconds after which the user hears that nothing is heard
 FORGET = 60.0  # seconds after which a hub that could not be reached is tried anew
 BUSY = (408, 429)  # statuses that pass; those from 500 on do too
@@ -44,6 +45,11 @@ class Listener:
         """The hubs that have answered anything in this process."""
         self._lock, self._inside, self._heard = threading.Lock(), 0, 0.0
         self._end = threading.Event()
+
+    @property
+    def waits(self) -> bool:
+        """Whether any request is on its way."""
+        return self._inside > 0
 
     def heard(self) -> None:
         """Something arrived: an answer, or a part of a file."""
@@ -149,7 +155,7 @@ def limit_silence() -> None:
             try:
                 return send(request, **options)
             except Exception as error:
-                if from_network(error):
+                if from_network(error) and getattr(error, "response", None) is None:
                     raise NoAnswer(error) from error
                 raise
 
@@ -159,12 +165,26 @@ def limit_silence() -> None:
     set_client_factory(limited)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the client's own lines about its attempts; what fails in the end, we report."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _limit(request: Any) -> None:
     seconds = patience(DOWNLOAD)
     if request.method == "HEAD":  # asks for a file's facts
         seconds = min(seconds, patience(ETAG))
-    limits = dict.fromkeys(("read", "write", "pool"), seconds)
-    request.extensions["timeout"] = {**limits, "connect": min(seconds, CONNECT)}
+    limits = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
+    if LISTENER.waits and endpoint() not in LISTENER.answered:
+        limits["connect"] = min(seconds, CONNECT)
+    request.extensions["timeout"] = limits
 
 
 def _answered(response: Any) -> None:

@@ -47,6 +47,11 @@ def made(place: Path, name: str, **changes: Any) -> Store:
     return prepare.prepare(plan(job(place, name, **changes)), QUIET)
 
 
+def data_files(hub: Any) -> list[Any]:
+    """The bodies of data files that the hub has sent, whole or in parts."""
+    return [sent for sent in hub.server.downloads() if sent.path != "README.md"]
+
+
 def files_of(folder: Path) -> dict[str, str]:
     """Every file below a folder with its sha256."""
     return {

@@ -1,8 +1,11 @@
 """What a call of `cl-bench data prepare` has to do: its datasets, its weights, what is there."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 from ...backbones.known import image_side
 from ...common.files import weights_file
@@ -10,10 +13,16 @@ from ...data.catalog import CATALOG, declaration
 from ...data.published.declare import Folder
 from ...data.published.load import usable
 from ...data.published.preparation.plan import Job, Planned, plan
+from ...data.published.preparation.preflight import Seen, preflight
 from ...data.published.store import Store, identity
 from ...errors import BenchError
+from ...hub.trouble import NoHub
 from ...suites.find import find_suite
+from ..display import Display
 from .names import FULL_DISK, Selection, cache_folder, check_one_source, source_of
+
+PLANNED_AT_ONCE = 8  # sets
+INVALID = 5  # exit code: the published data are not what is declared
 
 
 @dataclass(frozen=True)
@@ -82,21 +91,53 @@ def store_of(job: Job) -> Store | None:
     return next((s for s in found if s.side == job.side and s.manifest["identity"] == mine), None)
 
 
-def plans_of(jobs: Sequence[Job]) -> tuple[list[Planned], list[BenchError]]:
-    """Revision and files of every job, and the troubles: where one fails, the others go on.
+def plans_of(
+    jobs: Sequence[Job], relock: bool = False
+) -> tuple[list[Planned], list[tuple[str, BenchError]]]:
+    """Revision and files of every job, and the troubles by the name of their set.
+
+    Many are asked for at a time: a hub far away takes most of it for the way.
 
     Raises:
-        BenchError: a full disk.
+        BenchError: a full disk, or no way to the hub.
     """
     found, troubles = [], []
-    for job in jobs:
-        try:
-            found.append(plan(job))
-        except BenchError as error:
-            if error.code == FULL_DISK:
-                raise
-            troubles.append(error)
+    pool = ThreadPoolExecutor(PLANNED_AT_ONCE, thread_name_prefix="plan")
+    try:
+        futures = [pool.submit(plan, job, relock) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            try:
+                found.append(future.result())
+            except BenchError as error:
+                if error.code == FULL_DISK or isinstance(error, NoHub):
+                    raise
+                troubles.append((job.declared.name, error))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return found, troubles
+
+
+def looked_at(
+    planned: Sequence[Planned], display: Display, relock: bool = False
+) -> tuple[list[Seen], list[tuple[str, BenchError]]]:
+    """What the files of each set say of themselves, and what of it does not fit, by name."""
+    seen = preflight(planned, display, relock) if planned else []
+    for each in seen:
+        for note in each.notes:
+            display.line(f"{each.planned.job.declared.name}: {note}")
+    named = [(each.planned.job.declared.name, each.troubles) for each in seen]
+    return seen, [(name, error) for name, troubles in named for error in troubles]
+
+
+def said(troubles: Sequence[tuple[str, BenchError]]) -> int:
+    """Say in one list what went wrong, a line each; the exit code.
+
+    It is 5 where something is not as it should be, else that of the first trouble.
+    """
+    for name, error in troubles:
+        typer.echo(f"error: {name}: {error}" if name else f"error: {error}", err=True)
+    codes = [error.code for _, error in troubles]
+    return INVALID if INVALID in codes else next(iter(codes), 0)
 
 
 def weight_tags(asked: Selection, options: Options) -> list[str]:
@@ -112,7 +153,9 @@ def weight_tags(asked: Selection, options: Options) -> list[str]:
     return [f for f in plain if not f.partition("/")[2].startswith(("random:", "bundled"))]
 
 
-def weight_sizes(tags: Sequence[str]) -> tuple[Mapping[str, int], list[BenchError]]:
+def weight_sizes(
+    tags: Sequence[str],
+) -> tuple[Mapping[str, int], list[tuple[str, BenchError]]]:
     """Bytes to download of each, and the troubles; 0 for those that are there or need no hub."""
     if not tags:
         return {}, []
@@ -127,5 +170,7 @@ def weight_sizes(tags: Sequence[str]) -> tuple[Mapping[str, int], list[BenchErro
             places = hub_places(name, pretrained)
             found[tag] = sum(left_to_fetch(*place, command) for place in places)
         except BenchError as error:
-            troubles.append(error)
+            if isinstance(error, NoHub):
+                raise
+            troubles.append((tag, error))
     return found, troubles

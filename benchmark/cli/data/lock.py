@@ -1,7 +1,6 @@
 """What `cl-bench data lock` does."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import typer
@@ -9,13 +8,15 @@ import typer
 from ...common.files import cache_root
 from ...data.catalog import declaration
 from ...data.published.declare import Folder
-from ...data.published.preparation.plan import Job, plan
+from ...data.published.preparation.plan import Job
 from ...data.published.store import source_name
 from ...errors import BenchError
 from ...hub import lock
 from ...hub.client import COMMIT
 from ...hub.lock import Entry
-from ...hub.trouble import offline
+from ...hub.trouble import NoHub, offline
+from ..display import Display
+from .jobs import looked_at, plans_of, said
 from .names import Selection, check_one_source, source_of, wanted
 
 SIDE = 224  # of images, which no entry depends on
@@ -33,27 +34,60 @@ def lock_all(names: Sequence[str], relock: bool, source: str | None, given: Path
         given: folder of files that no hub holds.
 
     Returns:
-        The exit code: that of the first set that could not be resolved, else 0.
+        The exit code: 5 where a set is not what is declared, else that of the first set that could
+        not be resolved, else 0.
 
     Raises:
         BenchError: unknown names, or options that do not fit them.
     """
-    asked, troubles = wanted(names), []
+    asked = wanted(names)
     check_one_source(asked, source)
     if relock and offline():
         fix = "unset HF_HUB_OFFLINE"
         raise BenchError("the hub, to take its present state", "HF_HUB_OFFLINE", fix, 4)
     jobs = _jobs(asked, source, given)
-    steps = [partial(_lock, job, relock) for job in jobs]
-    for step in (*steps, *(partial(_lock_weights, tag, relock) for tag in asked.weights)):
+    lines, troubles = _lock_sets(jobs, relock)
+    for job in jobs:
+        if line := lines.get(job.declared.name):
+            typer.echo(line)
+    for tag in asked.weights:
         try:
-            typer.echo(step())
+            typer.echo(_lock_weights(tag, relock))
         except BenchError as error:
-            troubles.append(error)
-    for trouble in troubles:
-        typer.echo(f"error: {trouble}", err=True)
+            if isinstance(error, NoHub):
+                raise
+            troubles.append((tag, error))
+    code = said(troubles)
     typer.echo(str(lock.lock_path()))
-    return troubles[0].code if troubles else 0
+    return code
+
+
+def _lock_sets(
+    jobs: Sequence[Job], relock: bool
+) -> tuple[dict[str, str], list[tuple[str, BenchError]]]:
+    """A line about each set that is as it should be, and the troubles of the others, by name."""
+    lines, troubles, asked = {}, [], []
+    for job in jobs:
+        name = job.declared.name
+        if isinstance(job.source, Folder) and job.given is None:
+            lines[name] = f"{name}: files that the user gives (--from), left as it is"
+        elif offline():
+            try:
+                lines[name] = _line(job, _unresolved(job))
+            except BenchError as error:
+                troubles.append((name, error))
+        else:
+            asked.append(job)
+    planned, unplanned = plans_of(asked, relock)
+    seen, unfit = looked_at(planned, Display(), relock)
+    bad = {name for name, _ in unfit}
+    for each in seen:
+        job, traffic = each.planned.job, each.planned.traffic
+        if job.declared.name not in bad:
+            looked = f"; {traffic.requests} requests, {traffic.nbytes / 1e6:.2f} MB to see it"
+            line = _line(job, each.planned.entry) + looked * (traffic.requests > 0)
+            lines[job.declared.name] = line
+    return lines, [*troubles, *unplanned, *unfit]
 
 
 def _jobs(asked: Selection, source: str | None, given: Path | None) -> list[Job]:
@@ -74,15 +108,15 @@ def _jobs(asked: Selection, source: str | None, given: Path | None) -> list[Job]
     return jobs
 
 
-def _lock(job: Job, relock: bool) -> str:
-    """Lock one dataset; a line about it."""
-    name = job.declared.name
-    if isinstance(job.source, Folder) and job.given is None:
-        return f"{name}: files that the user gives (--from), left as it is"
-    entry = _unresolved(job) if offline() else plan(job, relock).entry
-    rows = "rows not known before `data prepare`" if entry.rows is None else f"{entry.rows}"
+def _line(job: Job, entry: Entry) -> str:
+    """What is known of a set."""
+    rows = "rows not known before `data prepare`"
+    if entry.rows is not None:
+        rows = ", ".join(f"{part} {n}" for part, n in entry.rows.items()) + " rows"
     files = "files not resolved" if entry.files is None else f"{len(entry.files)} files"
-    return f"{name}: {entry.repo}@{entry.revision or entry.declared}, {files}, {rows}"
+    taken = ", ".join(f"{kind} in '{name}'" for kind, name in (entry.columns or {}).items())
+    words = [f"{entry.repo}@{entry.revision or entry.declared}", files, rows, taken]
+    return f"{job.declared.name}: " + ", ".join(word for word in words if word)
 
 
 def _unresolved(job: Job) -> Entry:

@@ -3,20 +3,29 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-import typer
-
 from ...common.files import cache_root
 from ...data.catalog import declaration
 from ...data.published.preparation.plan import Job
 from ...data.published.preparation.prepare import note_in_lock, prepare
 from ...data.published.store import Store
+from ...data.split_rules import shown
 from ...errors import BenchError
+from ...hub.trouble import HubTrouble, NoHub
 from ...suites.find import find_suite
 from ...suites.names import SplitName
 from ...suites.suite import Dataset
 from ..display import Display, DisplayMode, make_display
-from .consent import agreed, cost_of
-from .jobs import Options, jobs_of, plans_of, store_of, weight_sizes, weight_tags
+from .consent import agreed, cost_of, free_bytes
+from .jobs import (
+    Options,
+    jobs_of,
+    looked_at,
+    plans_of,
+    said,
+    store_of,
+    weight_sizes,
+    weight_tags,
+)
 from .names import FULL_DISK, Selection, wanted
 
 
@@ -31,32 +40,55 @@ def prepare_all(names: Sequence[str], options: Options, mode: DisplayMode) -> in
     for name in sorted(set(asked.names) - {job.declared.name for job in jobs}):
         display.line(f"{name}: optional, left out (prepare it with --from FOLDER)")
     found = [(job, store_of(job)) for job in jobs]
-    planned, troubles = plans_of([job for job, store in found if store is None])
+    planned, misfits = plans_of([job for job, store in found if store is None])
     there = [(job, store) for job, store in found if store is not None]
-    troubles += _troubles(partial(_keep, job, store, display) for job, store in there)
+    steps = ((job.declared.name, partial(_keep, job, store, display)) for job, store in there)
+    troubles = _troubles(steps)
     sizes, more = weight_sizes(weights)
-    troubles += more
     cost, root = cost_of(planned, sizes), cache_root(options.cache_dir)
+    if cost.keep + cost.peak > free_bytes(root):
+        agreed(cost, root, options.yes, display)  # says what there is too little of
+    seen, unfit = looked_at(planned, display)
+    misfits += [*more, *unfit]
+    if any(not isinstance(error, HubTrouble) for _, error in misfits):
+        return _refused([*troubles, *misfits], jobs, display)
+    troubles += misfits
+    planned = [each.planned for each in seen if not each.troubles]
+    cost = cost_of(planned, sizes)
     if (planned or any(sizes.values())) and not agreed(cost, root, options.yes, display):
         return 1
-    troubles += _troubles((partial(prepare, each, display) for each in planned), fatal=FULL_DISK)
-    troubles += _troubles(partial(_fetch_weights, tag, display) for tag in sizes)
+    makes = ((each.job.declared.name, partial(prepare, each, display)) for each in planned)
+    troubles += _troubles(makes, fatal=FULL_DISK)
+    troubles += _troubles((tag, partial(_fetch_weights, tag, display)) for tag in sizes)
     if not troubles:
         _encode_captions(asked, options, display)
     return _end(jobs, troubles, display)
 
 
-def _troubles(steps: Iterable[Callable[[], object]], fatal: int | None = None) -> list[BenchError]:
-    """Do all the steps; gives their errors, and raises one with the exit code `fatal`."""
+def _troubles(
+    steps: Iterable[tuple[str, Callable[[], object]]], fatal: int | None = None
+) -> list[tuple[str, BenchError]]:
+    """Do all the named steps; gives their errors, and raises one with the exit code `fatal`."""
     troubles = []
-    for step in steps:
+    for name, step in steps:
         try:
             step()
         except BenchError as error:
-            if error.code == fatal:
+            if error.code == fatal or isinstance(error, NoHub):
                 raise
-            troubles.append(error)
+            troubles.append((name, error))
     return troubles
+
+
+def _refused(
+    troubles: Sequence[tuple[str, BenchError]], jobs: Sequence[Job], display: Display
+) -> int:
+    """Say all that does not fit, before anything is fetched; the exit code."""
+    code, bad = said(troubles), {name for name, _ in troubles}
+    fine = [job.declared.name for job in jobs if job.declared.name not in bad]
+    rest = f"; without them: `cl-bench data prepare {' '.join(fine)}`" if fine else ""
+    display.line(f"nothing was fetched: {shown(sorted(bad))} will not fit{rest}")
+    return code
 
 
 def _keep(job: Job, store: Store, display: Display) -> None:
@@ -74,15 +106,14 @@ def _fetch_weights(tag: str, display: Display) -> None:
     display.line(f"weights {tag}: {files_of(name, pretrained).origin or 'there'}")
 
 
-def _end(jobs: Sequence[Job], troubles: Sequence[BenchError], display: Display) -> int:
-    """Say what went wrong; the exit code."""
-    for trouble in troubles:
-        typer.echo(f"error: {trouble}", err=True)
+def _end(jobs: Sequence[Job], troubles: Sequence[tuple[str, BenchError]], display: Display) -> int:
+    """Say what went wrong; the exit code, of the first trouble where there is one."""
     if not troubles:
         return 0
+    said(troubles)
     done = sum(store_of(job) is not None for job in jobs)
     display.line(f"{done} of {len(jobs)} sets are prepared; the same command goes on from here")
-    return troubles[0].code
+    return troubles[0][1].code
 
 
 def _encode_captions(asked: Selection, options: Options, display: Display) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from ...errors import BenchError
 from ..files.stream import plain
 from ..split_rules import shown
-from .classes import different
-from .declare import Source
+from .classes import different, match_classes
+from .declare import Source, class_table
 
 Names = tuple[str, ...]
 
@@ -62,10 +63,10 @@ def parquet_layout(schema: pa.Schema, source: Source, classes: str | None, where
         where: the file, for errors.
 
     Raises:
-        BenchError: a column is missing or of another type.
+        BenchError: a column is missing or of another type, or the class names of none fit.
     """
     image = _one_of(schema.names, source.image, where)
-    value = _one_of(schema.names, source.value, where)
+    value = _value_column(schema, source, classes, where)
     for column in (source.key, source.part_column, source.group):
         if column is not None:
             _one_of(schema.names, (column,), where)
@@ -113,6 +114,53 @@ def class_names(schema: pa.Schema, column: str | None) -> Names | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return tuple(str(name) for name in names) if isinstance(names, list) else None
+
+
+def own_numbers(names: Names | None, source: Source) -> bool:
+    """Whether the numbers of a file are those of the class table."""
+    return names is None or source.by_number or names == tuple(map(str, range(len(names))))
+
+
+def _value_column(schema: pa.Schema, source: Source, classes: str | None, where: str) -> str:
+    """The column of captions or labels, among those that are declared.
+
+    Of labels it is the first whose class names are those of the table: a dataset has other label
+    columns too (family, superclass). A column that is not declared is never taken, as the identity
+    of a store is that of its declaration; but it is named where it would fit.
+    """
+    there = [column for column in source.value if column in schema.names]
+    named = {name: names for name in schema.names if (names := class_names(schema, name))}
+    if classes is None:
+        return _one_of(schema.names, source.value, where)
+    misfits = {name: _misfit(names, source, classes, where) for name, names in named.items()}
+    fitting = [column for column in there if column in named and misfits[column] is None]
+    # Text, or numbers without names: the rows say whether they fit.
+    if found := [*fitting, *(column for column in there if column not in named)]:
+        return found[0]
+    total = len(class_table(classes)["source"])
+    others = [n for n in named if misfits[n] is None and len(named[n]) == total and n not in there]
+    hint = f"; {shown(others)} has the classes of '{classes}'" if others else ""
+    try:
+        column = _one_of(schema.names, source.value, where)
+    except BenchError as error:
+        raise BenchError(error.expected, error.got, error.fix + hint, error.code) from error
+    got = f"{misfits[column]} in column '{column}', which has {len(named[column])} classes"
+    counts = [f"'{name}' has {len(names)}" for name, names in named.items() if name != column]
+    got += "".join(f", {count}" for count in counts)
+    said = different(where, f"class names of '{classes}'", got)
+    raise BenchError(said.expected, said.got, said.fix + hint, said.code)
+
+
+def _misfit(names: Names, source: Source, classes: str, where: str) -> str | None:
+    """Why the class names of a column are not those of the class table, None where they are."""
+    total = len(class_table(classes)["source"])
+    if own_numbers(names, source):
+        return None if len(names) == total else f"{len(names)} numbers for {total} classes"
+    try:
+        match_classes(names, classes, where)
+    except BenchError as error:
+        return error.got
+    return None
 
 
 def _one_of(there: Sequence[str], wanted: Names, where: str, what: str = "a column") -> str:

@@ -1,16 +1,21 @@
 """What a preparation will do: source, revision, files, and where it goes."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ....errors import BenchError
 from ....hub import lock
-from ....hub.client import COMMIT, RemoteFile, listing, matches, resolve
+from ....hub.client import COMMIT, RemoteFile, resolve
 from ....hub.lock import Entry
+from ....hub.partial import Traffic
 from ....hub.trouble import Repo
 from ..declare import Declaration, Folder, Source
 from ..store import FileNote, Store, folder_of, read_note, read_store, source_name
+from .files import card_parts, declared_parts, find_files
 from .given import listed
+
+NEAR = 0.05  # of a count that no source confirms
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class Job:
     def repo(self) -> Repo:
         """The repository, for a source on the hub."""
         names = tuple(f.repo for f in self.declared.fallbacks if f is not self.source)
-        return Repo(source_name(self.source), "dataset", self.command, names)
+        relock = lock.relock_command(self.key)
+        return Repo(source_name(self.source), "dataset", self.command, names, relock)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Planned:
     Attributes:
         commit: 40 hex digits. files: those of the wanted parts. folder: of the store, whole or
             not. entry: of the lock file.
+        parts: path of a file -> its part, '' where a column says it.
+        traffic: what has been asked for it and got, beside what the client lists.
     """
 
     job: Job
@@ -60,6 +68,8 @@ class Planned:
     files: tuple[RemoteFile, ...]
     folder: Path
     entry: Entry
+    parts: Mapping[str, str] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic, compare=False)
 
     @property
     def whole(self) -> Store | None:
@@ -96,7 +106,8 @@ def plan(job: Job, relock: bool = False) -> Planned:
     Raises:
         BenchError: the hub does not answer, or it says something else than the lock.
     """
-    source, path = job.source, lock.lock_path()
+    source, path, traffic = job.source, lock.lock_path(), Traffic()
+    parts: Mapping[str, str] | None = None
     known = None if relock else lock.read(path).get(job.key)
     if isinstance(source, Folder):
         file = listed(job.declared, source, job.given, job.command)
@@ -109,27 +120,59 @@ def plan(job: Job, relock: bool = False) -> Planned:
         commit = (known.revision if known else None) or resolve(job.repo, source.revision)
         files = known.files if known else None
         if files is None:
-            every = tuple(dict.fromkeys(p for ps in source.parts.values() for p in ps))
-            files = tuple(listing(job.repo, commit, every))
-            _check_folders(source, files)
+            files, parts = find_files(job.repo, commit, source, traffic)
         found = replace(fresh, revision=commit, files=files)
     entry = lock.update(
         path, job.key, lambda now: found if relock else lock.merged(job.key, now, found)
     )
     commit, files = str(entry.revision), entry.files or ()
     folder = folder_of(job.root, job.declared, source, commit, job.side)
-    return Planned(job, commit, files, folder, entry)
+    planned = Planned(job, commit, files, folder, entry, parts or {}, traffic)
+    if isinstance(source, Source) and parts is None and planned.whole is None:
+        parts = declared_parts(source, files)
+        if parts is None:  # the files of a repository whose README alone says what they are
+            parts = card_parts(job.repo, commit, source, files, traffic)
+        planned = replace(planned, parts=parts)
+    return planned
 
 
-def _check_folders(source: Source, files: tuple[RemoteFile, ...]) -> None:
-    """A part whose files lie in two folders is two configurations of one dataset, read twice."""
-    for part, patterns in source.parts.items():
-        mine = [f.path for f in files if any(matches(f.path, p) for p in patterns)]
-        folders = sorted({str(PurePosixPath(path).parent) for path in mine})
-        if len(folders) != 1:
-            raise BenchError(
-                f"the files of part '{part}' of {source.repo} in one folder",
-                ", ".join(folders) or "none",
-                "mend the patterns of its declaration",
-                code=5,
-            )
+def row_differences(
+    planned: Planned, count: Mapping[str, int]
+) -> tuple[list[BenchError], list[str]]:
+    """Where there are other rows than the lock has, or than are declared.
+
+    Args:
+        planned: the dataset.
+        count: rows of the parts that are counted; of '' those of all parts together, among which
+            may be others.
+
+    Returns:
+        The error, and what is taken although it is another number: one that is near to a
+        declaration that is not sure.
+    """
+    source, locked = planned.job.source, planned.entry.rows
+    expected = dict(locked) if locked is not None else dict(source.rows)
+    slack = NEAR if locked is None and "rows" in source.unsure else 0.0
+    wrong: list[str] = []
+    near: list[str] = []
+    for part, n in expected.items():
+        found = count.get(part, n)
+        if found != n:
+            said = f"{found} rows of part '{part}' instead of {n}"
+            (near if abs(found - n) <= slack * n else wrong).append(said)
+    if "" in count and count[""] < (1 - slack) * sum(expected.values()):
+        wrong.append(f"{count['']} rows of all parts instead of {sum(expected.values())}")
+    title = planned.job.declared.title
+    unsure = "which is declared without certainty; noted in the lock"
+    said_near = [f"{title}: {said}, {unsure}" for said in near]
+    if not wrong:
+        return [], said_near
+    error = BenchError(
+        f"the rows of {source_name(source)} that "
+        + ("the lock file has" if locked is not None else "are declared"),
+        "; ".join(wrong),
+        f"find out what changed; `{lock.relock_command(planned.job.key)}` forgets what the "
+        "lock file has, and a declaration is mended in benchmark/data/catalog",
+        code=5,
+    )
+    return [error], said_near

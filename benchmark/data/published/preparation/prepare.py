@@ -13,10 +13,9 @@ from ....common.locks import held
 from ....common.report import Advance, Report
 from ....errors import BenchError
 from ....hub import lock
-from ....hub.client import RemoteFile, fetch, in_cache, matches
+from ....hub.client import RemoteFile, fetch, in_cache
 from ....hub.lock import Entry
 from ...cache.decoded import transform_id
-from ...split_rules import shown
 from ..declare import Declaration, Folder, Source
 from ..splits import manifest_of
 from ..store import (
@@ -33,10 +32,8 @@ from ..store import (
 from .ahead import Ahead
 from .decode import bomb_cap, write_file
 from .given import read_given
-from .plan import Planned
+from .plan import Planned, row_differences
 from .reader import SourceFile, read_rows
-
-NEAR = 0.05  # of a count that no source confirms
 
 
 def prepare(planned: Planned, report: Report) -> Store:
@@ -124,11 +121,7 @@ def _one_file(
     decoded: Advance,
 ) -> FileNote:  # fmt: skip
     job, file = planned.job, planned.files[index]
-    parts = [n for n, ps in source.parts.items() if any(matches(file.path, p) for p in ps)]
-    if source.part_column is None and len(parts) != 1:
-        got = f"'{file.path}' in {shown(parts)}"
-        raise BenchError(f"each file of {source.repo} in one part", got, "mend the declaration", 5)
-    part = None if source.part_column is not None else parts[0]
+    part = planned.parts[file.path] or None
     classes = job.declared.classes
     rows, columns = read_rows(SourceFile(path, file.path, source, part, classes))
     wanted = (row for row in rows if row.part in source.parts)
@@ -241,28 +234,12 @@ def _check_rows(planned: Planned, count: dict[str, int], report: Report) -> None
 
     Where the declaration is not sure, a count within `NEAR` of it is taken, and said.
     """
-    source, locked = planned.job.source, planned.entry.rows
-    expected = dict(locked) if locked is not None else dict(source.rows)
-    slack = NEAR if locked is None and "rows" in source.unsure else 0.0
-    wrong: list[str] = []
-    near: list[str] = []
-    for part, n in expected.items():
-        found = count.get(part, 0)
-        if found != n:
-            said = f"{found} rows of part '{part}' instead of {n}"
-            (near if abs(found - n) <= slack * n else wrong).append(said)
-    if wrong:
-        raise BenchError(
-            f"the rows of {source_name(source)} that "
-            + ("the lock file has" if locked is not None else "are declared"),
-            "; ".join(wrong),
-            f"find out what changed; `{lock.relock_command(planned.job.key)}` forgets what the "
-            "lock file has, and a declaration is mended in benchmark/data/catalog",
-            code=5,
-        )
+    every = dict.fromkeys(planned.entry.rows or planned.job.source.rows, 0)
+    wrong, near = row_differences(planned, every | count)
+    for error in wrong:
+        raise error
     for said in near:
-        title = planned.job.declared.title
-        report.line(f"{title}: {said}, which is declared without certainty; noted in the lock")
+        report.line(said)
 
 
 def _dropped(table: Any, names: list[str]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from ...files.stream import (
 )
 from ..classes import different, match_classes
 from ..declare import Source, class_table
-from ..layout import Layout, parquet_layout, tar_layout
+from ..layout import Layout, own_numbers, parquet_layout, tar_layout
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,11 @@ def _value(place: SourceFile, layout: Layout) -> Callable[[RawRow, Any, str], Ra
         return _captions
     classes = place.classes
     total, names = len(class_table(classes)["source"]), layout.names
-    own = names is None or place.source.by_number or names == tuple(map(str, range(len(names))))
-    order = None if own else match_classes(names or (), classes, place.name)
+    order = (
+        None
+        if own_numbers(names, place.source)
+        else match_classes(names or (), classes, place.name)
+    )
 
     def label(row: RawRow, cell: Any, where: str) -> RawRow:
         if isinstance(cell, str):
