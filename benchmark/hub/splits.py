@@ -1,8 +1,8 @@
 """Which files of a repository are which split, as the library `datasets` finds it.
 
 A repository's README may say it in its YAML head (`configs`, with `data_files` or `data_dir`); else
-the names of files and folders do, by the hub's conventions. Both are read by `datasets` itself, from
-a list of the repository's paths: nothing is asked of the hub here, and nothing is fetched.
+the names of files and folders do, by the hub's conventions. Both are read by `datasets` itself,
+from a list of the repository's paths.
 """
 
 import logging
@@ -13,7 +13,12 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
+from .client import RemoteFile, in_cache, tree
+from .partial import RemoteFileParts, Traffic
+from .trouble import Repo
+
 CARD = "README.md"
+LARGEST_CARD = 1 << 22  # bytes
 EXPORTED = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)/\d{4,}\.parquet")
 """A file of the branch refs/convert/parquet, where the hub's own bot writes copies."""
 PARTIAL = "partial-"  # begins a split of that branch that holds the first gigabytes only
@@ -47,6 +52,28 @@ def configurations(card: str, paths: Sequence[str]) -> list[Configuration]:
         paths: of all its files.
     """
     return configured(card, paths) or _exported(paths) or _conventional(paths)
+
+
+def card_text(repo: Repo, commit: str, there: Sequence[RemoteFile] | None, traffic: Traffic) -> str:
+    """The text of a repository's README, '' where it has none, or a very large one.
+
+    Args:
+        repo: the repository.
+        commit: 40 hex digits.
+        there: all its files, None where they are not known yet.
+        traffic: is added to.
+
+    Raises:
+        BenchError: the hub does not answer.
+    """
+    cached = in_cache(repo, commit, RemoteFile(CARD, 0, None))
+    if cached is not None:
+        return cached.read_text(encoding="utf-8", errors="replace")
+    files = tree(repo, commit) if there is None else there
+    card = next((file for file in files if file.path == CARD), None)
+    if card is None or not 0 < card.size <= LARGEST_CARD:
+        return ""
+    return RemoteFileParts(repo, commit, card, traffic).read().decode(errors="replace")
 
 
 def configured(card: str, paths: Sequence[str]) -> list[Configuration]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ...errors import BenchError
-from ..images import short
 from ..split import Labelled, Pairs, Split
 from ..split_rules import ByColumn, ByFraction, DivisionRule, by_column, by_fraction
 from .apart import check_apart, check_divisible
@@ -107,7 +106,7 @@ class OwnDataset:
     def _items(self, part: Part) -> list[Item]:
         """The images of one part, in order; BenchError where there is none."""
         table = self._table(self._source(part))
-        n, where = len(table.items), short(table.files.name)
+        n, where = len(table.items), table.files.title
         if n == 0:
             raise BenchError(f"images in {where}", "none", "add rows or name another file")
         if isinstance(self.rule, ByFraction):

@@ -42,23 +42,24 @@ def open_rows(files: OwnFiles, columns: ColumnNames) -> OwnRows:
 
 
 def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
-    with readable(files.paths[0], "parquet file"):
+    with readable(files, files.paths[0], "parquet file"):
         schema = parquet_schema(files.paths[0])
+    where = files.called(files.paths[0])
     given = dict(files.parts(files.paths[0]))
     name = _image_name(files, columns)
-    image = find_image(schema, name, short(files.paths[0]))
-    found = {c: find_column(schema, c, short(files.paths[0]))
+    image = find_image(schema, name, where)
+    found = {c: find_column(schema, c, where)
              for c in columns.names() if c in schema.names or c not in given}  # fmt: skip
     tops = tuple(dict.fromkeys(t for c in (image, *found.values()) for t in c.tops))
     for path in files.paths[1:]:
-        with readable(path, "parquet file"):
-            _same(schema, parquet_schema(path), tops, path, files.paths[0])
+        with readable(files, path, "parquet file"):
+            _same(schema, parquet_schema(path), tops, files.called(path), where)
 
     def records(wanted: Sequence[str]) -> Iterator[tuple[Path, str, Record]]:
         for path in files.paths:
-            with readable(path, "parquet file"):
+            with readable(files, path, "parquet file"):
                 for i, record in enumerate(parquet_rows([path], schema, wanted)):
-                    yield path, f"{short(path)} row {i}", record
+                    yield path, f"{files.called(path)} row {i}", record
 
     def rows() -> Iterator[OwnRow]:
         for path, where, record in records(tops):
@@ -78,15 +79,15 @@ def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
 
 
 def _same(
-    schema: pa.Schema, other: pa.Schema, columns: Sequence[str], path: Path, first: Path
+    schema: pa.Schema, other: pa.Schema, columns: Sequence[str], where: str, first: str
 ) -> None:
     """Raises where a further file of a table has other columns than the first."""
     for name in columns:
-        require([name], other.names, short(path))
+        require([name], other.names, where)
         kinds = [_loosely(plain(s.field(name).type)) for s in (schema, other)]
         if kinds[0] != kinds[1] and "null" not in kinds:
             raise BenchError(
-                f"column '{name}' of type {kinds[0]} in {short(path)}, as in {short(first)}",
+                f"column '{name}' of type {kinds[0]} in {where}, as in {first}",
                 f"type {kinds[1]}",
                 "write all files of one table alike",
             )
