@@ -51,6 +51,8 @@ class Dataset:
         citation: whom to cite; likewise.
         needs: the declared dataset that must be prepared before, None where nothing must.
         optional: a held-out set that a run leaves out, and says so, where it is not prepared.
+        origin: where the data of a user's own dataset are from, as "owner/name@commit" of the
+            hub; None for files of one's own.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Dataset:
     citation: str
     needs: str | None = None
     optional: bool = False
+    origin: "Callable[[], str | None]" = lambda: None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ class Located(Protocol):
     def find(self) -> OwnFiles:
         """The files; raises BenchError where there are none."""
 
+    def origin(self) -> str | None:
+        """Repository and commit on the hub, as "owner/name@commit"; None for files of one's own."""
+
 
 @dataclass(frozen=True)
 class LocalTable:
@@ -36,6 +39,9 @@ class LocalTable:
     def find(self) -> OwnFiles:
         """See `find_files`."""
         return find_files(self.path, self.images)
+
+    def origin(self) -> None:
+        """A path says nothing to others."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,11 @@ class OwnDataset:
         if part not in self._splits:
             self._splits[part] = self._split(part)
         return self._splits[part]
+
+    def origin(self) -> str | None:
+        """Where the files are from, see `Located`."""
+        found = dict.fromkeys(table.origin() for table in self.tables.values())
+        return ", ".join(origin for origin in found if origin is not None) or None
 
     @cached_property
     def _splits(self) -> dict[Part, Split]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 
 from ...common.files import unreadable
@@ -78,6 +78,20 @@ def find_files(path: Path, images: Path | None = None) -> OwnFiles:
         return _in_folder(path)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def of_hub(repo: str, paths: Mapping[str, Path]) -> OwnFiles:
+    """The table that some files of a repository are.
+
+    Args:
+        repo: hub id.
+        paths: path in the repository -> path on this machine, in the order that rows are read.
+    """
+    files = tuple(paths.values())
+    parts = {path: partition(PurePosixPath(name)) for name, path in paths.items()}
+    names = {path: f"{repo}:{name}" for name, path in paths.items()}
+    kind = _kind(files, files[0])
+    return OwnFiles(kind, files, files[0].parent, parts, names, repo)
 
 
 def can_be_table(path: Path) -> bool:
