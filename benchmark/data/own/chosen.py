@@ -113,7 +113,7 @@ def _configuration(
     preferred = [config for config in configs if config.preferred]
     if len(configs) > 1 and len(preferred) != 1:
         fix = f"name one, like config = {_toml(names[0])}"
-        raise BenchError(f"one configuration of {repo}", f"{len(names)}, {shown(names)}", fix)
+        raise BenchError(f"one configuration of {repo}", shown(names), fix)
     return preferred[0] if len(configs) > 1 else configs[0]
 
 
@@ -122,7 +122,7 @@ def _only(repo: str, config: Configuration) -> str:
     if len(config.splits) == 1 or WHOLE not in config.splits:
         names = list(config.splits)
         if len(names) > 1:
-            fix = f"name the one to divide, like split = {{ of = {_toml(names[0])}, ... }}"
+            fix = f"name the one to divide: add of = {_toml(names[0])} to `split`"
             raise BenchError(f"a split {WHOLE!r} of {repo}, or only one", shown(names), fix)
         return names[0]
     return WHOLE
