@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from ..common.files import atomic, cache_root, in_source_tree
@@ -22,6 +23,19 @@ ABOUT = (
 
 
 @dataclass(frozen=True)
+class KnownFile:
+    """A published fact of one file, from before its repository's listing is resolved.
+
+    Attributes:
+        path: in the repository. size: in bytes. sha256: hex. None is not known.
+    """
+
+    path: str
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
 class Entry:
     """What is known of one source of a dataset, or of a model's weights.
 
@@ -31,6 +45,7 @@ class Entry:
         columns: which of the alternative columns was there.
         rows: rows per part of the source. dropped: rows per part that could not be decoded.
         splits: split -> rows and sha256 of its manifest.
+        known: single files, while `files` is not resolved; a listing has to agree with them.
     """
 
     repo: str
@@ -41,10 +56,13 @@ class Entry:
     rows: Mapping[str, int] | None = None
     dropped: Mapping[str, int] | None = None
     splits: Mapping[str, Mapping[str, Any]] | None = None
+    known: tuple[KnownFile, ...] | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
+        """As JSON, without `known`, which stands in a place of its own, see `write`."""
+        plain = asdict(self)
+        del plain["known"]
+        return plain
 
 
 def lock_path() -> Path:
@@ -73,7 +91,12 @@ def read(path: Path) -> dict[str, Entry]:
         return own
     shipped = _read(SHIPPED)
     newer = {k: e for k, e in shipped.items() if k not in own or own[k].declared != e.declared}
-    return {**own, **newer}
+    told = {
+        k: replace(e, known=shipped[k].known)
+        for k, e in own.items()
+        if k in shipped and e.files is None and e.known is None
+    }
+    return {**own, **told, **newer}
 
 
 def _read(path: Path) -> dict[str, Entry]:
@@ -81,7 +104,10 @@ def _read(path: Path) -> dict[str, Entry]:
         found = json.loads(path.read_text())
         if found["version"] != VERSION:
             raise ValueError(f"version {found['version']}")
-        return {key: _entry(value) for key, value in found["entries"].items()}
+        known = found.get("known", {})
+        if unheard := set(known) - set(found["entries"]):
+            raise ValueError(f"files of '{sorted(unheard)[0]}', which is no entry")
+        return {key: _entry(value, known.get(key)) for key, value in found["entries"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -93,13 +119,14 @@ def _read(path: Path) -> dict[str, Entry]:
         ) from error
 
 
-def _entry(value: dict[str, Any]) -> Entry:
-    known = {f.name for f in fields(Entry)}
-    if set(value) - known:
-        raise ValueError(f"unknown key {sorted(set(value) - known)[0]}")
+def _entry(value: dict[str, Any], known: list[dict[str, Any]] | None) -> Entry:
+    names = {f.name for f in fields(Entry)} - {"known"}
+    if set(value) - names:
+        raise ValueError(f"unknown key {sorted(set(value) - names)[0]}")
     files = value.get("files")
     listed = None if files is None else tuple(RemoteFile(**file) for file in files)
-    entry = Entry(**{**value, "files": listed})
+    single = None if known is None else tuple(KnownFile(**file) for file in known)
+    entry = Entry(**{**value, "files": listed, "known": single})
     for name in ("repo", "declared"):
         _typed(name, getattr(entry, name), str)
     if entry.revision is not None:
@@ -107,6 +134,10 @@ def _entry(value: dict[str, Any]) -> Entry:
     for file in entry.files or ():
         _typed("path", file.path, str)
         _typed("size", file.size, int)
+    for fact in entry.known or ():
+        _typed("path", fact.path, str)
+        _typed("size", fact.size, int | None)
+        _typed("sha256", fact.sha256, str | None)
     for name, kind in (("columns", str), ("rows", int), ("dropped", int), ("splits", dict)):
         held = getattr(entry, name)
         if held is not None:
@@ -119,9 +150,9 @@ def _entry(value: dict[str, Any]) -> Entry:
     return entry
 
 
-def _typed(name: str, value: object, kind: type) -> None:
+def _typed(name: str, value: object, kind: type | UnionType) -> None:
     if not isinstance(value, kind):
-        raise TypeError(f"{name} is {value!r}, which is no {kind.__name__}")
+        raise TypeError(f"{name} is {value!r}, which is no {getattr(kind, '__name__', kind)}")
 
 
 def update(path: Path, key: str, change: Callable[[Entry | None], Entry]) -> Entry:
@@ -143,15 +174,26 @@ def update(path: Path, key: str, change: Callable[[Entry | None], Entry]) -> Ent
 
 
 def write(path: Path, entries: Mapping[str, Entry]) -> None:
-    """The whole file, sorted."""
+    """The whole file, sorted.
+
+    What is known of single files stands beside the entries and not in them: a program from before
+    this was written reads the rest of the file as ever.
+    """
     plain = {key: entries[key].plain() for key in sorted(entries)}
+    known = {key: list(map(asdict, entries[key].known or ())) for key in plain}
     lines: dict[str, str] = {}
-    for key, entry in plain.items():  # a file a line, not a key a line
-        for i, file in enumerate(entry["files"] or ()):
-            lines[f"{key}#{i}"] = json.dumps(file)
+
+    def short(files: list[dict[str, Any]], name: str) -> list[str]:
+        """Stand-ins: a file a line, not a key a line."""
+        lines.update({f"{name}#{i}": json.dumps(file) for i, file in enumerate(files)})
+        return [f"{name}#{i}" for i in range(len(files))]
+
+    for key, entry in plain.items():
         if entry["files"] is not None:
-            entry["files"] = [f"{key}#{i}" for i in range(len(entry["files"]))]
-    text = json.dumps({"about": ABOUT, "version": VERSION, "entries": plain}, indent=1)
+            entry["files"] = short(entry["files"], key)
+    single = {key: short(files, f"known {key}") for key, files in known.items() if files}
+    whole = {"about": ABOUT, "version": VERSION, "entries": plain}
+    text = json.dumps({**whole, "known": single} if single else whole, indent=1)
     for name, line in lines.items():
         text = text.replace(json.dumps(name), line, 1)
     with atomic(path) as temporary:
@@ -185,7 +227,9 @@ def merged(key: str, known: Entry | None, found: Entry) -> Entry:
             code=5,
         )
     changes = {f.name: getattr(found, f.name) for f in fields(Entry)}
-    return replace(known, **{k: v for k, v in changes.items() if v is not None})
+    whole = replace(known, **{k: v for k, v in changes.items() if v is not None})
+    # The listing says all that was known of single files.
+    return whole if whole.files is None else replace(whole, known=None)
 
 
 def differ(known: Entry, found: Entry) -> list[str]:
@@ -197,6 +241,8 @@ def differ(known: Entry, found: Entry) -> list[str]:
             out.append(f"{name} was {a} and is {b}")
     if known.files is not None and found.files is not None:
         out += _differing_files(known.files, found.files)
+    if known.known is not None and found.files is not None:
+        out += _contradicted(known.known, found.files)
     for name in ("columns", "rows", "dropped", "splits"):
         a, b = getattr(known, name), getattr(found, name)
         if a is not None and b is not None:
@@ -221,4 +267,24 @@ def _differing_files(known: tuple[RemoteFile, ...], found: tuple[RemoteFile, ...
             out.append(f"{path} had {a[path].size} bytes and has {b[path].size}")
         elif None not in (a[path].sha256, b[path].sha256) and a[path].sha256 != b[path].sha256:
             out.append(f"{path} has another sha256 ({str(b[path].sha256)[:12]})")
+    return out
+
+
+def _contradicted(facts: tuple[KnownFile, ...], listed: tuple[RemoteFile, ...]) -> list[str]:
+    """What a listing says otherwise than is known; a file of the same content may have moved."""
+    there = {file.path: file for file in listed}
+    contents = {file.sha256 for file in listed}
+    out = []
+    for fact in facts:
+        file = there.get(fact.path)
+        if file is None:
+            if fact.sha256 is None:
+                out.append(f"{fact.path} is not there")
+            elif fact.sha256 not in contents:
+                out.append(f"{fact.path} is not there, nor is another file of its sha256")
+        else:
+            if fact.size not in (None, file.size):
+                out.append(f"{fact.path} had {fact.size} bytes and has {file.size}")
+            if None not in (fact.sha256, file.sha256) and fact.sha256 != file.sha256:
+                out.append(f"{fact.path} had sha256 {fact.sha256} and has {file.sha256}")
     return out

@@ -43,7 +43,7 @@ def test_every_declaration_prepares_verifies_and_loads(hub, place, declared) -> 
     store = made(place, declared.name)
     facts = hub.facts[declared.source.repo]
     assert store.manifest["revision"] in (facts.revision, *facts.before)
-    assert store.manifest["revision"].startswith(declared.source.revision.replace("main", ""))
+    assert store.manifest["revision"].startswith(declared.source.revision)
     assert len(store.manifest["dropped"]) == len(facts.undecodable)
     assert list(damage(store, declared, lambda _: None)) == []
     names = next(iter(class_table(declared.classes)), None) if declared.classes else None
@@ -57,11 +57,7 @@ def test_every_declaration_prepares_verifies_and_loads(hub, place, declared) -> 
     assert len(hub.server.downloads()) == served_before
 
 
-FALLBACKS = [
-    (d, s) for d, s in ((d, s) for d in HUB for s in d.fallbacks)
-    if s.repo in ("clip-benchmark/wds_flickr30k", "nlphuji/flickr30k", "ILSVRC/imagenet-1k",
-                  "mteb/FGVCAircraft")
-]  # fmt: skip
+FALLBACKS = [(d, s) for d in HUB for s in d.fallbacks]
 
 
 @pytest.mark.parametrize(("declared", "source"), FALLBACKS, ids=[s.repo for _, s in FALLBACKS])
@@ -136,6 +132,23 @@ def test_an_outdated_revision_with_other_columns_is_refused(hub, place) -> None:
         made(place, "domainnet", declared=declared, source=source)
     assert error.value.code == 5
     assert not list((place / "cache").rglob("manifest.json"))
+
+
+def test_a_file_that_is_not_the_known_one_is_refused_before_it_is_fetched(hub, place) -> None:
+    """The shipped facts of cifar100 against a repository that has another test file."""
+    served(hub, place, "cifar100")
+    file = place / "hub.lock.json"
+    entries = lock.read(file)
+    known = lock.read(lock.SHIPPED)["cifar100"].known
+    assert known is not None
+    lock.write(file, {**entries, "cifar100": replace(entries["cifar100"], known=known)})
+    before = len(hub.server.downloads())
+    said = r"test-00000-of-00001.parquet had 23772751 bytes and has \d+; .* had sha256 98776c.* and"
+    with pytest.raises(BenchError, match=said) as error:
+        made(place, "cifar100")
+    assert error.value.code == 5
+    assert len(hub.server.downloads()) == before
+    assert lock.read(file)["cifar100"].known == known
 
 
 def test_odd_images_are_decoded_as_everywhere(hub, place) -> None:

@@ -20,7 +20,7 @@ from benchmark.hub.lock import Entry
 
 def _rows(source: Source, facts: "hub_repos.Facts") -> dict[str, int]:
     if source.part_column is not None:
-        return {part: facts.parts.count(part) for part in source.parts}
+        return {part: facts.groups["test"].count(part) for part in source.parts}
     found = {}
     for part, (pattern, *_) in source.parts.items():
         names = [n for n in facts.rows if n in pattern or (n[:3] == "val" and "val" in pattern)]

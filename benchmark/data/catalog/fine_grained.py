@@ -15,10 +15,10 @@ AIRCRAFT = Declaration(
     kind="labelled",
     source=Source(
         repo="Donghyun99/FGVC-Aircraft",
-        revision="3237e2c",
+        revision="3237e2c15db36fa9016794561b7aae6b49eef9a2",
         parts=TRAIN_TEST,
         rows={"train": 3_334, "test": 3_333},
-        size=2.76,
+        size=1.85,
         value=("variation",),  # `label` is the family, of which there are 70
         unsure=frozenset({"rows"}),
     ),
@@ -29,7 +29,6 @@ AIRCRAFT = Declaration(
             parts=TRAIN_TEST,
             rows={"train": 3_334, "test": 3_333},
             value=("variant",),
-            unsure=frozenset({"rows"}),
         ),
     ),
     splits=OFFICIAL,
@@ -44,22 +43,21 @@ FLOWERS102 = Declaration(
     kind="labelled",
     source=Source(
         repo="Donghyun99/Oxford-Flower-102",
-        revision="06fcc9a",
+        revision="06fcc9a13ee3f84cc7f36fa0eef10df2c7f8750f",
         parts=TRAIN_VAL_TEST,
         rows={"train": 1_020, "validation": 1_020, "test": 6_149},
         size=0.35,
         value=("label",),
-        unsure=frozenset({"rows"}),
     ),
     fallbacks=(
         Source(
             repo="dpdl-benchmark/oxford_flowers102",
-            revision="544b55c",
+            revision="544b55c9af69a05742ead7571cd7ae23cfcd758b",
             parts=TRAIN_VAL_TEST,
             rows={"train": 1_020, "validation": 1_020, "test": 6_149},
             size=3.35,
             value=("label",),
-            unsure=frozenset({"rows", "value"}),
+            unsure=frozenset({"value"}),
         ),
     ),
     splits=OFFICIAL,
@@ -75,7 +73,7 @@ FOOD101 = Declaration(
     kind="labelled",
     source=Source(
         repo="ethz/food101",
-        revision="main",
+        revision="e06acf2a88084f04bce4d4a525165d68e0a36c38",
         parts={"train": ("**/train-*.parquet",), "test": ("**/validation-*.parquet",)},
         rows={"train": 75_750, "test": 25_250},
         size=5.0,
@@ -103,7 +101,7 @@ PETS = Declaration(
     kind="labelled",
     source=Source(
         repo="timm/oxford-iiit-pet",
-        revision="0b061922a132175141736196aef1136ae3c64c35",
+        revision="10b688881011725fa2fa3d856a47536c9a7e6968",
         parts=TRAIN_TEST,
         rows={"train": 3_680, "test": 3_669},
         size=0.8,
@@ -131,7 +129,7 @@ CARS = Declaration(
     kind="labelled",
     source=Source(
         repo="tanganke/stanford_cars",
-        revision="main",
+        revision="9abf6cf7d6dfa7b95152a0d6e791ea9435b47a40",
         parts={"train": ("data/train-*.parquet",), "test": ("data/test-*.parquet",)},
         rows={"train": 8_144, "test": 8_041},
         size=2.0,
@@ -141,7 +139,7 @@ CARS = Declaration(
     fallbacks=(
         Source(
             repo="Donghyun99/Stanford-Cars",
-            revision="9551c78",
+            revision="c9c43a068ed98f2bb655814a01eacbe2afc2e3f1",
             parts=TRAIN_TEST,
             rows={"train": 8_144, "test": 8_041},
             value=("label",),

@@ -20,7 +20,7 @@ COCO = Declaration(
     fallbacks=(
         Source(
             repo="nlphuji/mscoco_2014_5k_test_image_text_retrieval",
-            revision="refs/convert/parquet",
+            revision="fb42856fbf2ecad4d1382679f0abb33cab9fc952",  # of refs/convert/parquet
             parts={"test": ("TEST/test/*.parquet",)},
             rows={"test": 5_000},
             size=0.82,
@@ -69,7 +69,7 @@ IMAGENET = Declaration(
     kind="labelled",
     source=Source(
         repo="clip-benchmark/wds_imagenet1k",
-        revision="main",
+        revision="b24c7a5a3ef12df09089055d1795e2ce7c7e7397",
         parts={"validation": ("test/*.tar",)},
         rows={"validation": 50_000},
         size=6.9,
@@ -88,7 +88,7 @@ IMAGENET = Declaration(
         ),
         Source(
             repo="ILSVRC/imagenet-1k",
-            revision="main",
+            revision="49e2ee26f3810fb5a7536bbf732a7b07389a47b5",
             parts={"validation": ("**/validation-*.parquet",)},
             rows={"validation": 50_000},
             size=6.7,

@@ -52,7 +52,7 @@ FLICKR30K = Declaration(
         ),
     ),
     splits=OFFICIAL,
-    licence="research use; the images are under the terms of Flickr",
+    licence="no label on the hub; research use, the images are under the terms of Flickr",
     citation="Young et al., TACL 2014; split of Karpathy and Fei-Fei, CVPR 2015",
     notes=(
         "five captions an image: text to image asks 5,000 captions, image to text counts any of "
@@ -124,7 +124,8 @@ FLINTSTONES = Declaration(
     source=Source(
         repo="Janak12/FlintstonesSV_Plus_Plus",
         revision="1fa338d",
-        parts={"train": ("**/train-*.parquet",), "test": ("**/test-*.parquet",)},
+        # Uploaded by hand, and how the files are called is not known.
+        parts={"train": ("**/train*.parquet",), "test": ("**/test*.parquet",)},
         rows={"train": 20_132, "test": 2_309},
         size=None,
         key="id",
@@ -143,7 +144,7 @@ SKETCH = Declaration(
         repo="zoheb/sketch-scene",
         revision="a2d1f3ffb0f65796a24037e15347e8d56f1e692a",
         parts={"train": ("**/train-*.parquet",)},
-        rows={"train": 10_000},
+        rows={"train": 10_000},  # FS-COCO's; the hub's size tag says fewer
         size=0.14,
         unsure=frozenset({"rows"}),
     ),

@@ -144,18 +144,16 @@ def folder_rows(files: Sequence[Path]) -> tuple[Iterator[Record], tuple[str, ...
         files: the image files, in order.
 
     Returns:
-        Rows {"image": path, "label": class name}, and the names of the classes in order; no names
-        where the folders are none.
+        Rows {"image": path, "label": class name}, and the names of the classes in order.
     """
     from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 
-    found = _stream(ImageFolder, files, drop_metadata=True)
-    names = tuple(getattr((found.features or {}).get("label"), "names", ()))
+    found = _stream(ImageFolder, files, drop_metadata=True, drop_labels=False)
+    names = tuple(found.features["label"].names)
 
     def rows() -> Iterator[Record]:
         for row in found.decode(False):
-            label = names[row["label"]] if names else None
-            yield {"image": row["image"]["path"], "label": label}
+            yield {"image": row["image"]["path"], "label": names[row["label"]]}
 
     return rows(), names
 

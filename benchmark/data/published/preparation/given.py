@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ....common.files import file_bytes, unreadable
-from ....errors import BenchError
+import pyarrow as pa
+
+from ....common.files import file_bytes, file_text, unreadable
+from ....errors import BenchError, quoted
 from ....hub.client import RemoteFile
+from ...files.stream import UnreadableFile, tar_fields, tar_rows
 from ..classes import match_classes
 from ..declare import Declaration, Folder
 from .reader import RawRow
@@ -60,24 +62,26 @@ def read_given(declared: Declaration, source: Folder, folder: Path) -> Iterator[
 
 def _places(declared: Declaration, source: Folder, folder: Path) -> Iterator[RawRow]:
     """Rows in the order of the tar, which is read once."""
-    lines = file_bytes(folder / source.listing).decode().split("\n")
-    labels = {name: int(number) for name, number in (line.split() for line in lines if line)}
+    lines = file_text(folder / source.listing).split("\n")
     try:
-        with tarfile.open(folder / source.images) as archive:
-            row = 0
-            for member in archive:
-                name = Path(member.name).name
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream is None:
-                    continue
-                if name not in labels:
-                    got = f"'{name}', which is not in it"
-                    raise BenchError(f"the images of {source.listing}", got, "fetch both again", 4)
-                part = source.parts[0]
-                yield RawRow(row, name, part, "", stream.read(), label=labels[name])
-                row += 1
-    except (tarfile.TarError, OSError) as error:
-        got = f"'{str(error).splitlines()[0]}'"
+        labels = {name: int(number) for name, number in (line.split() for line in lines if line)}
+    except ValueError as error:
+        got, fix = quoted(str(error)), "fetch it again"
+        raise BenchError(f"a name and a number a line in {source.listing}", got, fix, 4) from error
+    tar = folder / source.images
+    try:
+        kinds = dict.fromkeys(tar_fields(tar), pa.binary())
+        for row, sample in enumerate(tar_rows([tar], kinds)):
+            stem = Path(sample["__key__"]).name
+            names = [f"{stem}.{kind}" for kind in kinds if sample[kind] is not None]
+            odd = [name for name in names if name not in labels] + names[1:]
+            if odd:
+                got = f"{quoted(odd[0])}, which is not in it"
+                raise BenchError(f"the images of {source.listing}", got, "fetch both again", 4)
+            image = sample[names[0].removeprefix(f"{stem}.")]
+            yield RawRow(row, names[0], source.parts[0], "", image, label=labels[names[0]])
+    except (UnreadableFile, OSError) as error:
+        got = quoted(str(error).splitlines()[0], 200)
         raise BenchError(f"a readable {source.images}", got, "fetch it again", 4) from error
 
 
