@@ -8,7 +8,7 @@ from typing import cast
 
 from ..data.own.dataset import LocalTable, Located, OwnDataset
 from ..data.own.files import TABLES, WRITTEN, can_be_table
-from ..data.own.hub import HubPins, HubTable
+from ..data.own.hub import HubPins
 from ..data.own.row import ColumnNames
 from ..data.split_rules import ByColumn, ByFraction, DivisionRule
 from . import hub_keys
@@ -132,14 +132,16 @@ def _dataset(keys: Keys, pins: HubPins, held_out: bool) -> Dataset:
     for key in ("classnames", "templates"):
         if key in keys and not labelled:
             keys.bad(f"`{key}` only beside `label`", "captions", "remove it")
-    tables = _located(keys, pins, held_out)
-    rule = _rule(keys, ("of",) * ("hub" in keys)) if "data" in tables else None
+    on_hub = hub_keys.hub_tables(keys, _LOCAL, held_out) if "hub" in keys else {}
+    local = {} if on_hub else _tables(keys, folder, held_out)
+    rule = _rule(keys, ("of",) * bool(on_hub)) if "data" in {*on_hub, *local} else None
     columns = ColumnNames(
         image=keys.text("image", "image"),
         value=keys.text("label" if labelled else "captions"),
         id=keys.text("id") if "id" in keys else None,
         split=rule.column if isinstance(rule, ByColumn) else None,
     )
+    tables = {part: pins.table(table, columns) for part, table in on_hub.items()} or local
     own = OwnDataset(
         name, tables, columns, rule, labelled, _classnames(keys, folder), _templates(keys)
     )
@@ -153,18 +155,9 @@ def _dataset(keys: Keys, pins: HubPins, held_out: bool) -> Dataset:
     )
 
 
-def _located(keys: Keys, pins: HubPins, held_out: bool) -> dict[str, Located]:
-    """The tables by part, of one's own or on the hub."""
-    if "hub" not in keys:
-        hub_keys.refuse_alone(keys)
-        return _tables(keys, pins.file.parent, held_out)
-    found = hub_keys.hub_tables(keys, _LOCAL, held_out)
-    pins.tables += found.values()
-    return {part: HubTable(table, pins) for part, table in found.items()}
-
-
 def _tables(keys: Keys, folder: Path, held_out: bool) -> dict[str, Located]:
     """The tables by part: "train" and "test", or "data" for one that is divided."""
+    hub_keys.refuse_alone(keys)
     given = tuple(key for key in _FILES + _TABLES if key in keys)
     forms = [_FILES[:2], _FILES[2:], _TABLES[:2], _TABLES[2:]]
     forms += [("test",), ("test_table",)] if held_out else []

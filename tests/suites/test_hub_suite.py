@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from benchmark.cli.main import app
 from benchmark.data.own import hub as own_hub
 from benchmark.data.split import Labelled, Pairs
 from benchmark.errors import BenchError
-from benchmark.suites.custom import read_suite
+from benchmark.suites.custom import read_suite, suite_pins
 from benchmark.suites.suite import Suite
 
 HEAD = 'name = "own"\n'
@@ -257,8 +258,9 @@ def test_the_hubs_own_copy_of_a_repository(desk: Desk) -> None:
     desk.add("me/script", {"script.py": b"x", "data.zip": b"x" * 2000})
     refused(
         lambda: desk.suite(task("me/script")).tasks[0].load("test"),
-        "parquet files or webdataset tars in", "1 .zip", f'by a script, which is not run here; take '
-        f'the hub\'s own copy where it has one, revision = "{EXPORT}"',
+        "parquet files or webdataset tars in", "1 .zip",
+        "by a script, which is not run here; take the hub's own copy where it has one, revision = "
+        f'"{EXPORT}"',
     )  # fmt: skip
     copies = {
         "en/train/0000.parquet": parquet([1]),
@@ -291,8 +293,8 @@ NO_FILES = [
     (CONFIGURED, ['config = "pics"'], "a configuration 'pics'", "'words'", "'pictures'"),
     (CONFIGURED, ['files = { train = "p/*.parquet", test = "p/last*" }'], "separate files",
      "'p/last-1.parquet' for both", "name two"),
-    (CONFIGURED, ['files = { train = "q/*.parquet", test = "p/last*" }'], "files like 'q/*.parquet'",
-     "others, like", "correct `files`"),
+    (CONFIGURED, ['files = { train = "q/*.parquet", test = "p/last*" }'],
+     "files like 'q/*.parquet'", "others, like", "correct `files`"),
     (CONFIGURED, ['files = { train = "README.md", test = "p/last*" }'], "parquet files or",
      "'README.md'", "name those alone"),
     ({"train/a.tar": tar([1]), "train/b.parquet": parquet([1]), "test/c.tar": tar([2])}, [],
@@ -528,6 +530,60 @@ def test_gigabytes_are_not_fetched_by_a_run(desk: Desk, monkeypatch: pytest.Monk
         assert size == len(TWO[path])
 
 
+def test_a_wrong_column_is_said_before_anything_is_fetched(desk: Desk) -> None:
+    rng = np.random.default_rng(0)
+    large = {"train.parquet": parquet([0, 1], noise=[rng.bytes(500_000) for _ in range(2)]),
+             "test.parquet": parquet([2])}  # fmt: skip
+    desk.add("me/columns", large)
+    desk.write(task("me/columns").replace('"text"', '"txet"'))
+    for verb in ("lock", "prepare"):
+        code, said = desk.run("data", verb, str(desk.file), *["--yes"] * (verb == "prepare"))
+        assert (code, "'txet' in me/columns:train.parquet" in said) == (2, True)
+        assert "did you mean 'text'" in said
+    assert not list(desk.cache.rglob("*.parquet"))
+    assert sum(d.sent for d in desk.server.downloads() if d.repo == "me/columns") < 400_000
+
+
+def test_small_files_without_a_digest_get_one(desk: Desk) -> None:
+    """The hub tells none of files that are no LFS objects; what was fetched first counts."""
+    import gzip
+
+    files = {f"{part}.tgz": gzip.compress(tar([i])) for i, part in enumerate(("train", "test"))}
+    desk.add("me/small", files)
+    text = task("me/small", 'files = { train = "train.tgz", test = "test.tgz" }')
+    text = text.replace('"text"', '"txt"')
+    assert greys(desk.suite(text).tasks[0].load("test")) == [1]
+    assert all(len(f["sha256"]) == 64 for e in desk.entries().values() for f in e["files"])
+    (file,) = desk.cache.rglob("test.tgz")
+    raw = bytearray(file.read_bytes())
+    raw[-9] ^= 1
+    file.resolve().write_bytes(raw)
+    assert desk.run("data", "verify", str(desk.file))[0] == 5
+    assert greys(desk.suite(text).tasks[0].load("test")) == [1]
+
+
+def test_columns_in_the_names_of_folders(desk: Desk) -> None:
+    files = {"train/label=ape/0.parquet": parquet([0]), "train/label=bee/0.parquet": parquet([1]),
+             "held/label=bee/0.parquet": parquet([7])}  # fmt: skip
+    desk.add("me/hive", files)
+    line = 'files = { train = "train/**/*.parquet", test = "held/**" }'
+    text = task("me/hive", line).replace(PAIRS, 'label = "label"\n')
+    split = desk.suite(text).tasks[0].load("test")
+    assert isinstance(split, Labelled)
+    assert (split.classnames, split.labels.tolist(), greys(split)) == (("ape", "bee"), [1], [7])
+
+
+def test_processes_that_pin_at_once_agree(desk: Desk) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    desk.add("me/two", TWO)
+    desk.write(task("me/two"))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: suite_pins(str(desk.file)).plan(), range(4)))
+    assert all([each.commit for each in plan] == [found[0][0].commit] * 2 for plan in found)
+    assert sum("/tree/" in path for _, path in desk.server.requests) == 1
+
+
 def test_options_for_published_sets_are_refused_beside_a_suite_file(desk: Desk) -> None:
     desk.write(task("me/two"))
     for words in (["--side", "64"], ["--cache-dir", "x"], ["--keep-raw"]):
@@ -558,8 +614,8 @@ def test_a_repository_that_is_private_gated_or_none(desk: Desk, monkeypatch: Any
 def test_no_such_revision(desk: Desk) -> None:
     desk.add("me/two", TWO)
     for revision, got in (("v2", "no such revision"), ("0123456", "1 commits")):
-        found = desk.suite(task("me/two", f'revision = "{revision}"')).tasks[0]
-        refused(lambda found=found: found.load("test"), revision, got, "commits/main", 4)
+        load = desk.suite(task("me/two", f'revision = "{revision}"')).tasks[0].load
+        refused(partial(load, "test"), revision, got, "commits/main", 4)
 
 
 def test_rows_are_called_by_their_repository(desk: Desk) -> None:

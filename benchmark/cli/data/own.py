@@ -51,11 +51,14 @@ def lock_suites(names: Sequence[str], relock: bool) -> int:
         if relock and offline():
             fix = "unset HF_HUB_OFFLINE"
             raise BenchError("the hub, to take its present state", "HF_HUB_OFFLINE", fix, 4)
-        for each in pins.plan(relock):
+        pinned = pins.plan(relock)
+        for each in pinned:
             files = f"{len(each.files)} files, {each.size / GB:.3g} GB"
             typer.echo(f"{each.table.key}: {each.origin}, {each.table.wanted}: {files}")
-        for line in pins.moved() if not offline() else ():
-            typer.echo(line)
+        if not offline():
+            pins.look(pinned)
+            for line in pins.moved():
+                typer.echo(line)
         typer.echo(str(pins.lock))
     return 0
 
@@ -71,6 +74,7 @@ def prepare_suites(names: Sequence[str], yes: bool, mode: DisplayMode) -> int:
         pinned = pins.plan()
         left = pins.left(pinned)
         if left and not offline():
+            pins.look(pinned)
             if not _agreed(pins, pinned, left, yes):
                 return 1
             size = sum(file.size for _, _, file in left)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ...common.files import file_sha256
 from ...common.locks import held
@@ -18,10 +19,13 @@ from ...errors import BenchError
 from ...hub import lock
 from ...hub.client import RemoteFile, fetch, in_cache, resolve
 from ...hub.lock import Entry
+from ...hub.partial import NoParts, RemoteFileParts, Traffic
 from ...hub.session import say
 from ...hub.trouble import Repo, offline
 from .files import OwnFiles, of_hub
 from .pinning import OnHub, contradiction, resolved
+from .row import ColumnNames
+from .rows import check_footer
 
 AT_ONCE = 100_000_000  # bytes that a run may fetch without being asked to
 GB, MB = 1e9, 1e6
@@ -89,7 +93,14 @@ class HubPins:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.tables: list[OnHub] = []
+        self._columns: dict[str, ColumnNames] = {}
         self._ready: dict[str, Pinned] | None = None
+
+    def table(self, declared: OnHub, columns: ColumnNames) -> "HubTable":
+        """One more table, of which some columns are read."""
+        self.tables.append(declared)
+        self._columns[declared.key] = columns
+        return HubTable(declared, self)
 
     @property
     def lock(self) -> Path:
@@ -181,6 +192,22 @@ class HubPins:
         )
 
     # -- what is there
+
+    def look(self, pinned: Iterable[Pinned]) -> None:
+        """Compare the columns of tables that are not there yet, by a few kilobytes of each.
+
+        Raises:
+            BenchError: the first file of one has not the columns that the suite file names.
+        """
+        for each in pinned:
+            file, repo = each.files[0], each.table.repo
+            if each.cached(file) is not None or not file.path.endswith(".parquet"):
+                continue
+            opened: Any = RemoteFileParts(self.hub(repo), each.commit, file, Traffic())
+            try:
+                check_footer(repo, file.path, opened, self._columns[each.table.key])
+            except NoParts:
+                return  # the hub sends files as a whole only
 
     def ready(self) -> dict[str, Pinned]:
         """Every table by its key, with all its files in the cache as the lock file has them.

@@ -97,6 +97,11 @@ def digest_of(raw: bytes | None) -> str | None:
     return None if raw is None else hashlib.sha256(raw).hexdigest()
 
 
+def broken_on_hub(repo: str) -> str:
+    """What to do about a file that is on the hub as it is in the cache, and cannot be read."""
+    return f"tell the authors of {repo}, and name other files of it with `files`"
+
+
 @contextmanager
 def readable(files: OwnFiles, path: Path, what: str) -> Iterator[None]:
     """Turns what a reader raises about one of a table's files into a sentence."""
@@ -106,7 +111,5 @@ def readable(files: OwnFiles, path: Path, what: str) -> Iterator[None]:
         raise unreadable(path, error) from error
     except UnreadableFile as error:
         said = quoted(str(error), 200)
-        fix = "write the file again"
-        if files.repo is not None:
-            fix = f"tell the authors of {files.repo}, and name other files of it with `files`"
+        fix = "write the file again" if files.repo is None else broken_on_hub(files.repo)
         raise BenchError(f"a readable {what} {files.called(path)}", said, fix) from error

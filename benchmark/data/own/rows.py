@@ -1,12 +1,13 @@
 """Rows of a user's own files of any kind, with what an image is in each of them."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ...errors import BenchError
+from ...errors import BenchError, quoted
 from ..files.columns import FoundColumn, find_column, find_image, require
 from ..files.stream import (
     Record,
@@ -18,8 +19,8 @@ from ..files.stream import (
 from ..files.text import text_rows
 from ..images import short
 from ..published.layout import class_names
-from .files import OwnFiles
-from .row import IMAGE, ColumnNames, OwnRow, OwnRows, digest_of, readable
+from .files import OwnFiles, partition
+from .row import IMAGE, ColumnNames, OwnRow, OwnRows, broken_on_hub, digest_of, readable
 from .tars import open_tars
 
 LISTED_IMAGE = "file_name"  # the same in the metadata file of an image folder, as in `datasets`
@@ -46,10 +47,7 @@ def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
         schema = parquet_schema(files.paths[0])
     where = files.called(files.paths[0])
     given = dict(files.parts(files.paths[0]))
-    name = _image_name(files, columns)
-    image = find_image(schema, name, where)
-    found = {c: find_column(schema, c, where)
-             for c in columns.names() if c in schema.names or c not in given}  # fmt: skip
+    image, found = columns_in(schema, columns, given, where, _image_name(files, columns))
     tops = tuple(dict.fromkeys(t for c in (image, *found.values()) for t in c.tops))
     for path in files.paths[1:]:
         with readable(files, path, "parquet file"):
@@ -76,6 +74,41 @@ def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
     label = found.get(columns.value)
     classes = class_names(schema, label.tops[0]) if label is not None and not label.steps else None
     return OwnRows(rows, encoded, untyped, classes)
+
+
+def check_footer(repo: str, path: str, opened: IO[bytes], columns: ColumnNames) -> None:
+    """Raises BenchError where a parquet file of the hub has not the columns, by its end alone."""
+    where = f"{repo}:{path}"
+    try:
+        schema = pq.read_schema(opened)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        got, fix = quoted(str(error), 200), broken_on_hub(repo)
+        raise BenchError(f"a readable parquet file {where}", got, fix) from error
+    columns_in(schema, columns, partition(PurePosixPath(path)), where)
+
+
+def columns_in(
+    schema: pa.Schema,
+    columns: ColumnNames,
+    given: Collection[str],
+    where: str,
+    image_name: str = "",
+) -> tuple[FoundColumn, dict[str, FoundColumn]]:
+    """The column of the images of a parquet file, and the others that are read.
+
+    Args:
+        schema: of the file.
+        columns: their names.
+        given: those that the file's folders say.
+        where: what errors call the file.
+        image_name: of the column of the images, where it is not what `columns` says.
+
+    Raises:
+        BenchError: one is not there, or that of the images of another type.
+    """
+    image = find_image(schema, image_name or columns.image, where)
+    wanted = (c for c in columns.names() if c in schema.names or c not in given)
+    return image, {c: find_column(schema, c, where) for c in wanted}
 
 
 def _same(
