@@ -9,6 +9,9 @@ import urllib.request
 from pathlib import Path
 
 from ..common.files import ROOT, cache_root
+from ..errors import BenchError
+from ..hub.network import BadSetting, reason
+from ..hub.session import library, limit_silence
 from ..run.provenance.code import git_state
 from ..run.provenance.machine import hardware, versions
 from ..run.provenance.numerics import NUMERICS
@@ -68,13 +71,19 @@ def _hub() -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return "hub: offline by HF_HUB_OFFLINE; unset it to reach the hub"
     try:
+        get_session = library().get_session
+        limit_silence()
+        get_session()  # reads certificates and proxies
+    except BenchError as e:
+        return f"hub: {endpoint} not reachable; {e.fix}"
+    except BadSetting as e:
+        return f"hub: {endpoint} not reachable ({e.got}); {e.fix}"
+    try:
         request = urllib.request.Request(endpoint, method="HEAD")
         with urllib.request.urlopen(request, timeout=4) as answer:
             return f"hub: {endpoint} reachable ({answer.status})"
     except urllib.error.HTTPError as e:
         return f"hub: {endpoint} reachable ({e.code})"
     except (OSError, ValueError, http.client.HTTPException) as e:
-        return (
-            f"hub: {endpoint} not reachable ({e}); the embedded suite needs none, "
-            "for the rest set HF_ENDPOINT to a mirror"
-        )
+        got, fix = reason(e, endpoint)
+        return f"hub: {endpoint} not reachable ({got}); the embedded suite needs none, else {fix}"

@@ -17,7 +17,7 @@ from typing import Any
 from ..common.files import file_sha256
 from ..common.report import Advance
 from ..errors import BenchError
-from .session import GATE, LISTENER, endpoint, limit_silence, quiet, say
+from .session import GATE, LISTENER, endpoint, library, limit_silence, quiet, say
 from .trouble import (
     CorruptDownload,
     NoHub,
@@ -52,11 +52,9 @@ def resolve(repo: Repo, revision: str) -> str:
     Raises:
         BenchError: no such revision, or the hub does not answer.
     """
-    from huggingface_hub import HfApi
-
     if COMMIT.fullmatch(revision):
         return revision
-    api = HfApi()
+    api = library().HfApi()
     if len(revision) >= 7 and set(revision) <= set("0123456789abcdef"):
         commits = ask(repo, revision, lambda: api.list_repo_commits(repo.id, repo_type=repo.kind))
         found = [c.commit_id for c in commits if c.commit_id.startswith(revision)]
@@ -81,10 +79,7 @@ def tree(repo: Repo, commit: str) -> list[RemoteFile]:
     Raises:
         BenchError: the hub does not answer, or has no such commit.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
-
-    api = HfApi()
+    api = library().HfApi()
     found = ask(
         repo,
         commit,
@@ -92,7 +87,7 @@ def tree(repo: Repo, commit: str) -> list[RemoteFile]:
             api.list_repo_tree(repo.id, recursive=True, revision=commit, repo_type=repo.kind)
         ),
     )
-    files = [f for f in found if isinstance(f, RepoFile)]
+    files = [f for f in found if isinstance(f, library().hf_api.RepoFile)]
     return sorted(
         (RemoteFile(f.path, f.size, f.lfs.sha256 if f.lfs else None) for f in files),
         key=lambda f: f.path,
@@ -133,9 +128,9 @@ def matches(path: str, pattern: str) -> bool:
 
 def in_cache(repo: Repo, commit: str, file: RemoteFile) -> Path | None:
     """The file in the hub's own cache, where another program left it; it is never removed."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repo.id, file.path, revision=commit, repo_type=repo.kind)
+    found = library().try_to_load_from_cache(
+        repo.id, file.path, revision=commit, repo_type=repo.kind
+    )
     path = Path(found) if isinstance(found, str) else None
     return path if path is not None and path.is_file() else None
 
@@ -163,15 +158,13 @@ def fetch(
     Raises:
         BenchError: it cannot be had, or is not what is listed.
     """
-    from huggingface_hub import hf_hub_download
-
     arrived = 0
 
     def attempt() -> Path:
         nonlocal arrived
         arrived = 0
         try:
-            got = hf_hub_download(
+            got = library().hf_hub_download(
                 repo.id, file.path, repo_type=repo.kind, revision=commit, local_dir=folder,
                 tqdm_class=_counting(counted),
             )  # fmt: skip
@@ -258,6 +251,7 @@ def _attempts(
     check: Callable[[Any], Any],
     place: Path | None,
 ) -> Any:
+    began = time.monotonic()
     for attempt in count(1):
         try:
             try:
@@ -270,7 +264,7 @@ def _attempts(
                     raise Transient(error, asked_wait(error)) from error
                 raise
         except Transient as error:
-            total = attempts(error.error)
+            total = attempts(error.error, time.monotonic() - began)
             if attempt >= total or repeated_by_client(error.error):
                 raise _given_up(repo, what, error.error, place) from error
             asked = error.wait if error.wait is not None else 2.0 ** (attempt - 1)

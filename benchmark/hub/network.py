@@ -85,15 +85,22 @@ def _proxy_names() -> list[str]:
 
 def _proxy(address: str) -> str | None:
     """'HTTPS_PROXY (host:port)' where requests to an address go through a proxy."""
-    parts = urlsplit(address)
-    if not parts.hostname or proxy_bypass(parts.hostname):
+    host = _host(address)
+    if not host or proxy_bypass(host):
         return None
-    for scheme in (parts.scheme, "all"):
+    for scheme in (address.partition(":")[0].lower(), "all"):
         if given := getproxies().get(scheme):
-            host = given.rpartition("@")[2].removeprefix("http://").rstrip("/")
+            place = given.rpartition("@")[2].removeprefix("http://").rstrip("/")
             names = [n for n in _proxy_names() if n.lower() == f"{scheme}_proxy"]
-            return f"{names[0] if names else 'the proxy of the system'} ({host})"
+            return f"{names[0] if names else 'the proxy of the system'} ({place})"
     return None
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # brackets without an address in them
+        return None
 
 
 def gives_up(error: Exception) -> bool:
@@ -114,7 +121,8 @@ def _plain(error: BaseException) -> bool:
 
 def connection_failed(error: Exception) -> bool:
     """Whether no connection was made at all."""
-    return any("Connect" in type(each).__name__ for each in chain(error))
+    names = ("ConnectError", "ConnectTimeout", "ConnectionRefusedError", "ProxyError", "gaierror")
+    return any(type(each).__name__ in names for each in chain(error))
 
 
 def reason(error: Exception, address: str) -> tuple[str, str]:
@@ -148,7 +156,7 @@ def reason(error: Exception, address: str) -> tuple[str, str]:
         "check the network, or set HF_ENDPOINT to a mirror, or HF_HUB_OFFLINE=1 if all is prepared"
     )
     if any(isinstance(e, socket.gaierror) for e in found):
-        return f"no address for the name '{urlsplit(address).hostname}'", fix
+        return f"no address for the name '{_host(address)}'", fix
     if connection_failed(error):
         fix += "; a cluster may reach it from its login nodes only"
     return _what(found, text), fix

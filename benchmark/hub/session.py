@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Self
 
+from ..errors import BenchError, quoted
 from .network import BadSetting, NoAnswer, from_network, setting_fault
 
 DOWNLOAD, ETAG = "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"
 PATIENCE = 60  # seconds; the client's own ten are too few for a busy hub
-CONNECT = 10  # seconds for the first connection: without one, there may be no hub at all
+CONNECT = 6  # seconds for the first connection: without one, there may be no hub at all
 SILENCE = 10.0  # seconds after which the user hears that nothing is heard
 FORGET = 60.0  # seconds after which a hub that could not be reached is tried anew
 BUSY = (408, 429)  # statuses that pass; those from 500 on do too
@@ -25,6 +26,22 @@ def say(text: str) -> None:
     with suppress(OSError, ValueError, AttributeError):  # a closed stream must end no download
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+def library() -> Any:
+    """The package `huggingface_hub`, which takes HF_ENDPOINT apart when it is imported.
+
+    Raises:
+        BenchError: that is no address.
+    """
+    try:
+        import huggingface_hub
+        import huggingface_hub.utils._http
+    except ValueError as error:
+        given = quoted(os.environ.get("HF_ENDPOINT", ""))
+        fix = "set HF_ENDPOINT to the hub's address with https:// in front, or unset it"
+        raise BenchError("the hub's address in HF_ENDPOINT", given, fix, 4) from error
+    return huggingface_hub
 
 
 def endpoint() -> str:
@@ -79,9 +96,9 @@ class Listener:
             elif silent >= due:
                 due *= 3
                 say(
-                    f"the hub at {endpoint()} has not answered for {silent:.0f} s; waiting up to "
-                    f"{patience(DOWNLOAD):g} s; check the network, or set HF_HUB_OFFLINE=1 if all "
-                    "is prepared"
+                    f"the hub at {endpoint()} has not answered for {silent:.0f} s; a request waits "
+                    f"up to {patience(DOWNLOAD):g} s; check the network, or set HF_HUB_OFFLINE=1 "
+                    "if all is prepared"
                 )
 
 

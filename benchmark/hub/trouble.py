@@ -39,6 +39,7 @@ class NoHub(HubTrouble):
 
 
 FEW, SOME, MANY = 3, 5, 7  # attempts, with 1, 2, 4 ... seconds between them
+ENOUGH = 25.0  # seconds of attempts to reach a hub that may not be there
 
 
 class Transient(Exception):
@@ -58,11 +59,18 @@ def repeated_by_client(error: Exception) -> bool:
     return "Timeout" in type(error).__name__
 
 
-def attempts(error: Exception) -> int:
-    """How many attempts some trouble is worth: few, where there never was a hub."""
-    if isinstance(error, NoAnswer) and connection_failed(error):
-        return FEW if endpoint() not in LISTENER.answered else MANY
-    return SOME
+def attempts(error: Exception, seconds: float) -> int:
+    """How many attempts some trouble is worth: few, where there never was a hub.
+
+    Args:
+        error: of the last attempt.
+        seconds: since the first.
+    """
+    if not isinstance(error, NoAnswer):
+        return SOME
+    if endpoint() in LISTENER.answered:
+        return MANY if connection_failed(error) else SOME
+    return 1 if connection_failed(error) and seconds > ENOUGH else FEW
 
 
 def _status(error: Exception) -> int | None:

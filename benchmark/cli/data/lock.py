@@ -112,7 +112,7 @@ def _line(job: Job, entry: Entry) -> str:
     """What is known of a set."""
     rows = "rows not known before `data prepare`"
     if entry.rows is not None:
-        rows = ", ".join(f"{part} {n}" for part, n in entry.rows.items()) + " rows"
+        rows = "rows: " + ", ".join(f"{part} {n}" for part, n in entry.rows.items())
     files = "files not resolved" if entry.files is None else f"{len(entry.files)} files"
     taken = ", ".join(f"{kind} in '{name}'" for kind, name in (entry.columns or {}).items())
     words = [f"{entry.repo}@{entry.revision or entry.declared}", files, rows, taken]
