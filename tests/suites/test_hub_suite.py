@@ -16,6 +16,7 @@ from PIL import Image
 from split_images import image_source
 from typer.testing import CliRunner
 
+from benchmark.cli.data import own as cli_own
 from benchmark.cli.main import app
 from benchmark.data.own import hub as own_hub
 from benchmark.data.split import Labelled, Pairs
@@ -516,7 +517,8 @@ def test_a_damaged_file_is_fetched_again_or_refused(
 
 def test_gigabytes_are_not_fetched_by_a_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.add("me/big", TWO)
-    monkeypatch.setattr(own_hub, "AT_ONCE", 100)
+    for module in (own_hub, cli_own):
+        monkeypatch.setattr(module, "AT_ONCE", 100)
     found = desk.suite(task("me/big")).tasks[0]
     fix = f"run `cl-bench data prepare {desk.file}`"
     refused(lambda: found.load("test"), "in the hub's cache", "3 files", fix, 4)
@@ -632,6 +634,12 @@ def test_rows_are_called_by_their_repository(desk: Desk) -> None:
     desk.add("me/broken", {"train.parquet": parquet([0]), "test.parquet": b"PAR1 no"})
     found = desk.suite(task("me/broken", name="c")).tasks[0]
     refused(lambda: found.load("test"), "me/broken:test.parquet", "", "the authors of me/broken")
+
+
+def test_pictures_on_both_sides_are_refused_with_a_remedy_for_the_hub(desk: Desk) -> None:
+    desk.add("me/same", {"train.parquet": parquet([0, 1]), "test.parquet": parquet([1])})
+    load = desk.suite(task("me/same")).tasks[0].load
+    refused(partial(load, "test"), "separate training and test", "me/same:test", "other splits")
 
 
 # ---- The whole way -----------------------------------------------------------------------------

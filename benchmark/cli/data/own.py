@@ -7,13 +7,14 @@ from pathlib import Path
 import typer
 from tabulate import tabulate
 
-from ...data.own.hub import HubPins, Left, Pinned
+from ...data.own.hub import AT_ONCE, HubPins, Left, Pinned
+from ...data.own.pinning import sized
 from ...errors import BenchError
 from ...hub.trouble import offline
 from ...suites.custom import suite_pins
 from ..display import DisplayMode, make_display
 from .consent import free_bytes
-from .names import FULL_DISK, GB
+from .names import FULL_DISK
 
 
 def are_suite_files(names: Sequence[str], **options: object) -> bool:
@@ -51,9 +52,9 @@ def lock_suites(names: Sequence[str], relock: bool) -> int:
         if relock and offline():
             fix = "unset HF_HUB_OFFLINE"
             raise BenchError("the hub, to take its present state", "HF_HUB_OFFLINE", fix, 4)
-        pinned = pins.plan(relock)
+        pinned = pins.plan(relock, lambda _: None)
         for each in pinned:
-            files = f"{len(each.files)} files, {each.size / GB:.3g} GB"
+            files = f"{len(each.files)} files, {sized(each.size)}"
             typer.echo(f"{each.table.key}: {each.origin}, {each.table.wanted}: {files}")
         if not offline():
             pins.look(pinned)
@@ -97,9 +98,9 @@ def status_suites(names: Sequence[str]) -> str:
             if each is not None:
                 there = sum(each.cached(file) is not None for file in each.files)
                 state = f"{there} of {len(each.files)} files"
-                size, at = f"{each.size / GB:.3g}", each.origin
+                size, at = sized(each.size), each.origin
             rows.append((table.key, state, size, at, str(table.wanted)))
-    heads = ("table", "in the hub's cache", "GB", "source", "what of it")
+    heads = ("table", "in the hub's cache", "size", "source", "what of it")
     return tabulate(rows, heads, disable_numparse=True, maxcolwidths=[None] * 4 + [40])
 
 
@@ -131,20 +132,16 @@ def _agreed(pins: HubPins, pinned: Sequence[Pinned], left: Left, yes: bool) -> b
     for each in pinned:
         mine = [file for r, c, file in left if (r, c) == (each.table.repo, each.commit)]
         size = sum(file.size for file in each.files if file in mine)
-        rows.append((each.table.key, f"{size / GB:.3g}", each.origin, str(each.table.wanted)))
-    heads, size = ("table", "download GB", "source", "what of it"), sum(f.size for *_, f in left)
+        rows.append((each.table.key, sized(size), each.origin, str(each.table.wanted)))
+    heads, size = ("table", "download", "source", "what of it"), sum(f.size for *_, f in left)
     typer.echo(tabulate(rows, heads, disable_numparse=True, maxcolwidths=[None] * 3 + [40]))
     folder = _cache()
     free = free_bytes(folder)
-    typer.echo(
-        f"in all {size / GB:.3g} GB to download and keep in {folder}; {free / GB:.1f} GB are free"
-    )
+    typer.echo(f"in all {sized(size)} to download and keep in {folder}; {sized(free)} are free")
     if size > free:
         fix = "free some space, or set HF_HOME to another disk"
-        raise BenchError(
-            f"{size / GB:.3g} GB free in {folder}", f"{free / GB:.3g} GB", fix, FULL_DISK
-        )
-    if yes:
+        raise BenchError(f"{sized(size)} free in {folder}", sized(free), fix, FULL_DISK)
+    if yes or size <= AT_ONCE:  # so much a run takes, too
         return True
     if not sys.stdin.isatty():
         fix = f"repeat `{pins.command('prepare', ' --yes')}`"

@@ -6,7 +6,7 @@ the lock file is refused. Files lie in the hub's own cache, where other programs
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from ...hub.partial import NoParts, RemoteFileParts, Traffic
 from ...hub.session import say
 from ...hub.trouble import Repo, offline
 from .files import OwnFiles, of_hub
-from .pinning import OnHub, contradiction, resolved
+from .pinning import OnHub, contradiction, resolved, sized
 from .row import ColumnNames
 from .rows import check_footer
 
 AT_ONCE = 100_000_000  # bytes that a run may fetch without being asked to
-GB, MB = 1e9, 1e6
+Say = Callable[[str], None]
 PLACE = "copy the suite file and its lock file, if any, to a folder that can be written"
 
 
@@ -118,11 +118,12 @@ class HubPins:
 
     # -- what is pinned
 
-    def plan(self, relock: bool = False) -> list[Pinned]:
+    def plan(self, relock: bool = False, tell: Say = say) -> list[Pinned]:
         """Every table as the lock file has it; what it does not have yet is resolved and noted.
 
         Args:
             relock: forget what the lock file has.
+            tell: hears of what is pinned now.
 
         Raises:
             BenchError: the suite file says something else than the lock file, the hub does not
@@ -136,7 +137,9 @@ class HubPins:
             guard = self.lock.with_name(f".{self.lock.name}.lock")
             with held(guard, lambda: say(f"another process pins {self.file}; waiting"), PLACE):
                 known = {} if relock else self._entries()
-                entries = resolved(self.tables, known, partial(self.hub, pinned=False), self._said)
+                hub = partial(self.hub, pinned=False)
+                entries = resolved(self.tables, known, hub, tell)
+                tell(f"{self.file.name}: pinned in {self.lock}, which belongs to it")
                 lock.write(self.lock, {**({} if relock else lock.read(self.lock)), **entries})
         return self._pinned(entries)
 
@@ -184,13 +187,6 @@ class HubPins:
                 )
         return found
 
-    def _said(self, table: OnHub, entry: Entry) -> None:
-        files, size = entry.files or (), sum(file.size for file in entry.files or ()) / GB
-        say(
-            f"{self.lock.name}: {table.key} is {table.repo}@{entry.revision}, {table.wanted}: "
-            f"{len(files)} files, {size:.3g} GB"
-        )
-
     # -- what is there
 
     def look(self, pinned: Iterable[Pinned]) -> None:
@@ -222,12 +218,12 @@ class HubPins:
             if left and not offline() and size > AT_ONCE:
                 raise BenchError(
                     f"the files of {self.file.name} in the hub's cache",
-                    f"{len(left)} files, {size / GB:.3g} GB, that are not there yet",
+                    f"{len(left)} files, {sized(size)}, that are not there yet",
                     f"run `{self.command('prepare')}`",
                     code=4,
                 )
             if left:
-                say(f"{self.file.name}: {len(left)} files, {size / MB:.3g} MB, from the hub")
+                say(f"{self.file.name}: {len(left)} files, {sized(size)}, from the hub")
             self._ready = {p.table.key: p for p in self.fetch(pinned, left)}
         return self._ready
 

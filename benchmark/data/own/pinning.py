@@ -13,6 +13,7 @@ from ...hub.splits import card_text
 from ...hub.trouble import Repo
 from .chosen import Wanted, chosen, is_table
 
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 PREFIX = re.compile(r"[0-9a-f]{7,40}")  # the revisions that `resolve` takes for commits
 
 
@@ -58,11 +59,17 @@ def contradiction(table: OnHub, entry: Entry) -> str | None:
     return None
 
 
+def sized(nbytes: int) -> str:
+    """A size as a person reads it."""
+    unit, name = next(((u, n) for u, n in UNITS if nbytes >= u), UNITS[-1])
+    return f"{nbytes / unit:.3g} {name}"
+
+
 def resolved(
     tables: Sequence[OnHub],
     known: Mapping[str, Entry],
     hub: Callable[[str], Repo],
-    said: Callable[[OnHub, Entry], None],
+    tell: Callable[[str], None],
 ) -> dict[str, Entry]:
     """The entries of all tables; those of one repository and revision have one commit.
 
@@ -70,7 +77,7 @@ def resolved(
         tables: of one suite.
         known: what the lock file has of them.
         hub: hub id -> the repository, for the client.
-        said: is told of what was resolved.
+        tell: hears what was resolved.
 
     Raises:
         BenchError: the hub does not answer; no such revision, split or files; a dataset whose
@@ -90,7 +97,8 @@ def resolved(
             trees[at] = there, card_text(hub(table.repo), commits[at], there, Traffic())
         files = _files(table, tables, *trees[at])
         found[table.key] = Entry(table.repo, table.declared, commits[at], files)
-        said(table, found[table.key])
+        size, origin = sum(file.size for file in files), f"{table.repo}@{commits[at]}"
+        tell(f"{table.key} is {origin}, {table.wanted}: {len(files)} files, {sized(size)}")
     _check_apart(tables, found)
     return found
 
