@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 
-LONGEST_LINE, MOST_LINES = 1000, 60  # of each part of a message
+LONGEST_LINE, LONGEST_TAIL, MOST_LINES = 1000, 250, 60  # of each part of a message
 # Characters that Python calls printable and that leave no mark: Unicode's Default_Ignorable_Code_
 # Point (DerivedCoreProperties.txt) beyond the format characters, and the blank of Braille.
 _NO_MARK = re.compile(
@@ -104,6 +104,25 @@ def difference(one: str, other: str) -> str:
     return _scripts(_folded(one, ["spaces"]), _folded(other, ["spaces"]))
 
 
+def look_alikes(names: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Names of a list that are the same as one before, or could be taken for it.
+
+    Args:
+        names: in the order of the list.
+
+    Returns:
+        For each such name the place of the first one, its own place (both from 0), and what the
+        two differ by, as `difference` says it; empty text where they are equal.
+    """
+    first: dict[str, int] = {}
+    found = []
+    for place, name in enumerate(names):
+        before = first.setdefault(folded(name), place)
+        if before != place:
+            found.append((before, place, difference(names[before], name)))
+    return found
+
+
 def folded(text: str) -> str:
     """What all texts have in common that differ by normalisation, case or spaces, or no mark."""
     return _folded(text, _SIGHT)
@@ -112,13 +131,16 @@ def folded(text: str) -> str:
 def _readable(part: str) -> str:
     """A part of a message within its bounds, with nothing in it that would not be seen."""
     lines = part.split("\n")
-    kept = [_visible(line) for line in lines[:MOST_LINES]]
-    kept = [
-        line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
-        for line in kept
-    ]
-    kept += [f"... ({len(lines)} lines)"] * (len(lines) > MOST_LINES)
-    return "\n".join(kept)
+    kept = [_cut(_visible(line)) for line in lines[:MOST_LINES]]
+    return "\n".join(kept + [f"... ({len(lines)} lines)"] * (len(lines) > MOST_LINES))
+
+
+def _cut(line: str) -> str:
+    """A line without its middle, where it is too long."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    head, tail = line[: LONGEST_LINE - LONGEST_TAIL], line[-LONGEST_TAIL:]
+    return f"{head} ... ({len(line)} characters) ... {tail}"
 
 
 def _visible(text: str) -> str:

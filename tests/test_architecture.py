@@ -109,7 +109,7 @@ ROOMS: dict[str, set[str]] = {
 """Which room may import which; the package itself, which has the version, may be by all."""
 WITHOUT_TORCH = (
     "errors", "common", "miniworld", "hub", "records", "data/own", "data/catalog",
-    "data/published", "suites", "tables", "cli",
+    "data/published", "data/overlap", "suites", "tables", "cli",
 )  # fmt: skip
 """Rooms that start without torch, and with them all that they import."""
 

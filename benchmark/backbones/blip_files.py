@@ -19,11 +19,12 @@ from typing import Any
 import torch
 
 from ..common.files import weights_file
-from ..errors import BenchError, nearest
+from ..errors import BenchError, quoted
 from ..hub.weights import TRANSFORMERS
 from .blip import Blip, WordPieces, build, read_config
 from .known import Architecture
-from .weights import Files, fingerprint, fit, from_hub, read_file
+from .tensor_file import read_file
+from .weights import Files, fingerprint, fit, from_hub, tag_advice
 
 CONFIG, VOCABULARY = "config.json", "vocab.txt"
 OWN_WORD = "layer_norm_eps"  # what config.json may say otherwise
@@ -42,7 +43,7 @@ def places(model: Architecture, tag: str) -> list[tuple[str, str]]:
     tags = model.about["tags"]
     if tag not in tags:
         expected = f"a weights file, random:<seed>, or a tag of {model.name} ({', '.join(tags)})"
-        raise BenchError(expected, f"'{tag}'", nearest(tag, tags))
+        raise BenchError(expected, quoted(tag), tag_advice(tag, list(tags)))
     return [(tags[tag], file) for file in (TRANSFORMERS, CONFIG, VOCABULARY)]
 
 
@@ -130,9 +131,9 @@ def read(model: Architecture, files: Files) -> Blip:
     tokenize, known_as = _words(model, files.vocabulary)
     blip = build(model, tokenize, config)
     if files.weights is not None:
-        state = {k: v for k, v in read_file(files.weights)[0].items() if not UNUSED.search(k)}
         own = {"logit_scale": blip.logit_scale.detach()}  # published weights have none
-        fit(blip, {**own, **state}, model.name, files.asked)
+        tensors, _ = read_file(files.weights)
+        fit(blip, tensors, model.name, files.asked, unused=UNUSED, default=own)
     blip.tokenizer, blip.origin = known_as, files.origin
     eps = [float(config[part][OWN_WORD]) for part in ("vision_config", "text_config")]
     blip.fingerprint = fingerprint({**blip.state_dict(), OWN_WORD: torch.tensor(eps)})

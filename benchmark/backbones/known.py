@@ -47,6 +47,46 @@ def configs() -> dict[str, Path]:
     return found | {p.stem: p for p in SHIPPED.glob("tiny-?.json")}
 
 
+def looks_like(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The models whose tensors have these shapes, by name: those of open_clip that can run here.
+
+    Args:
+        shapes: of tensors by open_clip's names for them.
+    """
+    try:
+        image, text = shapes["visual.conv1.weight"], shapes["token_embedding.weight"]
+        places = shapes["visual.positional_embedding"][0], shapes["positional_embedding"][0]
+        dim = shapes["text_projection"][1]
+    except (KeyError, IndexError):
+        return []
+    blocks = [
+        len({k.split(".")[at] for k in shapes if k.startswith(f"{tower}transformer.resblocks.")})
+        for tower, at in (("visual.", 3), ("", 2))
+    ]
+    found = (image[0], image[-1], blocks[0], places[0], text[1], text[0], blocks[1], places[1], dim)
+    return sorted(
+        name for name in configs() if _sizes(json.loads(configs()[name].read_text())) == found
+    )
+
+
+def _sizes(config: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """What `looks_like` compares; None for towers that cannot run here.
+
+    The defaults are open_clip's (CLIPVisionCfg and CLIPTextCfg in its model.py).
+    """
+    try:
+        check_layout("", config)
+    except BenchError:
+        return None
+    image, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
+    patch, side = image.get("patch_size", 16), _sides(config)[0]
+    return (
+        image.get("width", 768), patch, image.get("layers", 12), (side // patch) ** 2 + 1,
+        text.get("width", 512), text.get("vocab_size", 49408), text.get("layers", 12),
+        text.get("context_length", 77), config["embed_dim"],
+    )  # fmt: skip
+
+
 def blips() -> dict[str, Path]:
     """The BLIPs: name -> file of what is known of them."""
     return {p.stem: p for p in BLIPS.glob("blip-*.json")}

@@ -20,11 +20,12 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from ..common.files import weights_file
-from ..errors import BenchError, nearest
+from ..errors import BenchError, quoted
 from .known import SHIPPED, Architecture, bundled, configs
 from .open_clip import OpenClip, build
+from .tensor_file import read_file
 from .tokenizer import CompactTokenizer, Tokenize
-from .weights import Files, fingerprint, fit, from_hub, read_file
+from .weights import Files, fingerprint, fit, from_hub, tag_advice
 
 CONFIG = "open_clip_config.json"
 VOCABULARY = SHIPPED / "tiny-vocabulary.json"  # of the bundled models
@@ -93,8 +94,8 @@ def _row(model: Architecture, tag: str) -> dict[str, Any]:
     if not row:
         raise BenchError(
             f"a weights file, or a tag of {name} ({', '.join(tags) or 'it has none'})",
-            f"'{tag}'",
-            nearest(tag, tags) if tags else "give --pretrained a file",
+            quoted(tag),
+            tag_advice(tag, tags),
         )
     _check_activation(model, tag, bool(row.get("quick_gelu", False)))
     resize = (row.get("resize_mode", "shortest"), row.get("interpolation", "bicubic"))

@@ -5,10 +5,12 @@ from typing import Any
 
 from ..errors import BenchError
 from ..protocol.badges import UNSEEN
+from ..records.overlap import overlap_file, read_overlap
 from ..run.registry import find_method, method_names
 from ..run.task_order import KINDS
 from ..suites.find import find_suite
 from ..suites.names import suite_names
+from ..tables.writers.overlap_page import overlap_line
 
 RESULTS = Path("results")
 
@@ -77,7 +79,17 @@ def _suite(name: str) -> list[str]:
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
         f" (added parameters {r.lr_added:g})",
         *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
+        f"    overlap   {_overlap(name)}",
     ]
+
+
+def _overlap(name: str) -> str:
+    """What the suite's test data share with its training data, as far as it was measured."""
+    path = overlap_file(RESULTS, name)
+    if not path.is_file():
+        return f"not measured here: cl-bench data stats --across {name}"
+    line = overlap_line(read_overlap(path))
+    return line[0].lower() + line[1:]
 
 
 def _records() -> list[str]:

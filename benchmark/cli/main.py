@@ -10,7 +10,8 @@ import typer
 from .. import __version__
 from ..errors import BenchError
 from .data.app import app as data_app
-from .display import DisplayMode
+from .display import DisplayMode, first_word, make_display
+from .terminal import guarded_streams, streams, told
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
 
@@ -96,6 +97,8 @@ def run(
 
     Several methods, orders and seeds are run one after the other, each to its own record.
     """
+    streams().result = False
+    make_display(display).line(first_word(method, order, seed, suite))
     from ..run.request import Request
     from ..suites.ready import default_suite
     from .run import run_all
@@ -144,18 +147,20 @@ def order(
         str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
     ] = None,
     pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
+    evals: Annotated[str, typer.Option(help="all | id (tasks only, which is faster)")] = "all",
     limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
     cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
     display: DisplayOption = "auto",
 ) -> None:
-    """Zero-shot scores of a backbone on every task, beside the paper's, and the order they give."""
-    from ..run.request import Request, make_plan
+    """Zero-shot scores of a backbone on every set, beside published ones, and the tasks' order."""
+    shown = make_display(display, ends=True)
+    shown.line(f"order: zero-shot scores on {suite or 'the default suite'}")
+    from ..run.request import Request
     from ..suites.ready import default_suite
     from ..tables.spec import ZERO_SHOT
-    from .display import make_display
-    from .order import order_report
+    from .order.report import order_plan, order_report
 
     named = suite if suite is not None else default_suite(cache_dir, backbone)[0]
     request = Request(
@@ -163,13 +168,15 @@ def order(
         suite=named,
         backbone=backbone,
         pretrained=pretrained,
-        evals="id",
+        evals=evals,  # type: ignore[arg-type]
         limit=limit,
         device=device,
         precision=precision,  # type: ignore[arg-type]
         cache_dir=cache_dir,
     )
-    typer.echo(order_report(make_plan(request), make_display(display)))
+    with shown.phase("importing torch, checking what was asked"):
+        plan = order_plan(request, shown)
+    typer.echo(order_report(plan, shown))
 
 
 @app.command()
@@ -262,8 +269,18 @@ def _interrupt(*_: Any) -> None:
 def main() -> None:
     """Entry point: a user's mistake is one sentence and an exit code, never a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    with guarded_streams() as guarded:
+        code = told(guarded, _ended())
+    sys.exit(code)
+
+
+def _ended() -> int:
+    """Runs the command; its exit code."""
     try:
         app()
     except BenchError as e:
         typer.echo(f"error: {e}", err=True)
-        sys.exit(e.code)
+        return e.code
+    except SystemExit as e:
+        return e.code if isinstance(e.code, int) else 0
+    return 0

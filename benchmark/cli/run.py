@@ -1,6 +1,7 @@
 """`cl-bench run`: one plan after the other, each a no-op when its record is there."""
 
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..records.store import Record, read_record
 from ..run.provenance.code import unchanged
 from ..run.request import Plan, Request, make_plan
 from .display import Display, DisplayMode, make_display
+from .meters import DONE
 
 
 def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
@@ -39,26 +41,18 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
         if len(requests) > 1:
             display.line(f"this run has failed: {error}")
 
-    plans = []
-    for request in requests:
-        try:
-            plans.append(make_plan(request))
-        except MethodError as e:
-            failed(e)
-        except BenchError:
-            raise
-        except (Exception, SystemExit) as e:
-            failed(_crash(request, None, e))
-    for plan in plans:
-        display.line(_first_line(plan, why))
+    plans = _plans(requests, display, failed)
+    display.remaining.kinds = [_kind(plan) for plan in plans]
+    for index, plan in enumerate(plans):
+        number = f"run {index + 1}/{len(plans)}: " if len(plans) > 1 else ""
+        display.line(number + _first_line(plan, why))
         for reason in plan.unofficial:
             display.line(f"this record goes to {plan.scratch}: {reason}")
         try:
-            codes.append(_run(plan, display))
+            with display.running(index):
+                codes.append(_run(plan, display))
         except BenchError as e:
             failed(e)
-        except BrokenPipeError:
-            raise  # nobody reads any more what is said
         except (Exception, SystemExit) as e:
             failed(_crash(plan.request, plan, e))
     if not errors:
@@ -69,6 +63,35 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
     said = f"expected {first.expected}, got {first.got}"
     got = f"{len(errors)} of {len(requests)} runs that failed, the first with '{said}'"
     raise BenchError("every run to finish", got, first.fix, first.code)
+
+
+def _plans(
+    requests: list[Request], display: Display, failed: Callable[[BenchError], None]
+) -> list[Plan]:
+    """Those of all requests whose method's own code does not fail."""
+    plans = []
+    head = "importing torch, checking what was asked"
+    with display.phase(head, len(requests), "runs") as advance:
+        for request in requests:
+            try:
+                plans.append(make_plan(request))
+            except MethodError as e:
+                failed(e)
+            except BenchError:
+                raise
+            except (Exception, SystemExit) as e:
+                failed(_crash(request, None, e))
+            advance(1)
+    return plans
+
+
+def _kind(plan: Plan) -> str:
+    """What runs are alike in that take as long as each other."""
+    with suppress(OSError):  # of which its run will tell
+        if not plan.request.overwrite and plan.target.exists():
+            return DONE
+    name = method_label(plan.method.name, plan.method.variant)
+    return f"{name} {plan.method.overrides} {plan.request.order.count(',')}"
 
 
 def _crash(request: Request, plan: Plan | None, error: BaseException) -> MethodError:
@@ -121,7 +144,7 @@ def _existing(plan: Plan) -> tuple[Record, str] | None:
     made = record.provenance.get("asked") or {}
     keys = [k for k, v in plan.asked.items() if made.get(k) != v]
     if plan.request.device != "auto":
-        from ..run.inputs import pick_device
+        from ..run.build import pick_device
 
         device = pick_device(plan.request.device).type
         keys += ["device"] * (record.provenance.get("hardware", {}).get("device") != device)

@@ -13,6 +13,7 @@ from ..errors import BenchError, quoted
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE.parent  # of the checkout, where there is one
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 BYTE_ORDER_MARKS = {  # that of UTF-32 first, as it begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -53,9 +54,17 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def weights_file(pretrained: str) -> Path | None:
-    """The file that `--pretrained` names, or None for a tag; it need not exist."""
+    """The file that `--pretrained` names, or None for a tag; it need not exist.
+
+    It is a file by its ending, in letters of any size, or by the way to it: "./weights", or a
+    name with a slash or a dot where there is such a file. No tag has either.
+    """
     path = Path(pretrained)
-    return path if path.suffix in (".safetensors", ".pt", ".pth", ".bin") else None
+    if path.suffix.lower() in WEIGHTS or pretrained.lower().endswith(".index.json"):
+        return path
+    if path.is_absolute() or pretrained.startswith(("./", "../")):
+        return path
+    return path if ("/" in pretrained or "." in pretrained) and path.is_file() else None
 
 
 def file_bytes(path: Path) -> bytes:
@@ -103,6 +112,26 @@ def _without_mark(raw: bytes) -> str:
         if len(raw) % 2 == 0 and 0 not in raw[low::2] and 4 * raw[high::2].count(0) > len(raw):
             return encoding
     return "utf-8"
+
+
+def stand_in(raw: bytes) -> tuple[str, str] | None:
+    """What has been saved in the place of a file, and how to get it; None where nothing is known.
+
+    Args:
+        raw: the first bytes of the file, some hundred at least.
+    """
+    head = raw[:400].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not raw:
+        return "an empty file", "fetch it again"
+    if not raw.strip(b"\0"):
+        return "nothing but zeros, as of a download that was cut off", "fetch it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of git-lfs", "fetch the file itself: run `git lfs pull` where it is from"
+    if head.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a page in HTML", "fetch the file itself, not the page about it"
+    if head.startswith((b"<?xml", b"<error")) and b"<error>" in head:
+        return "a server's error message", "fetch it again"
+    return None
 
 
 def file_sha256(path: Path) -> str:

@@ -4,7 +4,7 @@ Two closed kinds: `Pairs` (images with captions) and `Labelled` (images with cla
 evaluator knows which inference hook each of them calls; nothing else in the harness asks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,11 +50,13 @@ class StoredImages:
         pixels: image side -> pixels (size, S, S, 3) after the eval transform, and hex sha256 that
             depends on them alone. Raises BenchError where that side was not prepared.
         about: source and revision.
+        encoded: the sha256 of each image's encoded bytes; None where they are not known.
     """
 
     size: int
     pixels: Callable[[int], tuple[PixelRows, str]]
     about: str
+    encoded: Callable[[], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)

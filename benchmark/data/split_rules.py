@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BenchError
+from ..errors import BenchError, difference, quoted
 
 Part = Literal["train", "test"]
 Indices = npt.NDArray[np.int64]
@@ -93,10 +93,12 @@ def by_column(values: Sequence[str | None], rule: ByColumn, part: Part, file: st
     there = {value for value in values if value is not None}
     for value in wanted:
         if value not in there:
+            alike = ((other, how) for other in sorted(there) if (how := difference(value, other)))
+            near = next((f"write {quoted(other)}, {how}," for other, how in alike), None)
             raise BenchError(
-                f"'{value}' among the values of column '{rule.column}' in {file}",
+                f"{quoted(value)} among the values of column '{rule.column}' in {file}",
                 shown(there),
-                f"name a value of the column in `split.{part}`",
+                f"{near or 'name a value of the column'} in `split.{part}`",
             )
     picked = [i for i, value in enumerate(values) if value in wanted]
     return np.asarray(picked, dtype=np.int64)
@@ -104,5 +106,5 @@ def by_column(values: Sequence[str | None], rule: ByColumn, part: Part, file: st
 
 def shown(names: Collection[str], most: int = 8) -> str:
     """Names in quotes and in order for an error, at most `most` of them; "nothing" for none."""
-    listed = ", ".join(f"'{name}'" for name in sorted(names)[:most])
+    listed = ", ".join(quoted(name) for name in sorted(names)[:most])
     return (listed or "nothing") + (" ..." if len(names) > most else "")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..common.digests import digest
+from ..common.report import SILENT, Report
 from ..errors import BenchError
 from .cache.decoded import decoded
 from .cache.tokens import Tokenize, tokens_of
@@ -76,6 +77,7 @@ def load_split(
     root: Path,
     limit: int | None = None,
     tokenizer: str = "",
+    report: Report = SILENT,
 ) -> Tensors:
     """Decode (or map from the cache) and tokenise one split.
 
@@ -87,13 +89,15 @@ def load_split(
         limit: keep so many images, evenly spaced, since files are often sorted by class; such a
             run is never ranked.
         tokenizer: names what the tokens derive from, see `cache.tokens.tokens_of`.
+        report: is told how far it is.
 
     Raises:
         BenchError: an empty split, or what decoding raises.
     """
     if split.images.size == 0:
         raise BenchError(f"images in '{split.name}'", "an empty split", "check its split rule")
-    done = decoded(split.images, size, root)
+    with report.phase(f"images of {split.name}", split.images.size, "images") as advance:
+        done = decoded(split.images, size, root, advance)
     total = len(done.pixels)
     if limit is None or limit >= total:
         rows, pixels, key = list(range(total)), done.pixels, done.digest
@@ -102,7 +106,8 @@ def load_split(
         pixels, key = done.pixels.pick(rows), digest([done.digest, str(limit)])
 
     def encode(texts: list[str]) -> Tensor:
-        return tokens_of(texts, tokenize, tokenizer, root)
+        with report.phase(f"tokens of {split.name}", len(texts), "texts") as advance:
+            return tokens_of(texts, tokenize, tokenizer, root, advance)
 
     if isinstance(split, Pairs):
         return _pairs(split, rows, pixels, key, encode)

@@ -46,9 +46,7 @@ def library() -> Any:
 
 def endpoint() -> str:
     """The hub that is asked."""
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
+    return str(library().constants.ENDPOINT)
 
 
 class Listener:
@@ -139,9 +137,7 @@ GATE = Gate()
 
 def patience(variable: str) -> float:
     """Seconds without an answer: what the user set in one of the client's variables, or ours."""
-    from huggingface_hub import constants
-
-    return float(getattr(constants, variable)) if os.environ.get(variable) else PATIENCE
+    return float(getattr(library().constants, variable)) if os.environ.get(variable) else PATIENCE
 
 
 @cache

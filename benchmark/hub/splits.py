@@ -8,6 +8,7 @@ from a list of the repository's paths.
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -87,11 +88,12 @@ def configured(card: str, paths: Sequence[str]) -> list[Configuration]:
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCard
 
-    found = []
+    found, first = [], None
     try:
         data = DatasetCard(card, ignore_metadata_errors=True).data
         declared = MetadataConfigs.from_dataset_card_data(data)
-        first = declared.get_default_config_name()
+        with suppress(ValueError):  # two are: then none is
+            first = declared.get_default_config_name()
         for name, about in declared.items():
             base, patterns = str(about.get("data_dir") or ""), about.get("data_files")
             splits = (
@@ -111,7 +113,7 @@ def matching(patterns: Sequence[Any], paths: Sequence[str], base: str = "") -> l
     """The paths that glob patterns match, as in `data_files` of `load_dataset`.
 
     `*` stands for anything within a name, `**` for folders, too; files that are hidden are matched
-    where the pattern says so.
+    where the pattern says so. The name of a folder stands for all files in it.
 
     Args:
         patterns: relative to `base`; one that leads out of the repository matches nothing.
@@ -120,8 +122,13 @@ def matching(patterns: Sequence[Any], paths: Sequence[str], base: str = "") -> l
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        if _inside(str(pattern)) and _inside(base or "."):
-            found |= dict.fromkeys(sorted(_resolved(str(pattern).removeprefix("./"), paths, base)))
+        name = str(pattern).removeprefix("./")
+        if not _inside(name) or not _inside(base or "."):
+            continue
+        here = _resolved(name, paths, base)
+        if not here and not any(sign in name for sign in "*?["):
+            here = _resolved(f"{name.rstrip('/')}/**", paths, base)
+        found |= dict.fromkeys(sorted(here))
     return list(found)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..errors import BenchError
 from .network import BadSetting, NoAnswer, clean, connection_failed, from_network, gives_up, reason
-from .session import BUSY, DOWNLOAD, LISTENER, endpoint, patience
+from .session import BUSY, DOWNLOAD, LISTENER, endpoint, library, patience
 
 RepoKind = Literal["dataset", "model"]
 
@@ -148,9 +148,7 @@ def or_fallback(repo: Repo) -> str:
 
 def offline() -> bool:
     """Whether the user has forbidden the network."""
-    from huggingface_hub import constants
-
-    return bool(constants.is_offline_mode())
+    return bool(library().constants.is_offline_mode())
 
 
 def sentence(repo: Repo, what: str, error: Exception, place: Path | None = None) -> BenchError:
@@ -253,8 +251,7 @@ def _disk_full(error: Exception) -> bool:
 
 def _disk(expected: str, error: OSError, again: str, place: Path | None) -> BenchError:
     """The sentence for what the disk refuses, with the folder and the variable that moves it."""
-    from huggingface_hub import constants
-
+    constants = library().constants
     hub = place is None or str(error.filename or "").startswith(str(constants.HF_HOME))
     folder = Path(constants.HF_HUB_CACHE) if hub else place
     other = "set HF_HOME to another folder" if hub else "give --cache-dir another folder"

@@ -6,7 +6,7 @@ from math import inf
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ..errors import BenchError, nearest
+from ..errors import BenchError, nearest, quoted
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def require_type(name: str, value: object, kind: Any) -> None:
     if not _fits(value, kind):
         if choices := literals(kind):
             require_choice(name, value, choices)
-        raise BenchError(f"{name} of type {type_name(kind)}", repr(value), "correct its value")
+        raise BenchError(f"{name} of type {type_name(kind)}", quoted(value), "correct its value")
 
 
 def require_no_step(config: Config) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..common.report import Advance, ignore
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
@@ -109,6 +110,7 @@ def evaluate(
     which: EvalSet,
     step: int = 0,
     uses: frozenset[Badge] = frozenset(),
+    advance: Advance = ignore,
 ) -> Scores:
     """Score one set.
 
@@ -119,6 +121,7 @@ def evaluate(
         step: number of tasks learned.
         uses: what the method declares. With "task id", items carry their learned task; with
             "test pairing", the features of what they are paired with.
+        advance: is called with the number of items that were encoded, see `items_of`.
 
     Raises:
         ValueError: an embedding or a score is NaN or infinite.
@@ -129,8 +132,19 @@ def evaluate(
     places = [p if shown and p is not None and p < step else -1 for p in which.places]
     pairing = "test pairing" in uses
     if isinstance(which.data, PairTensors):
-        return _pairs(encoder, feed, which.data, task, pairing)
-    return _labelled(encoder, feed, which, which.data, task, pairing, places)
+        return _pairs(encoder, feed, which.data, task, pairing, advance)
+    return _labelled(encoder, feed, which, which.data, task, pairing, places, advance)
+
+
+def items_of(which: EvalSet) -> int:
+    """Number of images and of captions or class prompts that a set is scored with."""
+    if isinstance(which.data, PairTensors):
+        return len(which.data) + len(which.data.tokens_ML)
+    return len(which.data) + _prompts(which)
+
+
+def _prompts(which: EvalSet) -> int:
+    return sum(part.prompts_CPL.shape[0] * part.prompts_CPL.shape[1] for part in which.scope)
 
 
 def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
@@ -144,19 +158,30 @@ def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
     return [{**r, "value": None, "hits": None, "status": status, "error": error} for r in empty]
 
 
-def _encode(n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
-    return torch.cat([encode(rows) for rows in torch.arange(n).split(BATCH)])
+def _encode(order_N: Tensor, encode: Callable[[Tensor], Tensor], advance: Advance) -> Tensor:
+    parts = []
+    for rows in order_N.split(BATCH):
+        parts.append(encode(rows))
+        advance(len(rows))
+    return torch.cat(parts)
 
 
-def _encode_by_length(length_M: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+def _encode_by_length(
+    length_M: Tensor, encode: Callable[[Tensor], Tensor], advance: Advance
+) -> Tensor:
     """As `_encode`; texts of similar length share a batch, as a tower runs over its longest."""
     order_M = length_M.argsort(stable=True)
-    rows_MD = torch.cat([encode(rows) for rows in order_M.split(BATCH)])
+    rows_MD = _encode(order_M, encode, advance)
     return rows_MD[order_M.argsort().to(rows_MD.device)]
 
 
 def _pairs(
-    encoder: Encoder, feed: Items, data: PairTensors, task: int | None, pairing: bool
+    encoder: Encoder,
+    feed: Items,
+    data: PairTensors,
+    task: int | None,
+    pairing: bool,
+    advance: Advance,
 ) -> Scores:
     counts, tokens = _Counts(), data.tokens_ML
 
@@ -170,8 +195,8 @@ def _pairs(
         context = Context(counts.of("text"), task, partner)
         return encoder.encode_text(feed.texts(tokens, data.text_key, rows, context, cached=True))
 
-    image_ND = _encode(len(data), images)
-    text_MD = _encode_by_length(feed.clip.end_of_text(tokens), texts)
+    image_ND = _encode(torch.arange(len(data)), images, advance)
+    text_MD = _encode_by_length(feed.clip.end_of_text(tokens), texts, advance)
     device = image_ND.device
     owner_M1 = data.owner_M[:, None].to(device)
     offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))
@@ -194,15 +219,19 @@ def _labelled(
     task: int | None,
     pairing: bool,
     places: list[int],
+    advance: Advance,
 ) -> Scores:
     counts = _Counts()
     partner = (lambda: None) if pairing else None  # there are no pairs here
     of_text, of_image = (Context(counts.of(m), task, partner) for m in ("text", "image"))
     classes = feed.classes(which.scope, learned=places, context=of_text, cached=True)
     score = encoder.classifier(classes)
-    guess_B = _encode(
-        len(data), lambda rows: top1(score(feed.images(data, rows, of_image, cached=True)))
-    )
+    advance(_prompts(which))
+
+    def guess(rows: Tensor) -> Tensor:
+        return top1(score(feed.images(data, rows, of_image, cached=True)))
+
+    guess_B = _encode(torch.arange(len(data)), guess, advance)
     offset = sum(len(s.names) for s in which.scope[: which.own])
     right = int((guess_B.cpu() == data.label_N + offset).sum())
     rows = [_row("acc", None, None, right, len(data), len(classes))]

@@ -2,30 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..backbones.backbone import Backbone
-from ..backbones.load import load
-from ..common.files import cache_root
 from ..common.report import Report
-from ..data.batches import draw_pairs, spread_texts
 from ..data.cache.decoded import transform_id
-from ..data.cache.frozen import FrozenFeatures
 from ..data.items import Items
-from ..data.tensors import LabelTensors, PairTensors, Tensors, load_split
+from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
 from ..protocol.method import Frozen
-from ..protocol.types import Batch, Texts
+from ..suites.names import Kind
 from ..suites.suite import Dataset, Suite
-from .evaluate import EvalSet, Row, evaluate
-from .provenance.machine import hardware
-from .registry import ResolvedMethod
+from .build import Ground, open_ground
+from .evaluate import EvalSet, Row, evaluate, items_of
 from .request import Plan
+from .suitable import check_kinds
 from .task_order import resolve_order
 
 
@@ -50,82 +43,36 @@ class Inputs:
     reference_data: Tensors | None
     identity: dict[str, Any]
 
-    def reference(self, batch_size: int) -> Batch:
-        """A random batch of the suite's reference data; raises as `reference_texts`."""
-        return draw_pairs(self.feed, self._reference_pairs(), batch_size)
 
-    def reference_texts(self, count: int) -> Texts:
-        """At most so many texts of the suite's reference data, evenly spaced.
+def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inputs:
+    """Read every split of a plan.
 
-        Raises:
-            BenchError: the suite has none, or not as image-text pairs.
-        """
-        return spread_texts(self.feed, self._reference_pairs(), count)
-
-    def _reference_pairs(self) -> PairTensors:
-        if not isinstance(self.reference_data, PairTensors):
-            raise BenchError(
-                "a suite with image-text reference data, which the method distils from",
-                "one without",
-                "choose a suite that declares it",
-            )
-        return self.reference_data
-
-
-def pick_device(asked: str) -> torch.device:
-    """Auto takes a GPU where there is one.
-
-    Raises:
-        BenchError: an unknown or absent device.
-    """
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError(f"'{device.type}' is not supported")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as e:
-        there = "cpu" + (", cuda" if torch.cuda.is_available() else "")
-        raise BenchError(
-            f"a device of this machine (auto, {there})",
-            f"'{asked}' ({str(e).splitlines()[0]})",
-            "correct --device",
-        ) from e
-    return device
-
-
-def open_inputs(plan: Plan, report: Report) -> Inputs:
-    """Load the backbone and every split of a plan.
+    Args:
+        plan: what was asked for.
+        report: what the user sees.
+        ground: the plan's backbone, where it is loaded.
 
     Raises:
         BenchError: whatever is wrong with weights, data, order or device.
     """
-    device = pick_device(plan.request.device)
-    root = cache_root(plan.request.cache_dir)
-    clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root))
-    read = partial(_read, clip=clip, root=root, limit=plan.request.limit)
+    ground = ground or open_ground(plan, report)
+    clip, feed, device = ground.clip, ground.feed, ground.device
     tasks = {d.name: d for d in plan.suite.tasks}
     tests: dict[str, Tensors] = {}
 
     def measure() -> dict[str, float]:
         report.line("order: measuring zero-shot scores")
-        tests.update({name: read(d, "test") for name, d in tasks.items()})
-        sets = _eval_sets(list(tasks.values()), tests, list(tasks), plan.suite)
-        return {which.name: _main(_zero_shot(clip, feed, which)) for which in sets}
+        tests.update(read_tests(ground, report))
+        sets = task_sets(list(tasks.values()), tests, list(tasks), plan.suite)
+        return {which.name: _main(zero_shot_rows(ground, which)) for which in sets}
 
     second = plan.suite.order_ii
     order, measured = resolve_order(plan.request.order, list(tasks), measure, second)
     for name in plan.left_out:
         report.line(f"held-out set {name} is not prepared and left out")
-    report.line(f"data: {len(order)} tasks, decoded images in {root}")
-    train = {name: read(tasks[name], "train") for name in order}
-    _check_kinds(plan.method, train)
-    tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
-    evals = _asked_evals(plan, order, tests, read)
-    reference = plan.suite.reference if "reference data" in plan.method.uses else None
-    reference_data = read(reference, "train") if reference is not None else None
+    report.line(f"data: {len(order)} tasks, decoded images in {ground.root}")
+    train, evals = _read_all(ground, order, tests)
+    reference_data = ground.reference_data()
     return Inputs(
         clip=clip,
         device=device,
@@ -151,6 +98,33 @@ def open_inputs(plan: Plan, report: Report) -> Inputs:
     )
 
 
+def _read_all(
+    ground: Ground, order: list[str], tests: dict[str, Tensors]
+) -> tuple[dict[str, Tensors], tuple[EvalSet, ...]]:
+    """Training splits of the tasks in learned order, and the sets that are scored.
+
+    Args:
+        ground: reads them.
+        order: names of the tasks.
+        tests: test splits that have been read.
+    """
+    plan = ground.plan
+    tasks = {d.name: d for d in plan.suite.tasks}
+    held_out = plan.suite.held_out if plan.request.evals != "id" else ()
+    total = 2 * len(order) - len(tests.keys() & set(order)) + len(held_out)
+    with ground.report.phase("data", total, "splits") as advance:
+
+        def read(dataset: Dataset, split: Any) -> Tensors:
+            found = ground.read(dataset, split)
+            advance(1)
+            return found
+
+        train = {name: read(tasks[name], "train") for name in order}
+        check_kinds(plan.method, {name: _kind(data) for name, data in train.items()})
+        tests = {name: tests.get(name) or read(tasks[name], "test") for name in order}
+        return train, _asked_evals(plan, order, tests, read)
+
+
 def _asked_evals(
     plan: Plan, order: list[str], tests: dict[str, Tensors], read: Callable[..., Tensors]
 ) -> tuple[EvalSet, ...]:
@@ -162,9 +136,9 @@ def _asked_evals(
     evals: list[EvalSet] = []
     if plan.request.evals != "ood":
         learned = [d for d in plan.suite.tasks if d.name in order]
-        evals += _eval_sets(learned, tests, order, plan.suite)
+        evals += task_sets(learned, tests, order, plan.suite)
     if plan.request.evals != "id":
-        evals += [_held_out(d, read(d, "test")) for d in plan.suite.held_out]
+        evals += [held_out_set(d, read(d, "test")) for d in plan.suite.held_out]
     if not evals:
         raise BenchError(
             "held-out sets for --evals ood", f"none in '{plan.suite.name}'", "use --evals id"
@@ -172,40 +146,11 @@ def _asked_evals(
     return tuple(evals)
 
 
-def _check_kinds(method: ResolvedMethod, train: dict[str, Tensors]) -> None:
-    """Raises BenchError for a task of a kind that the method refuses."""
-    refused = method.cls.refused(method.config)
-    for name, data in train.items():
-        kind = "labelled" if isinstance(data, LabelTensors) else "pairs"
-        if kind in refused:
-            raise BenchError(
-                f"tasks that {method.cls.label} is defined for",
-                f"'{name}', of the kind '{kind}': {refused[kind]}",
-                "choose another suite, --order or --method",
-            )
+def _kind(data: Tensors) -> Kind:
+    return "labelled" if isinstance(data, LabelTensors) else "pairs"
 
 
-def _backbone(plan: Plan, device: torch.device) -> Backbone:
-    clip = load(plan.backbone, plan.weights)
-    clip.precision = plan.request.precision
-    return clip.to(device)
-
-
-def _features(plan: Plan, clip: Backbone, device: torch.device, root: Path) -> FrozenFeatures:
-    about = (
-        clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
-        plan.request.precision, str(torch.get_num_threads()), version(clip.library),
-        repr(hardware()),
-    )  # fmt: skip
-    code = plan.code + plan.method.sha
-    return FrozenFeatures(lambda: _backbone(plan, device), about, clip.size, root, code)
-
-
-def _read(dataset: Dataset, split: Any, clip: Backbone, root: Path, limit: int | None) -> Tensors:
-    return load_split(dataset.load(split), clip.size, clip.tokenize, root, limit, clip.tokenizer)
-
-
-def _eval_sets(
+def task_sets(
     datasets: list[Dataset], tests: dict[str, Tensors], order: list[str], suite: Suite
 ) -> list[EvalSet]:
     """Evaluation sets of the tasks, in learned order; classes compete in the suite's order."""
@@ -224,39 +169,28 @@ def _eval_sets(
     return found
 
 
-def _held_out(dataset: Dataset, data: Tensors) -> EvalSet:
+def held_out_set(dataset: Dataset, data: Tensors) -> EvalSet:
+    """The evaluation set of a held-out dataset, whose own classes compete."""
     scope = (data,) if isinstance(data, LabelTensors) else ()
     return EvalSet(dataset.name, dataset.title, data, None, scope, 0, (None,) * len(scope))
 
 
-def measure_tasks(plan: Plan, report: Report) -> dict[str, dict[str, float]]:
-    """Zero-shot scores of a plan's backbone on the test split of every task.
-
-    Returns:
-        Task -> t2i and i2t R@1, or acc, in percent, and n, the number of images.
-
-    Raises:
-        BenchError: whatever is wrong with weights, data or device.
-    """
-    device = pick_device(plan.request.device)
-    root = cache_root(plan.request.cache_dir)
-    clip = _backbone(plan, device)
-    feed = Items(clip, _features(plan, clip, device, root))
-    names = [d.name for d in plan.suite.tasks]
-    tests = {d.name: _read(d, "test", clip, root, plan.request.limit) for d in plan.suite.tasks}
-    found = {}
-    for which in _eval_sets(list(plan.suite.tasks), tests, names, plan.suite):
-        report.line(f"{which.title}: {len(which.data)} images")
-        rows = [r for r in _zero_shot(clip, feed, which) if r["k"] in (1, None)]
-        scores = {str(r["direction"] or r["metric"]): 100 * float(r["value"]) for r in rows}
-        found[which.name] = {**scores, "n": len(which.data)}
-    return found
+def read_tests(ground: Ground, report: Report) -> dict[str, Tensors]:
+    """The test splits of all tasks."""
+    tests = {}
+    with report.phase("data", len(ground.plan.suite.tasks), "splits") as advance:
+        for dataset in ground.plan.suite.tasks:
+            tests[dataset.name] = ground.read(dataset, "test")
+            advance(1)
+    return tests
 
 
-def _zero_shot(clip: Backbone, feed: Items, which: EvalSet) -> list[Row]:
+def zero_shot_rows(ground: Ground, which: EvalSet) -> list[Row]:
     """All scores of the untouched backbone."""
+    frozen = Frozen(ground.clip.scale)
     try:
-        return evaluate(Frozen(clip.scale), feed, which).rows
+        with ground.report.phase(which.title, items_of(which), "items") as advance:
+            return evaluate(frozen, ground.feed, which, advance=advance).rows
     except ValueError as e:
         raise BenchError(
             "zero-shot scores to measure the order by", f"{which.title}: {e}", "check the weights"

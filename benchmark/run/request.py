@@ -19,6 +19,7 @@ from ..suites.ready import PreparedData, ready
 from ..suites.suite import Recipe, Suite
 from .provenance.code import code_sha, git_dirty, git_state
 from .registry import ResolvedMethod, find_method
+from .suitable import check_suitable
 from .task_order import resolve_order
 
 Evals = Literal["all", "id", "ood"]
@@ -108,8 +109,8 @@ def make_plan(request: Request) -> Plan:
     """Resolve a request.
 
     Raises:
-        BenchError: an unknown suite, method, setting or a value out of range; data that is not
-            prepared.
+        BenchError: an unknown suite, method, setting or a value out of range; a method that is
+            not defined for the suite; data that is not prepared.
     """
     _check_range(request)
     suite = find_suite(request.suite, request.cache_dir, templates=request.templates)
@@ -119,6 +120,7 @@ def make_plan(request: Request) -> Plan:
     names = [d.name for d in suite.tasks]
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
+    check_suitable(method, suite, tasks)
     if request.suite in PUBLISHED:  # its images are read at the backbone's side
         side = image_side(backbone)
         suite = find_suite(request.suite, request.cache_dir, side, request.templates)

@@ -15,11 +15,12 @@ from ..common.digests import digest
 from ..common.files import cache_root
 from ..common.report import Report
 from ..common.seeds import derive, generator
-from ..data.batches import close, join, kept_bytes, make_loader
+from ..data.batches import close, kept_bytes, make_loader
 from ..data.tensors import LabelTensors
 from ..errors import BenchError
-from ..protocol.method import Frozen, Method, no_grad_after_task, trainable_count
-from ..protocol.types import Loader, Task, Tools
+from ..protocol.method import Frozen, no_grad_after_task, trainable_count
+from ..protocol.types import Loader, Task
+from .build import Built, build_method, open_ground
 from .inputs import Inputs, open_inputs
 from .provenance.machine import hardware, versions
 from .provenance.usage import Usage
@@ -27,7 +28,6 @@ from .record import Cell, Costs, plain_report, write_run
 from .request import Plan
 from .stages import Stages
 from .state import checkpoint
-from .state.checkpoint import Pristine
 from .state.shared import Trained
 from .state.workspace import Saved, Workspace
 from .train import Fit, Progress
@@ -40,6 +40,7 @@ class Run:
 
     Args:
         plan: what was asked for.
+        built: the method on its backbone.
         inputs: backbone, data and features, made by `open_inputs`.
         space: where unfinished work is kept.
         report: what the user sees.
@@ -47,16 +48,19 @@ class Run:
     """
 
     def __init__(
-        self, plan: Plan, inputs: Inputs, space: Workspace, report: Report, usage: Usage
+        self,
+        plan: Plan,
+        built: Built,
+        inputs: Inputs,
+        space: Workspace,
+        report: Report,
+        usage: Usage,
     ) -> None:
         self.plan, self.inputs, self.space = plan, inputs, space
         self.report, self.usage, self.costs = report, usage, Costs()
         self.stages = Stages(inputs, plan.method.uses, space, report, usage)
         self.loaders: list[Loader] = []  # of the finished tasks
-        self.pristine = Pristine.of(inputs.clip)
-        self._reseed("init")
-        self.method: Method = plan.method.cls(inputs.clip, plan.method.config, self._tools())
-        self.method.to(inputs.device)
+        self.pristine, self.method = built.pristine, built.method
         known = ("weights", "normalisation", "transform", "torch", "device", "threads")
         about = (
             plan.code, plan.method.sha, plan.backbone, plan.request.precision, repr(versions()),
@@ -75,26 +79,6 @@ class Run:
     def _reseed(self, *key: object) -> None:
         """A hook that draws from torch's global generator repeats its draws in every process."""
         torch.manual_seed(derive(*self._seed(*key)))
-
-    def _tools(self) -> Tools:
-        def declared() -> Inputs:
-            if "reference data" not in self.plan.method.uses:
-                raise BenchError(
-                    "a method that declares 'reference data' in `uses`",
-                    "one that reads it without",
-                    "declare it, so that the leaderboard can show it",
-                )
-            return self.inputs
-
-        def generate(*key: object) -> torch.Generator:
-            return generator(*self._seed("method", *key))
-
-        return Tools(
-            generate,
-            lambda batch_size: declared().reference(batch_size),
-            join,
-            lambda count: declared().reference_texts(count),
-        )
 
     def _task(self, index: int) -> Task:
         name = self.inputs.order[index]
@@ -116,6 +100,7 @@ class Run:
         """All stages; returns every cell."""
         saved = self.space.newest(len(self.inputs.order), self.stages.scored)
         self.method.eval()
+        self.report.planned(self._planned(), 0 if saved is None else saved.tasks)
         cells = self.stages.run(0, Frozen(self.inputs.clip.scale))
         for index in range(len(self.inputs.order)):
             task = self._task(index)
@@ -126,6 +111,12 @@ class Run:
             self.method.eval()
             cells += self.stages.run(index + 1, self.method)
         return cells
+
+    def _planned(self) -> list[int]:
+        """Steps of each task, where a method makes those of the recipe."""
+        recipe, train = self.plan.recipe, self.inputs.train
+        batches = [-(-len(train[name]) // recipe.batch_size) for name in self.inputs.order]
+        return [recipe.steps or recipe.epochs * count for count in batches]
 
     def _replay(self, task: Task, saved: Saved) -> None:
         """Rebuild what a finished task built; after the last one, load its tensors."""
@@ -229,7 +220,26 @@ class Run:
 
         epochs = -(-total // max(1, len(fit.loader)))
         with self.report.training(self._head(fit), total, epochs, fit.progress.step):
-            fit.run(on_step)
+            try:
+                fit.run(on_step)
+            except BenchError as e:
+                raise self._helpful(e, fit) from e
+
+    def _helpful(self, error: BenchError, fit: Fit) -> BenchError:
+        """With a remedy that helps: no --batch-size is one where the task has no more to give."""
+        name = self.inputs.order[fit.task.index]
+        data = self.inputs.train[name]
+        if "larger --batch-size" not in error.fix:
+            return error
+        if isinstance(data, LabelTensors) and len(data.names) < 2:
+            fix = f"give '{name}' a second class, or choose another --method"
+        elif len(data) < 2 and len(fit.loader) == 1:
+            limited = self.plan.request.limit is not None
+            fix = "give a larger --limit" if limited else f"give '{name}' more training images"
+        else:
+            return error
+        got = f"{error.got} in '{name}'"
+        return BenchError(error.expected, got, fix, error.code)
 
     def _save_step(self, fit: Fit) -> None:
         state, same = checkpoint.method_state(self.method, self.pristine)
@@ -253,7 +263,9 @@ def execute(plan: Plan, report: Report) -> None:
     """
     usage = Usage()
     with usage.phase("prepare"):
-        inputs = open_inputs(plan, report)
+        ground = open_ground(plan, report)
+        built = build_method(ground)
+        inputs = open_inputs(plan, report, ground)
     about = [repr(inputs.identity), plan.code, plan.method.sha, repr(plan.asked)]
     if plan.request.fresh:  # it goes on from no state that holds what others have trained
         about.append("fresh")
@@ -261,7 +273,7 @@ def execute(plan: Plan, report: Report) -> None:
     space = Workspace(plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}", report.line)
     with space.locked():
         usage.add(space.usage().spent())
-        run = Run(plan, inputs, space, report, usage)
+        run = Run(plan, built, inputs, space, report, usage)
         try:
             cells = run.go()
         except torch.OutOfMemoryError as e:
@@ -273,5 +285,5 @@ def execute(plan: Plan, report: Report) -> None:
             ) from e
         write_run(plan, inputs, run.costs, usage, cells)
         space.remove()
-    del run, inputs
+    del run, inputs, built, ground
     gc.collect()  # a method and its run hold each other; the next run may need the memory

@@ -5,7 +5,7 @@ import torch
 from ..common.report import Report
 from ..protocol.badges import Badge
 from ..protocol.method import Encoder
-from .evaluate import EvalSet, Scores, evaluate, failed_rows
+from .evaluate import EvalSet, Scores, evaluate, failed_rows, items_of
 from .inputs import Inputs
 from .provenance.usage import Usage
 from .record import Cell, score_text
@@ -60,7 +60,8 @@ class Stages:
 
     def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
         try:
-            return evaluate(encoder, self.inputs.feed, which, step, self.uses)
+            with self.report.phase(which.title, items_of(which), "items") as advance:
+                return evaluate(encoder, self.inputs.feed, which, step, self.uses, advance)
         except torch.OutOfMemoryError as e:
             status, error = "oom", str(e)
         except ValueError as e:

@@ -152,6 +152,7 @@ def _dataset(keys: Keys, pins: HubPins, held_out: bool) -> Dataset:
         licence=keys.text("licence", "not stated"),
         citation=keys.text("citation", "not stated"),
         origin=own.origin,
+        kind="labelled" if labelled else "pairs",
     )
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .names import SplitName
+from .names import Kind, SplitName
 from .suite import Dataset, Recipe, Suite
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ TASKS = {
     "scans": "Scans",
 }
 HELD_OUT = {"objects": "Objects10", "land": "Land8", "street": "Street", "pantry": "Pantry"}
+LABELLED = ("objects", "land")
 
 
 def _load(name: str, split: SplitName) -> "Split":
@@ -32,7 +33,8 @@ def _load(name: str, split: SplitName) -> "Split":
 
 
 def _dataset(name: str, title: str) -> Dataset:
-    return Dataset(name, title, partial(_load, name), "MIT", "cl-bench")
+    kind: Kind = "labelled" if name in LABELLED else "pairs"
+    return Dataset(name, title, partial(_load, name), "MIT", "cl-bench", kind=kind)
 
 
 def held_out(name: str) -> Dataset:
@@ -49,7 +51,7 @@ def _load_reference(split: SplitName) -> "Split":
 
 def reference() -> Dataset:
     """Images and captions of no task, the same for every embedded suite."""
-    return Dataset("reference", "Reference", _load_reference, "MIT", "cl-bench")
+    return Dataset("reference", "Reference", _load_reference, "MIT", "cl-bench", kind="pairs")
 
 
 def mini() -> Suite:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .mini import held_out, reference
+from .mini import LABELLED, held_out, reference
 from .names import ClassScope, SplitName, Templates
 from .suite import Dataset, Recipe, Suite
 
@@ -29,7 +29,6 @@ TASKS = {
 ORDER_II = (
     "motors", "planes", "dishes", "scenes", "digits", "blossoms", "textures", "curios",
 )  # fmt: skip
-LABELLED_HELD_OUT = ("objects", "land")
 TEST_PER_CLASS, TEST_SEED = 20, 0
 # One seed for each protocol: no part of a run's seed, so that all runs have the same shots.
 TRAIN_SEEDS = {"xtail": 16, "mtil": 5}
@@ -71,10 +70,10 @@ def _few_shot(
         name=f"mini-{protocol}",
         version="1.0",
         tasks=tuple(
-            Dataset(name, title, partial(load, name=name), "MIT", "cl-bench")
+            Dataset(name, title, partial(load, name=name), "MIT", "cl-bench", kind="labelled")
             for name, title in TASKS.items()
         ),
-        held_out=tuple(held_out(name) for name in LABELLED_HELD_OUT),
+        held_out=tuple(held_out(name) for name in LABELLED),
         backbone="tiny-s",
         pretrained="bundled",
         recipe=replace(RECIPE, steps=STEPS[protocol]),

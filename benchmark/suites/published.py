@@ -98,7 +98,7 @@ def _dataset(
     )  # fmt: skip
     return Dataset(
         name or declared, title or about.title, load, about.licence, about.citation,
-        needs=declared, optional=optional,
+        needs=declared, optional=optional, kind=about.kind,
     )  # fmt: skip
 
 

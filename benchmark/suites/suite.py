@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.files import weights_file
-from .names import ClassScope, SplitName, Templates
+from .names import ClassScope, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -53,6 +53,8 @@ class Dataset:
         optional: a held-out set that a run leaves out, and says so, where it is not prepared.
         origin: where the data of a user's own dataset are from, as "owner/name@commit" of the
             hub; None for files of one's own.
+        kind: images with captions or with labels, so that a method that is not defined for them
+            is refused before anything is read; None where only the loaded split says it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Dataset:
     needs: str | None = None
     optional: bool = False
     origin: "Callable[[], str | None]" = lambda: None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..common.files import file_bytes
-from ..errors import BenchError, nearest
+from ..common.files import file_text
+from ..errors import BenchError, nearest, quoted
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class Keys:
     @classmethod
     def of(cls, file: Path) -> "Keys":
         """The top table of a TOML file."""
-        raw = file_bytes(file)
+        text = file_text(file)
         try:
-            return cls(tomllib.loads(raw.decode()), file.name)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            expected = f"valid TOML in {file.name}"
-            raise BenchError(expected, f"'{error}'", "mend that line") from error
+            return cls(tomllib.loads(text), file.name)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "brackets too deep"
+            expected, fix = f"valid TOML in {file.name}", "mend that line"
+            raise BenchError(expected, quoted(reason, 200), fix) from error
 
     def __contains__(self, key: str) -> bool:
         return key in self.raw
@@ -45,14 +46,16 @@ class Keys:
         names = list(known)
         for key in self.raw:
             if key not in names:
-                self.bad("known keys", f"'{key}'", nearest(key, names))
+                self.bad("known keys", quoted(key), nearest(key, names))
         return self
 
     def table(self, key: str, value: Any = None) -> "Keys":
         """The sub-table under `key` (or `value`, one of a list of them); empty where absent."""
         found = self.raw.get(key, {}) if value is None else value
         if not isinstance(found, dict):
-            self.bad(f"a table `{key}`", repr(found), f"write it as [{key}] or `{key} = {{ ... }}`")
+            self.bad(
+                f"a table `{key}`", quoted(found), f"write it as [{key}] or `{key} = {{ ... }}`"
+            )
         return Keys(found, f"`{key}` of {self.where}")
 
     def tables(self, key: str) -> list["Keys"]:
@@ -68,7 +71,7 @@ class Keys:
         if value is None:
             self.bad(f"a key `{key}`", f"only {', '.join(self.raw) or 'nothing'}", "add it")
         if not isinstance(value, str) or not value.strip():
-            self.bad(f"text for `{key}`", repr(value), "write a string in quotes")
+            self.bad(f"text for `{key}`", quoted(value), "write a string in quotes")
         return value
 
     def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,7 +80,9 @@ class Keys:
         values = values if isinstance(values, list) else [values]
         texts = [str(v) if type(v) is int else v for v in values]
         if not texts or not all(isinstance(v, str) and v.strip() for v in texts):
-            self.bad(f"a list of texts for `{key}`", repr(values), f'write {key} = ["...", "..."]')
+            self.bad(
+                f"a list of texts for `{key}`", quoted(values), f'write {key} = ["...", "..."]'
+            )
         return tuple(texts)
 
     def number(self, key: str, low: float, high: float, *, whole: bool, default: Any = None) -> Any:
@@ -87,6 +92,6 @@ class Keys:
         span = f"{kind} from {low:g} to {high:g}" if math.isfinite(high) else f"{kind} >= {low:g}"
         right = type(value) is int or (type(value) is float and not whole)
         if not right or not math.isfinite(value) or not low <= value <= high:
-            got = "none" if value is None else repr(value)
+            got = "none" if value is None else quoted(value)
             self.bad(f"{span} for `{key}`", got, f"correct `{key}`")
         return value if whole else float(value)

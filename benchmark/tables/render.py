@@ -1,10 +1,12 @@
 """All that is made from records: tables, figures, their index, the leaderboard; is it fresh?"""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..common.files import atomic
+from ..records.overlap import SuiteOverlap, read_overlaps
 from ..records.store import read_records
 from .assemble import make_table
 from .board.leaderboard import render_leaderboard
@@ -20,6 +22,7 @@ from .spec import ALL_TABLES, PAPERS, Paper
 from .terminal import final_row, render_matrix
 from .writers.latex import render_latex
 from .writers.markdown import GENERATED, MARK, cell, pipes, render_markdown
+from .writers.overlap_page import PAGE, overlap_line, render_overlap_page
 from .writers.tidy_csv import render_csv
 
 __all__ = ["Freshness", "build_tables", "check_tables", "final_row", "matrix", "render_matrix"]
@@ -30,6 +33,7 @@ the records under `results/`, and what the paper prints. Every table has a block
 backbone) with records, then the printed block; printed numbers that are known to be wrong have a
 footnote, and `cl-bench tables --lint` recomputes them all. The `.csv` holds one number a line, the
 `.tex` one float a block."""
+_OVERLAP = f"[Sets that overlap]({PAGE}): pictures and captions in more than one split of a suite."
 _COMPARISON = "[what it compares, in our words](../docs/table-15.md)"
 
 
@@ -59,7 +63,8 @@ def _index(tables: Sequence[PaperTable], figures: Mapping[str, Picture]) -> str:
     lines.append(["Table 15", "Training and evaluation data of other papers", "", _COMPARISON])
     heads = ["Number", "What", "Suites with records", "Files"]
     parts = (f"## {PAPERS[paper]}\n\n{pipes(heads, found[paper], heads)}" for paper in PAPERS)
-    return f"{GENERATED}\n# Tables and figure\n\n{_INDEX}\n\n" + "\n\n".join(parts) + "\n"
+    head = f"{GENERATED}\n# Tables and figure\n\n{_INDEX}\n\n{_OVERLAP}"
+    return "\n\n".join([head, *parts]) + "\n"
 
 
 def _draw(figures: Mapping[str, Picture]) -> Iterator[tuple[str, bytes]]:
@@ -83,9 +88,21 @@ def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Pat
         for kind, render in _WRITERS.items()
     }
     texts["README.md"] = _index(tables, figures)
+    overlaps = read_overlaps(results_dir)
+    texts[PAGE] = render_overlap_page(overlaps)
     files = {out_dir / name: text.encode() for name, text in texts.items()}
     files |= {out_dir / name: content for name, content in _draw(figures)}
-    return files | {leaderboard: f"{GENERATED}\n{render_leaderboard(judged)}".encode()}
+    page = Path(os.path.relpath(out_dir / PAGE, leaderboard.parent)).as_posix()
+    board = render_leaderboard(judged, _remarks(overlaps, page))
+    return files | {leaderboard: f"{GENERATED}\n{board}".encode()}
+
+
+def _remarks(overlaps: Mapping[str, SuiteOverlap], page: str) -> dict[tuple[str, str], str]:
+    """Suite and version -> what the leaderboard says of its splits."""
+    return {
+        (found.suite, found.version): f"{overlap_line(found)} ([sets that overlap]({page}))."
+        for found in overlaps.values()
+    }
 
 
 def _left_over(out_dir: Path, files: Mapping[Path, bytes]) -> list[Path]:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
-from ..backbones.sites import Delta
-from ..protocol.config import require
+from ..backbones.sites import MAPS, Delta
+from ..protocol.config import require, require_choice
 from ..protocol.types import Images, Texts
 
 WORTH = 8  # items, on average, from which a run with products of its own is worth them; measured
@@ -26,8 +26,8 @@ def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str
     """Refuse settings of an adapter that would run and mean nothing; for a Config's check.
 
     Raises:
-        BenchError: rank below 1, alpha not above 0, dropout outside [0, 0.99], no target, or one
-            twice.
+        BenchError: rank below 1, alpha not above 0, dropout outside [0, 0.99], or targets that
+            `check_targets` refuses.
     """
     check_targets(rank, targets)
     require(alpha > 0, "alpha > 0", alpha)
@@ -38,11 +38,13 @@ def check_targets(rank: int, targets: Sequence[str]) -> None:
     """The part of such a check that every low-rank update has.
 
     Raises:
-        BenchError: rank below 1, no target, or one twice.
+        BenchError: rank below 1, no target, one twice, or one that no block has.
     """
     require(rank >= 1, "rank >= 1", rank)
     once = len(set(targets)) == len(targets) > 0
     require(once, "targets with at least one map, each once", ", ".join(targets) or "none")
+    for target in targets:  # here and not at the first task, hours later
+        require_choice("targets", target, MAPS)
 
 
 class LoRA(nn.Module):

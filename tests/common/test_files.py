@@ -13,7 +13,7 @@ WORDS = "image,caption\r\n0.png,ein Tier\r\n"
 
 
 @pytest.mark.parametrize(
-    "mark, encoding",
+    ("mark", "encoding"),
     [
         (b"", "utf-8"),
         (codecs.BOM_UTF8, "utf-8"),
@@ -40,7 +40,7 @@ def test_utf_16_is_known_without_a_mark(tmp_path: Path, encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw, got",
+    ("raw", "got"),
     [
         ("a,größe".encode("cp1252"), "invalid start byte at byte 4 of 7 (b'\\xf6\\xdfe')"),
         (b"\xff\xfea\0b", "truncated data at byte 4 of 5"),
@@ -58,7 +58,8 @@ def test_what_is_no_text_is_refused_with_the_place(tmp_path: Path, raw: bytes, g
     with pytest.raises(BenchError) as error:
         file_text(file)
     assert got in error.value.got
-    assert "text in" in error.value.expected and error.value.fix == "save the file as UTF-8"
+    assert "text in" in error.value.expected
+    assert error.value.fix == "save the file as UTF-8"
 
 
 def test_a_missing_file_is_no_text(tmp_path: Path) -> None:

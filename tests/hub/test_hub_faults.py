@@ -4,7 +4,7 @@ import errno
 import os
 
 import pytest
-from preparing import QUIET, data_files, files_of, hub_source, job, made, served
+from preparing import QUIET, fetched, files_of, hub_source, job, made, served
 
 from benchmark.cli.data.jobs import Options
 from benchmark.cli.data.prepare import prepare_all
@@ -201,11 +201,11 @@ def test_too_small_a_disk_is_said_before_anything_is_fetched(hub, place, monkeyp
     served(hub, place, "kream")
     usage = shutil.disk_usage(place)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    before = len(data_files(hub))
+    before = len(fetched(hub))
     with pytest.raises(BenchError, match="GB free") as error:
         prepare_all(["kream"], Options(side=32, yes=True), "none")
     assert error.value.code == 6
-    assert len(data_files(hub)) == before
+    assert len(fetched(hub)) == before
 
 
 def test_nobody_to_ask_is_an_error(hub, place) -> None:

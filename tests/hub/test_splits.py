@@ -101,6 +101,17 @@ def test_patterns_stay_in_the_repository(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_folder_stands_for_all_that_is_in_it() -> None:
+    paths = ["d/a.parquet", "d/e/b.parquet", "d/.c.parquet", "dd/x.parquet"]
+    assert matching(["d"], paths) == matching(["./d/"], paths) == paths[:2]
+
+
+def test_of_two_default_configurations_none_is() -> None:
+    one, two = (f"- {{config_name: {n}, default: true, data_files: {n}*}}" for n in "ab")
+    found = configured(card(one, two), ["a.parquet", "b.parquet"])
+    assert [(c.name, c.preferred) for c in found] == [("a", False), ("b", False)]
+
+
 def test_many_loose_files_take_no_time() -> None:
     paths = [f"train/n{i % 1000:08d}/n{i}.jpg" for i in range(50_000)]
     configurations("", ["train/a.parquet"])  # imports

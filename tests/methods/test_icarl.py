@@ -237,8 +237,8 @@ def test_giving_up_ends_an_epoch_and_reaches_joined_loaders(lab):
 def test_a_run_counts_what_it_keeps(tmp_path):
     """Two labelled tasks through the runner: the state is the kept images and their numbers."""
     request = Request(
-        "icarl", hp=("memory=6",), limit=10, epochs=1, batch_size=4, evals="id", device="cpu",
-        pretrained="random:0", output_dir=tmp_path, cache_dir=tmp_path / "cache",
+        "icarl", suite="mini-xtail", hp=("memory=6",), limit=10, epochs=1, batch_size=4, evals="id",
+        device="cpu", pretrained="random:0", output_dir=tmp_path, cache_dir=tmp_path / "cache",
     )  # fmt: skip
     plan = make_plan(request)
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from split_images import image_source
 
+from benchmark.data.files import stream
 from benchmark.data.images import decode
-from benchmark.data.own import rows
 from benchmark.data.split import Labelled, Pairs
 from benchmark.data.split_rules import ByFraction, by_fraction
 from benchmark.errors import BenchError
@@ -279,13 +279,13 @@ def test_images_are_those_of_their_rows_in_any_order_and_decoded_in_one_pass(
 ) -> None:
     write(folder / "all.parquet", list(range(100)), captions=[[f"x{i}"] for i in range(100)])
     passes: list[int] = []
-    read = rows.parquet_rows
+    read = stream.parquet_rows
 
     def counted(*args: Any) -> Any:
         passes.append(1)
         return read(*args)
 
-    monkeypatch.setattr(rows, "parquet_rows", counted)
+    monkeypatch.setattr("benchmark.data.own.rows.parquet_rows", counted)
     split = suite(DATA + HALF).tasks[0].load("train")
     assert isinstance(split, Pairs)
     expected = [int(texts[0][1:]) for texts in split.captions]

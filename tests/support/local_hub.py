@@ -112,6 +112,7 @@ class Download:
     path: str
     start: int
     sent: int = 0
+    part: bool = False  # what a Range asked for
 
 
 @dataclass
@@ -201,6 +202,8 @@ class LocalHub:
         self.port = port
         self.page_size = page_size
         self.rate: float | None = None  # bytes per second of every file body
+        self.ranges = True  # else files are sent as a whole, whatever a Range asks for
+        self.latency = 0.0  # seconds before every answer
         self.requests: list[tuple[str, str]] = []
         self.errors: list[str] = []  # tracebacks of the hub itself; each was a 500 to the client
         self.closing = threading.Event()
@@ -330,6 +333,7 @@ class LocalHub:
 
     def calm(self) -> None:
         """Remove all faults."""
+        self.ranges, self.latency = True, 0.0
         with self._lock:
             self._faults.clear()
 
@@ -438,7 +442,7 @@ class LocalHub:
     ) -> Reply:
         headers |= {"ETag": f'"{blob.etag}"', "Content-Type": "application/octet-stream"}
         asked = RANGE.fullmatch(request.headers.get("Range", ""))
-        if asked is None or not any(asked.groups()):
+        if asked is None or not any(asked.groups()) or not self.ranges:
             return Reply(200, headers, blob, download)
         first, last = asked.groups()
         start = int(first) if first else max(0, blob.size - int(last))
@@ -446,7 +450,7 @@ class LocalHub:
         if start >= stop:
             raise Refused(416, "Range not satisfiable", Content_Range=f"bytes */{blob.size}")
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{blob.size}"
-        download.start = start
+        download.start, download.part = start, True
         return Reply(206, headers | {"Content-Length": str(stop - start)}, blob, download)
 
     def _tree(self, request: Request, commit: Commit, folder: str) -> Reply:
@@ -638,6 +642,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Refused(404, "Not found").reply, None)
             return
         hub.requests.append((self.command, self.path))
+        hub.closing.wait(hub.latency)
         fault = None
         try:
             request = Request(self.command, self.path, self.headers, body, self.server.cdn)

@@ -47,9 +47,10 @@ def made(place: Path, name: str, **changes: Any) -> Store:
     return prepare.prepare(plan(job(place, name, **changes)), QUIET)
 
 
-def data_files(hub: Any) -> list[Any]:
-    """The bodies of data files that the hub has sent, whole or in parts."""
-    return [sent for sent in hub.server.downloads() if sent.path != "README.md"]
+def fetched(hub: Any) -> list[str]:
+    """The data files of which the hub has sent more than a part that was asked for."""
+    sent = hub.server.downloads()
+    return [each.path for each in sent if not each.part and each.path != "README.md"]
 
 
 def files_of(folder: Path) -> dict[str, str]:

@@ -125,7 +125,7 @@ def test_check_names_the_stale_files(tmp_path: Path) -> None:
     results, out, board = tmp_path / "results", tmp_path / "tables", tmp_path / "leaderboard.md"
     save(results, make_rows("shapes", SHAPES, "dar", "forward", 0))
     assert len(check_tables(results, out, board).stale) == 3 * (14 + 7) + len(
-        ["index", "leaderboard"]
+        ["index", "overlap", "leaderboard"]
     )
     assert not out.exists()
     build_tables(results, out, board)

@@ -123,11 +123,39 @@ def verify(names: SomeNames = None, cache_dir: Cache = None, display: Show = "au
 
 
 @app.command()
-def stats(names: SomeNames = None, cache_dir: Cache = None) -> None:
-    """Counts per split: images, captions, duplicates, classes."""
-    from .reports import stats as count
+def stats(
+    names: SomeNames = None,
+    across: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SUITE", help="what its splits share: pictures, nearly equal ones, captions"
+        ),
+    ] = None,
+    side: Annotated[
+        int | None, typer.Option(help="beside --across: of the pictures [the backbone's]")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="beside --across: keep it in results/ for the tables")
+    ] = False,
+    cache_dir: Cache = None,
+    display: Show = "auto",
+) -> None:
+    """Counts per split: images, captions, duplicates, classes; or what the splits share."""
+    if across is None:
+        from .reports import stats as count
 
-    typer.echo(count(names or [], cache_dir))
+        if side is not None or write:
+            option = "--write" if write else "--side"
+            raise BenchError(f"--across beside {option}", "none", "name a suite with --across")
+        typer.echo(count(names or [], cache_dir))
+        return
+    from .across import across as compare
+
+    if names:
+        raise BenchError("--across alone", f"'{names[0]}' beside it", "give one of the two")
+    if side is not None and side < 8:
+        raise BenchError("--side of at least 8 pixels", str(side), "correct it")
+    typer.echo(compare(across, side, cache_dir, display, write))
 
 
 @app.command()

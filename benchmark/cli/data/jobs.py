@@ -1,7 +1,7 @@
 """What a call of `cl-bench data prepare` has to do: its datasets, its weights, what is there."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ...common.files import weights_file
 from ...data.catalog import CATALOG, declaration
 from ...data.published.declare import Folder
 from ...data.published.load import usable
+from ...data.published.preparation.ahead import together
 from ...data.published.preparation.plan import Job, Planned, plan
 from ...data.published.preparation.preflight import Seen, preflight
 from ...data.published.store import Store, identity
@@ -102,18 +103,14 @@ def plans_of(
         BenchError: a full disk, or no way to the hub.
     """
     found, troubles = [], []
-    pool = ThreadPoolExecutor(PLANNED_AT_ONCE, thread_name_prefix="plan")
-    try:
-        futures = [pool.submit(plan, job, relock) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
+    with closing(together(jobs, lambda job: plan(job, relock), PLANNED_AT_ONCE)) as plans:
+        for job, planned in zip(jobs, plans, strict=True):
             try:
-                found.append(future.result())
+                found.append(planned.result())
             except BenchError as error:
                 if error.code == FULL_DISK or isinstance(error, NoHub):
                     raise
                 troubles.append((job.declared.name, error))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return found, troubles
 
 

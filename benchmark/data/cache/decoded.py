@@ -17,6 +17,7 @@ from PIL import Image
 
 from ...common.digests import digest
 from ...common.files import atomic
+from ...common.report import Advance, ignore
 from ...errors import BenchError
 from ..pixels import PixelRows, Pixels
 from ..split import ImageSource, StoredImages
@@ -57,13 +58,16 @@ def fit(image: Image.Image, size: int) -> Pixels:
     return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
-def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decoded:
+def decoded(
+    source: ImageSource | StoredImages, size: int, root: Path, advance: Advance = ignore
+) -> Decoded:
     """The source's images after the transform, from the cache or decoded now.
 
     Args:
         source: images to decode, or decoded ones.
         size: side in pixels.
         root: cache folder.
+        advance: is called with the number of images that were decoded.
 
     Raises:
         BenchError: an image cannot be decoded, the cache cannot be written, or a stored source
@@ -74,7 +78,7 @@ def decoded(source: ImageSource | StoredImages, size: int, root: Path) -> Decode
     path = PIXELS.path(root, digest([source.content, transform_id(size)])[:32])
     found = _mapped(path, source.size, size)
     if found is None:
-        _build(source, size, path)
+        _build(source, size, path, advance)
         found = _mapped(path, source.size, size)
     if found is None:
         raise BenchError(
@@ -94,7 +98,7 @@ def _pixels(opened: Callable[[], Image.Image], size: int) -> bytes:
     return fit(opened(), size).tobytes()
 
 
-def _build(source: ImageSource, size: int, path: Path) -> None:
+def _build(source: ImageSource, size: int, path: Path, advance: Advance) -> None:
     workers = os.cpu_count() or 1
     shape = (source.size, size, size, 3)
     waiting: deque[tuple[int, Future[bytes]]] = deque()
@@ -113,6 +117,7 @@ def _build(source: ImageSource, size: int, path: Path) -> None:
             i, block = waiting.popleft()
             out.seek(first + i * size * size * 3)
             out.write(block.result())
+            advance(1)
 
         try:
             for i, opened in source.each():

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...backbones.backbone import Backbone
 from ...common.digests import digest
+from ...common.report import SILENT, Report
 from ..pixels import PixelRows, Pixels
 from .arrays import FEATURES
 from .decoded import transform_id
@@ -36,6 +37,7 @@ class FrozenFeatures:
         size: image side in pixels.
         root: cache folder.
         code: names the code that other encoders are made by.
+        report: is told how far a table is.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class FrozenFeatures:
         size: int,
         root: Path,
         code: str = "",
+        report: Report = SILENT,
     ) -> None:
         self._make, self._about, self._root, self._code = make_clip, about, root, code
+        self._report = report
         self._transform = transform_id(size)
         self._clip: Backbone | None = None
         self._rows: dict[str, Tensor] = {}
@@ -101,8 +105,12 @@ class FrozenFeatures:
         if found is not None and len(found[0]) == n:
             # Copied to where torch would have put them: a product's last bits may depend on that.
             return torch.from_numpy(found[0]).clone()
-        with torch.no_grad():
-            rows = torch.cat([encode(some).cpu() for some in torch.arange(n).split(BATCH)])
+        pieces = []
+        with torch.no_grad(), self._report.phase("frozen features", n, "items") as advance:
+            for some in torch.arange(n).split(BATCH):
+                pieces.append(encode(some).cpu())
+                advance(len(some))
+        rows = torch.cat(pieces)
         FEATURES.save(path, rows.numpy())
         return rows
 

@@ -24,11 +24,17 @@ class Source:
             lock file resolves once.
         parts: part of the data -> glob patterns of its files, parquet or webdataset tars. Only
             files of these parts are downloaded. Files are read in the order of their paths.
+            Where the repository's README says which files are of which split (`configs`,
+            `data_files`), it counts and not the pattern, which then only says what the split is
+            called: `**/validation-*.parquet` is the split `validation` (or `val`, `valid`, `dev`);
+            `test/*.tar`, without a name, the split of its folder. Of several configurations it is
+            the one whose files fit the patterns, else the README's default one.
         rows: expected rows per part, those that cannot be decoded included.
         size: of the download in 10^9 bytes, None where unknown.
         image: names that the column of the image may have; the first that exists is taken, and
             noted in the lock.
-        value: the same for the column of the captions or of the label.
+        value: the same for the column of the captions or of the label; of several with class
+            names, the first whose names are those of the class table.
         key: column with the publisher's name of the row, if any.
         part_column: a column whose value is the part, where one file holds several.
         group: a column that divides the part further (DomainNet's domain), if any.

@@ -127,7 +127,11 @@ def _images(root: Path, declared: Declaration, store: Store, picked: Any) -> Sto
         sha = digest([str(len(picked)), *(every[i] for i in picked)])
         return open_pixels(mine).pick(picked), sha
 
-    return StoredImages(len(picked), pixels, store.about)
+    def encoded() -> list[str]:
+        every = rows_of(store).column("image_sha256")
+        return [every[i] for i in picked]
+
+    return StoredImages(len(picked), pixels, store.about, encoded)
 
 
 def not_prepared(declared: Declaration, root: Path, side: int | None = None) -> BenchError:

@@ -15,6 +15,7 @@ from ..writers.markdown import cell, pipes
 from .scores import LAST_OF, RunScores, Score, held_out, scores_of
 
 SEEDS_TO_RANK = 3
+NO_REMARKS: Mapping[tuple[str, str], str] = {}
 Columns = Sequence[tuple[str, Score]]
 """Heads, and the scores below them."""
 _PAIRS: Columns = (("T→I R@1", "last_t2i"), ("I→T R@1", "last_i2t"))
@@ -231,11 +232,14 @@ def _remark(line: BoardLine) -> str:
     return f"{where}; {reason}" if reason else where
 
 
-def render_leaderboard(judged: Sequence[ComparableRecord]) -> str:
+def render_leaderboard(
+    judged: Sequence[ComparableRecord], remarks: Mapping[tuple[str, str], str] = NO_REMARKS
+) -> str:
     """The leaderboard as markdown: a section per suite version and backbone, then the legend.
 
     Args:
         judged: any runs, in any order.
+        remarks: suite and version -> what is said below its heading.
     """
     groups: dict[Group, dict[tuple[object, ...], list[ComparableRecord]]] = {}
     for one in judged:
@@ -251,7 +255,10 @@ def render_leaderboard(judged: Sequence[ComparableRecord]) -> str:
         sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
         shown = [_line(runs, sets) for runs in lines.values()]
         section = _section(shown, _PAIRS if pairs else _LABELLED)
-        parts.append("## {} {}, {} ({})".format(*group) + f"\n\n{section}")
+        parts.append("## {} {}, {} ({})".format(*group))
+        remark = remarks.get((group[0], group[1]))
+        parts += [remark] if remark else []
+        parts.append(section)
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")
     return "\n\n".join([*parts, LEGEND]) + "\n"

@@ -1,10 +1,51 @@
-"""Work that is done one item ahead of what is asked for: a download, while another is decoded."""
+"""Work in threads: one item ahead of what is asked for, or many at the same time.
+
+A download goes on while another is decoded; a hub far away is asked for many files at once.
+"""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+
+def together(
+    items: Sequence[Item], work: Callable[[Item], Made], threads: int
+) -> Generator[Future[Made], None, None]:
+    """Do all items in some threads; gives what becomes of each, in order.
+
+    Daemon threads, which no executor has: a request cannot be interrupted, and the process must be
+    able to end. Where the results are not asked for any more, nothing new is begun.
+
+    Args:
+        items: what is done.
+        work: item -> result; what it raises, the result raises.
+        threads: at most.
+    """
+    results: list[Future[Made]] = [Future() for _ in items]
+    todo = iter(zip(items, results, strict=True))
+    one, stop = threading.Lock(), threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            with one:
+                item, result = next(todo, (None, None))
+            if result is None:
+                return
+            try:
+                result.set_result(work(item))  # type: ignore[arg-type]  # there, as its result is
+            except BaseException as error:
+                result.set_exception(error)
+
+    for _ in range(min(threads, len(results))):
+        threading.Thread(target=run, daemon=True).start()
+    try:
+        yield from results
+    finally:
+        stop.set()
 
 
 class Ahead(Generic[Made]):

@@ -1,0 +1,1 @@
+"""`cl-bench order`: zero-shot scores of a backbone, beside published ones."""
