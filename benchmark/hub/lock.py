@@ -201,15 +201,19 @@ def write(path: Path, entries: Mapping[str, Entry]) -> None:
 
 
 def relock_command(key: str) -> str:
-    """What takes the present state of an entry."""
-    if key.startswith("weights "):
-        return "cl-bench data lock MODEL/TAG --relock"
+    """What takes the present state of a dataset's entry."""
     name, _, source = key.partition("@")
     return f"cl-bench data lock {name} --relock" + (f" --source {source}" if source else "")
 
 
-def merged(key: str, known: Entry | None, found: Entry) -> Entry:
+def merged(key: str, known: Entry | None, found: Entry, relock: str = "") -> Entry:
     """What is known under a key, completed by what was found.
+
+    Args:
+        key: of the entry.
+        known: what the lock file has.
+        found: what the hub or a store has.
+        relock: the command that takes what was found, where the key is not a dataset's.
 
     Raises:
         BenchError: they contradict each other; the difference is spelled out.
@@ -223,7 +227,7 @@ def merged(key: str, known: Entry | None, found: Entry) -> Entry:
             f"{found.repo} as the lock file has it ({lock_path()})",
             "; ".join(differences[:3]) + more,
             "find out what changed; to take the new state for all later runs, use "
-            f"`{relock_command(key)}`, and do not compare with older records",
+            f"`{relock or relock_command(key)}`, and do not compare with older records",
             code=5,
         )
     changes = {f.name: getattr(found, f.name) for f in fields(Entry)}

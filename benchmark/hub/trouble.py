@@ -3,7 +3,7 @@
 import errno
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from ..errors import BenchError
 from .network import BadSetting, NoAnswer, clean, connection_failed, from_network, gives_up, reason
@@ -95,8 +95,8 @@ def may_pass(error: Exception) -> bool:
         return isinstance(cause, Exception) and not isinstance(cause, final) and may_pass(cause)
     if isinstance(error, final) or gives_up(error) or _disk_full(error):
         return False
-    if isinstance(error, OSError) and error.errno is not None:
-        return False  # the disk, not the net
+    if _on_disk(error):
+        return False
     return isinstance(error, OSError | NoAnswer) or from_network(error)
 
 
@@ -166,7 +166,7 @@ def sentence(repo: Repo, what: str, error: Exception, place: Path | None = None)
     status, again = _status(cause), f"then repeat `{repo.command}`"
     page = f"{endpoint()}/{page_path(repo)}"
     expected = f"'{what}' of {repo.id} from {endpoint()}"
-    if offline() or isinstance(cause, errors.OfflineModeIsEnabled):
+    if isinstance(cause, errors.OfflineModeIsEnabled) or (offline() and not _on_disk(cause)):
         fix = f"unset HF_HUB_OFFLINE, {again}; or copy the cache folder of another machine and "
         fix += "set CL_BENCH_CACHE"
         return BenchError(expected, "HF_HUB_OFFLINE, which forbids the network", fix, 4)
@@ -221,7 +221,7 @@ def _unanswered(expected: str, cause: Exception, again: str, place: Path | None)
         got, fix = reason(error, endpoint())
         often = "" if gives_up(error) else " again and again"
         return NoHub(expected, got + often, f"{fix}, {again}; files that are done are kept", 4)
-    if isinstance(cause, OSError) and cause.errno is not None and not from_network(cause):
+    if _on_disk(cause):
         return _disk(expected, cause, again, place)
     if _disk_full(cause):
         return _disk(expected, OSError(errno.ENOSPC, "No space left on device"), again, place)
@@ -242,6 +242,11 @@ def _silent(expected: str, again: str) -> BenchError:
     got = f"no data for {patience(DOWNLOAD):g} s again and again"
     fix = f"raise {DOWNLOAD} or set HF_ENDPOINT to a mirror, {again}"
     return HubTrouble(expected, got, fix, 4)
+
+
+def _on_disk(error: Exception) -> TypeGuard[OSError]:
+    """Whether the disk refused something, and not the network."""
+    return isinstance(error, OSError) and error.errno is not None and not from_network(error)
 
 
 def _disk_full(error: Exception) -> bool:

@@ -69,7 +69,7 @@ def hub_weights(repo_id: str, file: str, command: str) -> tuple[Path, str]:
                 )
             got, sha = fetch(repo, commit, remote, None)
     found = Entry(repo_id, "main", commit, (replace(remote, sha256=sha),))
-    lock.update(path, key, lambda now: lock.merged(key, now, found))
+    lock.update(path, key, lambda now: lock.merged(key, now, found, repo.relock))
     return got, f"{repo_id}@{commit}/{remote.path}"
 
 
@@ -104,7 +104,9 @@ def pin(repo_id: str, file: str, command: str, relock: bool = False) -> Entry:
     there = {f.path: f for f in listing(repo, commit, wanted)}
     remote = next(there[name] for name in wanted if name in there)
     found = Entry(repo_id, "main", commit, (remote,))
-    return lock.update(path, key, lambda now: found if relock else lock.merged(key, now, found))
+    return lock.update(
+        path, key, lambda now: found if relock else lock.merged(key, now, found, repo.relock)
+    )
 
 
 def _candidates(file: str) -> tuple[str, ...]:

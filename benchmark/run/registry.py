@@ -231,7 +231,9 @@ def _changes(config: Config, name: str, hp: list[str]) -> dict[str, Any]:
             raise BenchError(
                 f"--hp key=value with a setting of {name} ({', '.join(types)})",
                 f"'{item}'",
-                nearest(key, types),
+                f"give it a value, such as --hp {key}={getattr(config, key)}"
+                if key in types
+                else nearest(key, types),
             )
         if key in changes:
             raise BenchError("each key once in --hp", f"'{key}' twice", "remove one of them")

@@ -119,7 +119,7 @@ def test_wrong_declarations_cost_no_data_file_and_are_one_list(
     out, err = capsys.readouterr()
     aircraft, kream, sketch = (line for line in err.splitlines() if line.startswith("error: "))
     assert aircraft.startswith("error: aircraft: expected class names of 'aircraft' in data/test-")
-    assert "and 2 more files" in aircraft
+    assert " more files, got " in aircraft
     assert "'label', which has 70 classes" in aircraft
     assert "'variation' has 100" in aircraft
     assert "'variation' has the classes of 'aircraft'" in aircraft
@@ -186,6 +186,23 @@ def test_whole_sets_and_files_on_this_machine_need_no_request(hub, place) -> Non
     assert hub.server.requests == []
     assert [each.troubles for each in seen] == [(), ()]
     assert seen[0].rows == {"train": 25}
+
+
+def test_offline_everything_goes_as_far_as_the_cache_does(hub, place, monkeypatch, capsys) -> None:
+    from huggingface_hub import snapshot_download
+
+    served(hub, place, "sketch", "flintstones")
+    source = hub_source("sketch")
+    assert lock_all(["sketch", "flintstones"], False, None, None) == 0
+    snapshot_download(source.repo, repo_type="dataset", revision=source.revision)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    hub.server.requests.clear()
+    assert prepare_all(["sketch"], Options(side=SIDE, yes=True), "none") == 0
+    assert prepare_all(["flintstones"], Options(side=SIDE, yes=True), "plain") == 4
+    assert hub.server.requests == []
+    said = capsys.readouterr()
+    assert "is not on this machine" in said.out
+    assert "unset HF_HUB_OFFLINE" in said.err
 
 
 def test_a_gated_repository_is_in_the_list_and_nothing_is_fetched(hub, place, capsys) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from preparing import SIDE, files_of, hub_source, made, served
+from preparing import SIDE, fetched, files_of, hub_source, made, served
 from tiny_lock import write_lock
 
 from benchmark.cli.data.jobs import Options
@@ -142,12 +142,12 @@ def test_a_file_that_is_not_the_known_one_is_refused_before_it_is_fetched(hub, p
     known = lock.read(lock.SHIPPED)["cifar100"].known
     assert known is not None
     lock.write(file, {**entries, "cifar100": replace(entries["cifar100"], known=known)})
-    before = len(hub.server.downloads())
+    before = len(fetched(hub))
     said = r"test-00000-of-00001.parquet had 23772751 bytes and has \d+; .* had sha256 98776c.* and"
     with pytest.raises(BenchError, match=said) as error:
         made(place, "cifar100")
     assert error.value.code == 5
-    assert len(hub.server.downloads()) == before
+    assert len(fetched(hub)) == before
     assert lock.read(file)["cifar100"].known == known
 
 

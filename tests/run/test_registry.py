@@ -132,7 +132,7 @@ def test_unknown_names_show_near_ones() -> None:
     ("item", "words"),
     [
         ("rnak=4", "did you mean 'rank'"),
-        ("rank", "did you mean 'rank'"),
+        ("rank", "give it a value, such as --hp rank=16"),
         ("rank=", "type int"),
         ("rank=4.5", "type int"),
         ("rank=four", "type int"),

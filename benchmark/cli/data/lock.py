@@ -136,13 +136,14 @@ def _lock_weights(tag: str, relock: bool) -> str:
     said = "weights that are not on the hub"
     for repo, file in hub_places(name, pretrained):
         if offline():
-            entry = _noted(weights_key(repo, file), Entry(repo, "main"))
+            again = f"cl-bench data lock {tag} --relock"
+            entry = _noted(weights_key(repo, file), Entry(repo, "main"), again)
         else:
             entry = pin(repo, file, f"cl-bench data lock {tag}", relock)
         said = f"{repo}@{entry.revision or 'not resolved'}"
     return f"{tag}: {said}"
 
 
-def _noted(key: str, found: Entry) -> Entry:
+def _noted(key: str, found: Entry, relock: str = "") -> Entry:
     """The lock file's entry, completed by what is found."""
-    return lock.update(lock.lock_path(), key, lambda now: lock.merged(key, now, found))
+    return lock.update(lock.lock_path(), key, lambda now: lock.merged(key, now, found, relock))
