@@ -205,7 +205,9 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
             d.name: {
                 "licence": d.licence,
                 "citation": d.citation,
-                "data": (plan.asked["data"] or {}).get(d.needs, [None])[0] if d.needs else None,
+                "data": d.origin()
+                if d.needs is None
+                else (plan.asked["data"] or {}).get(d.needs, [None])[0],
             }
             for d in used
         },

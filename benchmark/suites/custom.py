@@ -8,8 +8,10 @@ from typing import cast
 
 from ..data.own.dataset import LocalTable, Located, OwnDataset
 from ..data.own.files import TABLES, WRITTEN, can_be_table
+from ..data.own.hub import HubPins
 from ..data.own.row import ColumnNames
 from ..data.split_rules import ByColumn, ByFraction, DivisionRule
+from . import hub_keys
 from .mini import RECIPE
 from .names import RESERVED, ClassScope
 from .suite import Dataset, Recipe, Suite
@@ -24,7 +26,8 @@ _TABLES = ("train_table", "test_table", "table")
 _TABLE_OF = dict(zip(_FILES, _TABLES, strict=True))
 _ABOUT = ("name", "title", "licence", "citation")
 _COLUMNS = ("id", "image", "captions", "label", "classnames", "templates")
-_DATASET = (*_ABOUT, *_FILES, "images", *_TABLES, "split", *_COLUMNS)
+_LOCAL = (*_FILES, "images", *_TABLES)
+_DATASET = (*_ABOUT, *_LOCAL, *hub_keys.KEYS, "split", *_COLUMNS)
 # Key -> (smallest, largest, whole number); zero epochs or a zero learning rate train nothing.
 _RECIPE: dict[str, tuple[float, float, bool]] = {
     "epochs": (1, inf, True),
@@ -47,7 +50,15 @@ def read_suite(path: str) -> Suite:
         BenchError: no such file, no valid TOML, an unknown or missing key, or a value out of
             range. `Dataset.load` raises it for everything that is wrong with the data.
     """
-    file = Path(path)
+    return _read(Path(path))[0]
+
+
+def suite_pins(path: str) -> HubPins:
+    """What of a TOML file's suite is on the hub; raises as `read_suite`."""
+    return _read(Path(path))[1]
+
+
+def _read(file: Path) -> tuple[Suite, HubPins]:
     keys = Keys.of(file).only(_SUITE)
     name = _identifier(keys)
     if name in RESERVED or name.startswith("mini"):
@@ -59,11 +70,12 @@ def read_suite(path: str) -> Suite:
     tasks, held_out = keys.tables("task"), keys.tables("held_out")
     if not tasks:
         keys.bad("at least one [[task]]", "none", "add one")
-    return Suite(
+    pins = HubPins(file)
+    suite = Suite(
         name=name,
         version=version,
-        tasks=tuple(_dataset(_named(t, "task", file), file.parent, False) for t in tasks),
-        held_out=tuple(_dataset(_named(t, "held_out", file), file.parent, True) for t in held_out),
+        tasks=tuple(_dataset(_named(t, "task", file), pins, False) for t in tasks),
+        held_out=tuple(_dataset(_named(t, "held_out", file), pins, True) for t in held_out),
         backbone=keys.text("backbone", "tiny-s"),
         pretrained=keys.text("pretrained", "bundled"),
         recipe=_recipe(keys.table("recipe").only(_RECIPE)),
@@ -71,6 +83,7 @@ def read_suite(path: str) -> Suite:
         about=keys.text("about", f"declared by {file.name}"),
         folder=file.parent,
     )
+    return suite, pins
 
 
 def _identifier(keys: Keys) -> str:
@@ -109,9 +122,9 @@ def _class_scope(keys: Keys, datasets: list[Keys]) -> ClassScope:
     return cast(ClassScope, scope)
 
 
-def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
+def _dataset(keys: Keys, pins: HubPins, held_out: bool) -> Dataset:
     keys.only(_DATASET)
-    name = keys.text("name")
+    name, folder = keys.text("name"), pins.file.parent
     if ("captions" in keys) == ("label" in keys):
         got = "both" if "label" in keys else "neither"
         keys.bad("either `captions` or `label`", got, "name the column of one of them")
@@ -119,14 +132,16 @@ def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
     for key in ("classnames", "templates"):
         if key in keys and not labelled:
             keys.bad(f"`{key}` only beside `label`", "captions", "remove it")
-    tables = _tables(keys, folder, held_out)
-    rule = _rule(keys) if "data" in tables else None
+    on_hub = hub_keys.hub_tables(keys, _LOCAL, held_out) if "hub" in keys else {}
+    local = {} if on_hub else _tables(keys, folder, held_out)
+    rule = _rule(keys, ("of",) * bool(on_hub)) if "data" in {*on_hub, *local} else None
     columns = ColumnNames(
         image=keys.text("image", "image"),
         value=keys.text("label" if labelled else "captions"),
         id=keys.text("id") if "id" in keys else None,
         split=rule.column if isinstance(rule, ByColumn) else None,
     )
+    tables = {part: pins.table(table, columns) for part, table in on_hub.items()} or local
     own = OwnDataset(
         name, tables, columns, rule, labelled, _classnames(keys, folder), _templates(keys)
     )
@@ -136,12 +151,14 @@ def _dataset(keys: Keys, folder: Path, held_out: bool) -> Dataset:
         load=own.split,
         licence=keys.text("licence", "not stated"),
         citation=keys.text("citation", "not stated"),
+        origin=own.origin,
         kind="labelled" if labelled else "pairs",
     )
 
 
 def _tables(keys: Keys, folder: Path, held_out: bool) -> dict[str, Located]:
     """The tables by part: "train" and "test", or "data" for one that is divided."""
+    hub_keys.refuse_alone(keys)
     given = tuple(key for key in _FILES + _TABLES if key in keys)
     forms = [_FILES[:2], _FILES[2:], _TABLES[:2], _TABLES[2:]]
     forms += [("test",), ("test_table",)] if held_out else []
@@ -177,15 +194,15 @@ def _tables(keys: Keys, folder: Path, held_out: bool) -> dict[str, Located]:
     return {parts[key]: LocalTable(file, images) for key, file in found.items()}
 
 
-def _rule(keys: Keys) -> DivisionRule:
+def _rule(keys: Keys, more: tuple[str, ...]) -> DivisionRule:
     split = keys.table("split")
     if "column" not in split:
-        split.only(("test", "seed", "column"))
+        split.only(("test", "seed", "column", *more))
         test = split.number("test", 0, 1, whole=False)
         if test in (0.0, 1.0):
             split.bad("a fraction between 0 and 1 for `test`", f"{test:g}", "leave some for both")
         return ByFraction(test, split.number("seed", 0, inf, whole=True, default=42))
-    split.only(("column", "train", "test"))
+    split.only(("column", "train", "test", *more))
     rule = ByColumn(
         split.text("column"), split.texts("train", ("train",)), split.texts("test", ("test",))
     )

@@ -51,6 +51,8 @@ class Dataset:
         citation: whom to cite; likewise.
         needs: the declared dataset that must be prepared before, None where nothing must.
         optional: a held-out set that a run leaves out, and says so, where it is not prepared.
+        origin: where the data of a user's own dataset are from, as "owner/name@commit" of the
+            hub; None for files of one's own.
         kind: images with captions or with labels, so that a method that is not defined for them
             is refused before anything is read; None where only the loaded split says it.
     """
@@ -62,6 +64,7 @@ class Dataset:
     citation: str
     needs: str | None = None
     optional: bool = False
+    origin: "Callable[[], str | None]" = lambda: None
     kind: Kind | None = None
 
 

@@ -13,11 +13,11 @@ from preparing import QUIET, fetched, job, made
 
 from benchmark.data.catalog import declaration
 from benchmark.data.published.declare import Declaration, Source, Whole
-from benchmark.data.published.preparation.files import configurations
 from benchmark.data.published.preparation.plan import Planned, plan
 from benchmark.data.published.preparation.preflight import preflight
 from benchmark.errors import BenchError
 from benchmark.hub import lock
+from benchmark.hub.splits import configured
 
 REPO = "someone/files"
 PARTS = {"train": ("**/train-*.parquet",), "test": ("**/test-*.parquet",)}
@@ -216,7 +216,7 @@ def test_configurations_are_those_that_the_datasets_library_reads() -> None:
 
     card = default(train='["data/a*", "data/c3.parquet"]', test="data/b2.parquet").decode()
     theirs = MetadataConfigs.from_dataset_card_data(DatasetCard(card).data)
-    (ours,) = configurations(card, sorted(DATA))
+    (ours,) = configured(card, sorted(DATA))
     assert (ours.name, ours.preferred) == (next(iter(theirs)), True)
     assert list(ours.splits) == list(sanitize_patterns(theirs["default"]["data_files"]))
     assert ours.splits["train"] == ["data/a1.parquet", "data/c3.parquet"]

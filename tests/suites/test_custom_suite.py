@@ -98,8 +98,9 @@ def says(error: pytest.ExceptionInfo[BenchError], expected: str, got: str, fix: 
 def test_the_example_parses_and_names_every_known_key() -> None:
     suite = find_suite(str(EXAMPLE))
     names = [task.name for task in suite.tasks]
-    assert names == ["photos", "products", "sketches", "diagrams", "satellite"]
-    assert [held.name for held in suite.held_out] == ["shapes"]
+    own = ["photos", "products", "sketches", "diagrams", "satellite"]
+    assert names == [*own, "birds", "trees"]
+    assert [held.name for held in suite.held_out] == ["shapes", "stones"]
     assert (suite.recipe.epochs, suite.recipe.lr) == (4, RECIPE.lr)
     text = EXAMPLE.read_text()
     assert all(f"{key} = " in text for key in custom._RECIPE)

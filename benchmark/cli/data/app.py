@@ -10,10 +10,14 @@ from ...errors import BenchError
 app = typer.Typer(no_args_is_help=True, help="Prepare and check the published datasets.")
 
 Names = Annotated[
-    list[str], typer.Argument(help="suites, datasets, MODEL/TAG weights, or 'all'", metavar="NAME")
+    list[str],
+    typer.Argument(
+        help="suites, datasets, MODEL/TAG weights, or 'all'; or suite files (.toml)", metavar="NAME"
+    ),
 ]
 SomeNames = Annotated[
-    list[str] | None, typer.Argument(help="suites or datasets [all]", metavar="NAME")
+    list[str] | None,
+    typer.Argument(help="suites or datasets [all]; or suite files (.toml)", metavar="NAME"),
 ]
 Cache = Annotated[Path | None, typer.Option(help="cache folder [CL_BENCH_CACHE or ~/.cache]")]
 Show = Annotated[
@@ -45,8 +49,15 @@ def prepare(
     A killed run goes on where it was when the same command is given again.
     """
     from .jobs import Options
+    from .own import are_suite_files, prepare_suites
     from .prepare import prepare_all
 
+    of_published = {
+        "side": side, "backbone": backbone, "pretrained": pretrained, "source": source,
+        "from": given, "keep_raw": keep_raw, "cache_dir": cache_dir,
+    }  # fmt: skip
+    if are_suite_files(names, **of_published):
+        raise typer.Exit(prepare_suites(names, yes, display))
     if side is not None and side < 8:
         raise BenchError("--side of at least 8 pixels", str(side), "correct it")
     options = Options(side, backbone, pretrained, source, given, yes, keep_raw, cache_dir)
@@ -69,26 +80,38 @@ def lock(
     With HF_HUB_OFFLINE, what is not in it yet is noted as not resolved.
     """
     from .lock import lock_all
+    from .own import are_suite_files, lock_suites
 
+    if are_suite_files(names, **{"source": source, "from": given}):
+        raise typer.Exit(lock_suites(names, relock))
     raise typer.Exit(lock_all(names, relock, source, given))
 
 
 @app.command()
 def status(names: SomeNames = None, cache_dir: Cache = None) -> None:
     """What is prepared, unfinished and locked."""
+    from .own import are_suite_files, status_suites
     from .reports import status as report
 
-    typer.echo(report(names or [], cache_dir))
+    if are_suite_files(names or [], cache_dir=cache_dir):
+        typer.echo(status_suites(names or []))
+    else:
+        typer.echo(report(names or [], cache_dir))
 
 
 @app.command()
 def verify(names: SomeNames = None, cache_dir: Cache = None, display: Show = "auto") -> None:
     """Read every byte again and compare; needs no network."""
+    from .own import are_suite_files, verify_suites
     from .reports import verify as check
 
-    troubles = check(names or [], cache_dir, display)
+    own = are_suite_files(names or [], cache_dir=cache_dir)
+    troubles = verify_suites(names or []) if own else check(names or [], cache_dir, display)
     for trouble in troubles:
         typer.echo(trouble, err=True)
+    if troubles and own:
+        fix = f"run `cl-bench data prepare {' '.join(names or [])}`"
+        raise BenchError("the pinned files in the hub's cache", f"{len(troubles)} troubles", fix, 5)
     if troubles:
         raise BenchError(
             "a cache as it was written",

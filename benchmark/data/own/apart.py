@@ -17,7 +17,10 @@ def check_apart(name: str, train: OwnTable, test: OwnTable) -> None:
         if named or len(known) == len(test.items):
             got = f"one image in {there[mark]} and in {item.where}"
             expected = f"separate training and test images of '{name}'"
-            raise BenchError(expected, got, "remove it from one of the files")
+            fix = "remove it from one of the files"
+            if test.files.repo is not None:
+                fix = "name other splits or `files` of it, or divide one with a `split`"
+            raise BenchError(expected, got, fix)
 
 
 def check_divisible(rule: DivisionRule, table: OwnTable) -> None:
@@ -37,4 +40,6 @@ def check_divisible(rule: DivisionRule, table: OwnTable) -> None:
             if first is not item and (side == "any" or side != there):
                 got = f"one picture in {first.where} and in {item.where}"
                 fix = "give both one id in a column that `id` names, or remove one"
+                if table.files.repo is not None:
+                    fix = "name a column that has one value for both with `id`, or name two splits"
                 raise BenchError("one id for all rows of a picture that is split", got, fix)

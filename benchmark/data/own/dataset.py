@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ...errors import BenchError
-from ..images import short
 from ..split import Labelled, Pairs, Split
 from ..split_rules import ByColumn, ByFraction, DivisionRule, by_column, by_fraction
 from .apart import check_apart, check_divisible
@@ -26,6 +25,9 @@ class Located(Protocol):
     def find(self) -> OwnFiles:
         """The files; raises BenchError where there are none."""
 
+    def origin(self) -> str | None:
+        """Repository and commit on the hub, as "owner/name@commit"; None for files of one's own."""
+
 
 @dataclass(frozen=True)
 class LocalTable:
@@ -37,6 +39,9 @@ class LocalTable:
     def find(self) -> OwnFiles:
         """See `find_files`."""
         return find_files(self.path, self.images)
+
+    def origin(self) -> None:
+        """A path says nothing to others."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,11 @@ class OwnDataset:
         if part not in self._splits:
             self._splits[part] = self._split(part)
         return self._splits[part]
+
+    def origin(self) -> str | None:
+        """Where the files are from, see `Located`."""
+        found = dict.fromkeys(table.origin() for table in self.tables.values())
+        return ", ".join(origin for origin in found if origin is not None) or None
 
     @cached_property
     def _splits(self) -> dict[Part, Split]:
@@ -107,7 +117,7 @@ class OwnDataset:
     def _items(self, part: Part) -> list[Item]:
         """The images of one part, in order; BenchError where there is none."""
         table = self._table(self._source(part))
-        n, where = len(table.items), short(table.files.name)
+        n, where = len(table.items), table.files.title
         if n == 0:
             raise BenchError(f"images in {where}", "none", "add rows or name another file")
         if isinstance(self.rule, ByFraction):

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 
 from ...common.files import unreadable
 from ...errors import BenchError, quoted
 from ..files.stream import TAR_ENDINGS
 from ..files.text import JSON_LINES, SEPARATED
+from ..images import short
 
 Kind = Literal["parquet", "tar", "text", "folder", "listed"]
 TABLES = (*SEPARATED, *JSON_LINES)
@@ -26,17 +27,27 @@ class OwnFiles:
         paths: the files, in the order that their rows are read.
         folder: what paths of images are relative to.
         partitions: of a parquet file in folders like `label=cat`, column -> value.
+        names: what errors call a file, where that is not its name with its folder's.
+        repo: the repository on the hub that they are of, None for the user's own.
     """
 
     kind: Kind
     paths: tuple[Path, ...]
     folder: Path
     partitions: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+    names: Mapping[Path, str] = field(default_factory=dict)
+    repo: str | None = None
 
     @property
-    def name(self) -> Path:
+    def title(self) -> str:
         """What errors call the table by."""
-        return self.paths[0] if len(self.paths) == 1 else self.folder
+        return (
+            self.called(self.paths[0]) if len(self.paths) == 1 else self.repo or short(self.folder)
+        )
+
+    def called(self, path: Path) -> str:
+        """What errors call a file by."""
+        return self.names.get(path) or short(path)
 
     def parts(self, path: Path) -> Mapping[str, str]:
         """Columns that the folders of a file say."""
@@ -67,6 +78,20 @@ def find_files(path: Path, images: Path | None = None) -> OwnFiles:
         return _in_folder(path)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def of_hub(repo: str, paths: Mapping[str, Path]) -> OwnFiles:
+    """The table that some files of a repository are.
+
+    Args:
+        repo: hub id.
+        paths: path in the repository -> path on this machine, in the order that rows are read.
+    """
+    files = tuple(paths.values())
+    parts = {path: partition(PurePosixPath(name)) for name, path in paths.items()}
+    names = {path: f"{repo}:{name}" for name, path in paths.items()}
+    kind = _kind(files, files[0])
+    return OwnFiles(kind, files, files[0].parent, parts, names, repo)
 
 
 def can_be_table(path: Path) -> bool:
@@ -107,7 +132,7 @@ def _in_folder(folder: Path) -> OwnFiles:
         fix = "write them as parquet (`to_parquet`)" if not held else "name those that are meant"
         raise BenchError(f"parquet parts, .tar shards or images in the folder {folder}", got, fix)
     (kind,) = held
-    parts = {f: _partition(f.relative_to(folder)) for f in found[kind]}
+    parts = {f: partition(f.relative_to(folder)) for f in found[kind]}
     return OwnFiles(kind, found[kind], folder, parts if kind == "parquet" else {})
 
 
@@ -116,7 +141,7 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or part in ("__MACOSX", "_temporary") for part in path.parts)
 
 
-def _partition(path: Path) -> dict[str, str]:
+def partition(path: PurePath) -> dict[str, str]:
     """Columns in the names of folders, as Spark and Hive write them: `label=cat/part-0.parquet`."""
     from urllib.parse import unquote
 

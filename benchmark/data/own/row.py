@@ -11,7 +11,7 @@ from typing import Any
 from ...common.files import unreadable
 from ...errors import BenchError, quoted
 from ..files.stream import UnreadableFile
-from ..images import short
+from .files import OwnFiles
 
 IMAGE = "image"  # the column of the images where the suite file names none
 
@@ -97,14 +97,19 @@ def digest_of(raw: bytes | None) -> str | None:
     return None if raw is None else hashlib.sha256(raw).hexdigest()
 
 
+def broken_on_hub(repo: str) -> str:
+    """What to do about a file that is on the hub as it is in the cache, and cannot be read."""
+    return f"tell the authors of {repo}, and name other files of it with `files`"
+
+
 @contextmanager
-def readable(path: Path, what: str) -> Iterator[None]:
-    """Turns what a reader raises about a user's own file into a sentence."""
+def readable(files: OwnFiles, path: Path, what: str) -> Iterator[None]:
+    """Turns what a reader raises about one of a table's files into a sentence."""
     try:
         yield
     except (FileNotFoundError, PermissionError) as error:
         raise unreadable(path, error) from error
     except UnreadableFile as error:
         said = quoted(str(error), 200)
-        expected, fix = f"a readable {what} {short(path)}", "write the file again"
-        raise BenchError(expected, said, fix) from error
+        fix = "write the file again" if files.repo is None else broken_on_hub(files.repo)
+        raise BenchError(f"a readable {what} {files.called(path)}", said, fix) from error

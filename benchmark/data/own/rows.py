@@ -1,12 +1,13 @@
 """Rows of a user's own files of any kind, with what an image is in each of them."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from ...errors import BenchError
+from ...errors import BenchError, quoted
 from ..files.columns import FoundColumn, find_column, find_image, require
 from ..files.stream import (
     Record,
@@ -18,8 +19,8 @@ from ..files.stream import (
 from ..files.text import text_rows
 from ..images import short
 from ..published.layout import class_names
-from .files import OwnFiles
-from .row import IMAGE, ColumnNames, OwnRow, OwnRows, digest_of, readable
+from .files import OwnFiles, partition
+from .row import IMAGE, ColumnNames, OwnRow, OwnRows, broken_on_hub, digest_of, readable
 from .tars import open_tars
 
 LISTED_IMAGE = "file_name"  # the same in the metadata file of an image folder, as in `datasets`
@@ -42,23 +43,21 @@ def open_rows(files: OwnFiles, columns: ColumnNames) -> OwnRows:
 
 
 def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
-    with readable(files.paths[0], "parquet file"):
+    with readable(files, files.paths[0], "parquet file"):
         schema = parquet_schema(files.paths[0])
+    where = files.called(files.paths[0])
     given = dict(files.parts(files.paths[0]))
-    name = _image_name(files, columns)
-    image = find_image(schema, name, short(files.paths[0]))
-    found = {c: find_column(schema, c, short(files.paths[0]))
-             for c in columns.names() if c in schema.names or c not in given}  # fmt: skip
+    image, found = columns_in(schema, columns, given, where, _image_name(files, columns))
     tops = tuple(dict.fromkeys(t for c in (image, *found.values()) for t in c.tops))
     for path in files.paths[1:]:
-        with readable(path, "parquet file"):
-            _same(schema, parquet_schema(path), tops, path, files.paths[0])
+        with readable(files, path, "parquet file"):
+            _same(schema, parquet_schema(path), tops, files.called(path), where)
 
     def records(wanted: Sequence[str]) -> Iterator[tuple[Path, str, Record]]:
         for path in files.paths:
-            with readable(path, "parquet file"):
+            with readable(files, path, "parquet file"):
                 for i, record in enumerate(parquet_rows([path], schema, wanted)):
-                    yield path, f"{short(path)} row {i}", record
+                    yield path, f"{files.called(path)} row {i}", record
 
     def rows() -> Iterator[OwnRow]:
         for path, where, record in records(tops):
@@ -77,16 +76,51 @@ def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
     return OwnRows(rows, encoded, untyped, classes)
 
 
+def check_footer(repo: str, path: str, opened: IO[bytes], columns: ColumnNames) -> None:
+    """Raises BenchError where a parquet file of the hub has not the columns, by its end alone."""
+    where = f"{repo}:{path}"
+    try:
+        schema = pq.read_schema(opened)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        got, fix = quoted(str(error), 200), broken_on_hub(repo)
+        raise BenchError(f"a readable parquet file {where}", got, fix) from error
+    columns_in(schema, columns, partition(PurePosixPath(path)), where)
+
+
+def columns_in(
+    schema: pa.Schema,
+    columns: ColumnNames,
+    given: Collection[str],
+    where: str,
+    image_name: str = "",
+) -> tuple[FoundColumn, dict[str, FoundColumn]]:
+    """The column of the images of a parquet file, and the others that are read.
+
+    Args:
+        schema: of the file.
+        columns: their names.
+        given: those that the file's folders say.
+        where: what errors call the file.
+        image_name: of the column of the images, where it is not what `columns` says.
+
+    Raises:
+        BenchError: one is not there, or that of the images of another type.
+    """
+    image = find_image(schema, image_name or columns.image, where)
+    wanted = (c for c in columns.names() if c in schema.names or c not in given)
+    return image, {c: find_column(schema, c, where) for c in wanted}
+
+
 def _same(
-    schema: pa.Schema, other: pa.Schema, columns: Sequence[str], path: Path, first: Path
+    schema: pa.Schema, other: pa.Schema, columns: Sequence[str], where: str, first: str
 ) -> None:
     """Raises where a further file of a table has other columns than the first."""
     for name in columns:
-        require([name], other.names, short(path))
+        require([name], other.names, where)
         kinds = [_loosely(plain(s.field(name).type)) for s in (schema, other)]
         if kinds[0] != kinds[1] and "null" not in kinds:
             raise BenchError(
-                f"column '{name}' of type {kinds[0]} in {short(path)}, as in {short(first)}",
+                f"column '{name}' of type {kinds[0]} in {where}, as in {first}",
                 f"type {kinds[1]}",
                 "write all files of one table alike",
             )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 
@@ -78,13 +79,13 @@ def read_table(files: OwnFiles, columns: ColumnNames) -> OwnTable:
     source = open_rows(files, columns)
     groups: dict[str, Item] = {}
     for number, row in enumerate(source.rows()):
-        item = _item(number, row, columns, files.folder)
+        item = _item(number, row, columns, files)
         first = groups.get(item.key)
         groups[item.key] = item if first is None else _merged(first, item)
     return OwnTable(files, tuple(groups.values()), source)
 
 
-def _item(number: int, row: OwnRow, columns: ColumnNames, folder: Path) -> Item:
+def _item(number: int, row: OwnRow, columns: ColumnNames, files: OwnFiles) -> Item:
     where = row.where
     marks: list[str] = []
     path: Path | None = None
@@ -95,7 +96,9 @@ def _item(number: int, row: OwnRow, columns: ColumnNames, folder: Path) -> Item:
         where = f"{where} (id {quoted(key)})"
         marks.append(f"id {key}")
     if row.content is None:
-        path = _image_file(row.path, folder, where, columns.image)
+        if files.repo is not None:
+            _no_bytes(row.path, files.repo, where, columns.image)
+        path = _image_file(row.path, files.folder, where, columns.image)
         marks.append(f"path {path}")
     elif row.path:
         name = unicodedata.normalize("NFC", str(row.path))
@@ -108,6 +111,13 @@ def _item(number: int, row: OwnRow, columns: ColumnNames, folder: Path) -> Item:
     marks = marks or [f"bytes {row.content}"]
     values = (row.cells[columns.value],)
     return Item(where, key, tuple(marks), named, number, path, row.content, values, part)
+
+
+def _no_bytes(image: object, repo: str, where: str, column: str) -> NoReturn:
+    """Raises for a row of the hub without its image: what a path there means is not ours to say."""
+    got = f"a path, {quoted(image)}" if image else "an empty cell"
+    fix = f"name another column with `image`, or download {repo} and name its files themselves"
+    bad_row(where, f"the bytes of an image in column '{column}'", got, fix)
 
 
 def _image_file(image: object, folder: Path, where: str, column: str) -> Path:

@@ -8,7 +8,6 @@ import pyarrow as pa
 from ...errors import BenchError
 from ..files.columns import require
 from ..files.stream import Record, tar_fields, tar_rows
-from ..images import short
 from .files import OwnFiles
 from .row import IMAGE, ColumnNames, OwnRow, OwnRows, digest_of, readable
 
@@ -28,12 +27,12 @@ def open_tars(files: OwnFiles, columns: ColumnNames) -> OwnRows:
 
     kinds: dict[str, None] = {}
     for path in files.paths:
-        with readable(path, "tar"):
+        with readable(files, path, "tar"):
             kinds |= dict.fromkeys(tar_fields(path))
     images = [columns.image] if columns.image in kinds else []
     if not images and columns.image == IMAGE:
         images = [kind for kind in kinds if kind.lower() in WebDataset.IMAGE_EXTENSIONS]
-    where = short(files.paths[0])
+    where = files.called(files.paths[0])
     if not images:
         require([columns.image], tuple(kinds), where)
     tops = {name: name if name == KEY else _kind_of(name, kinds, where) for name in columns.names()}
@@ -42,9 +41,9 @@ def open_tars(files: OwnFiles, columns: ColumnNames) -> OwnRows:
 
     def samples() -> Iterator[tuple[str, Record]]:
         for path in files.paths:
-            with readable(path, "tar"):
+            with readable(files, path, "tar"):
                 for sample in tar_rows([path], types):
-                    yield f"{short(path)} sample '{sample[KEY]}'", sample
+                    yield f"{files.called(path)} sample '{sample[KEY]}'", sample
 
     def raw_of(sample: Record, where: str) -> bytes | None:
         found = [sample[kind] for kind in images if sample[kind] is not None]

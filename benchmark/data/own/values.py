@@ -9,7 +9,6 @@ import numpy.typing as npt
 from ...common.files import file_text
 from ...errors import BenchError, difference, folded, nearest, quoted
 from ..captions import blank
-from ..images import short
 from .cells import WHOLE_WITH_POINT, bad_row, captions_of_cell, label_of, number_of
 from .table import Item, OwnTable
 
@@ -54,7 +53,7 @@ def label_values(
     for table, found in zip(tables, values, strict=True):
         if len({type(value) for value in found.values()}) > 1:
             got = "both integers and strings"
-            raise BenchError(f"labels of one type in {short(table.files.name)}", got,
+            raise BenchError(f"labels of one type in {table.files.title}", got,
                              "write them alike")  # fmt: skip
     return values
 

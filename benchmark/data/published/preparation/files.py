@@ -6,32 +6,18 @@ Both are read for the same commit, so that the answer is the same on every machi
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 from ....errors import BenchError
-from ....hub.client import RemoteFile, in_cache, matches, no_files, tree
-from ....hub.partial import RemoteFileParts, Traffic
+from ....hub.client import RemoteFile, matches, no_files, tree
+from ....hub.partial import Traffic
+from ....hub.splits import Configuration, Splits, card_text, configured
 from ....hub.trouble import Repo
 from ...files.stream import TAR_ENDINGS
 from ...split_rules import shown
 from ..declare import Source
 
-CARD = "README.md"
 ENDINGS = (".parquet", *TAR_ENDINGS)
-LARGEST_CARD = 1 << 22  # bytes
-Splits = dict[str, list[str]]
-"""Name -> paths."""
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One of the configurations of a README: its splits, and whether it is preferred."""
-
-    name: str
-    splits: Splits
-    preferred: bool
 
 
 def find_files(
@@ -45,8 +31,7 @@ def find_files(
     """
     there = tree(repo, commit)
     declared = _declared(source, [f.path for f in there])
-    card = next((f for f in there if f.path == CARD), None)
-    said = _configured(repo, commit, source, card, there, traffic)
+    said = _configured(repo, commit, source, there, traffic)
     every = tuple(dict.fromkeys(p for patterns in source.parts.values() for p in patterns))
     found = declared if said is None else said
     if not any(found.values()):
@@ -83,12 +68,8 @@ def card_parts(
     Raises:
         BenchError: the README cannot be had, or does not say it.
     """
-    text = _cached_card(repo, commit)
-    if text is None:
-        there = tree(repo, commit)
-        card = next((f for f in there if f.path == CARD), None)
-        text = "" if card is None else _fetched(repo, commit, card, traffic)
-    found = _fitting(configurations(text, [f.path for f in files]), source, repo) or {}
+    text = card_text(repo, commit, None, traffic)
+    found = _fitting(_configurations(text, files), source, repo) or {}
     return parts_of(source, found, files)
 
 
@@ -139,78 +120,16 @@ def _configured(
     repo: Repo,
     commit: str,
     source: Source,
-    card: RemoteFile | None,
     there: Sequence[RemoteFile],
     traffic: Traffic,
 ) -> Splits | None:
     """Part -> paths by the README, None where it says nothing of the declared parts."""
-    if card is None or card.size > LARGEST_CARD:
-        return None
-    text = _cached_card(repo, commit)
-    if text is None:
-        text = _fetched(repo, commit, card, traffic)
-    return _fitting(configurations(text, [f.path for f in there]), source, repo)
+    text = card_text(repo, commit, there, traffic)
+    return _fitting(_configurations(text, there), source, repo)
 
 
-def _cached_card(repo: Repo, commit: str) -> str | None:
-    path = in_cache(repo, commit, RemoteFile(CARD, 0, None))
-    return None if path is None else path.read_text(encoding="utf-8", errors="replace")
-
-
-def _fetched(repo: Repo, commit: str, card: RemoteFile, traffic: Traffic) -> str:
-    return RemoteFileParts(repo, commit, card, traffic).read().decode(errors="replace")
-
-
-def configurations(card: str, paths: Sequence[str]) -> list[Configuration]:
-    """What a README's YAML head says of the files, read as `datasets` reads it.
-
-    Args:
-        card: text of the README.
-        paths: of all files.
-
-    Returns:
-        Those with files. Empty where the head has none, or cannot be read: then it says nothing.
-    """
-    if not card.startswith("---") or "configs" not in card:
-        return []
-    from datasets.data_files import sanitize_patterns
-    from huggingface_hub.repocard import RepoCard
-
-    found: list[Configuration] = []
-    try:
-        data: dict[str, Any] = vars(RepoCard(card, ignore_metadata_errors=True).data)
-        for config in data.get("configs") or []:
-            if "data_files" not in config:
-                continue
-            base = str(config.get("data_dir") or "").strip("/")
-            splits = {
-                str(split): _globbed(patterns, base, paths)
-                for split, patterns in sanitize_patterns(config["data_files"]).items()
-            }
-            name = str(config["config_name"])
-            there = {split: files for split, files in splits.items() if files}
-            first = name == "default" or bool(config.get("default"))
-            found.append(Configuration(name, there, first))
-    except Exception as error:  # YAML's own errors, and whatever a head of another shape leads to
-        if isinstance(error, MemoryError):
-            raise
-        return []
-    return [config for config in found if config.splits]
-
-
-def _globbed(patterns: Sequence[Any], base: str, paths: Sequence[str]) -> list[str]:
-    from fsspec.utils import glob_translate
-
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        full = f"{base}/{pattern}".removeprefix("/").removeprefix("./").rstrip("/")
-        wanted = re.compile(glob_translate(full))
-        mine = [
-            path for path in paths
-            if (wanted.fullmatch(path) or path.startswith(f"{full}/")) and path.endswith(ENDINGS)
-        ]  # fmt: skip
-        found |= dict.fromkeys(mine)
-    return sorted(found)
+def _configurations(card: str, files: Sequence[RemoteFile]) -> list[Configuration]:
+    return configured(card, [f.path for f in files if f.path.endswith(ENDINGS)])
 
 
 def _fitting(configs: Sequence[Configuration], source: Source, repo: Repo) -> Splits | None:
