@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...common.files import file_sha256
+from ...common.checked import checked_sha256
 from ...common.locks import held
 from ...common.report import Advance
 from ...errors import BenchError
@@ -76,7 +76,7 @@ class Pinned:
 
 def _same(file: RemoteFile, path: Path) -> bool:
     """Whether a file is what is listed for it; small ones may be listed without a digest."""
-    return path.stat().st_size == file.size and file.sha256 in (None, file_sha256(path))
+    return path.stat().st_size == file.size and file.sha256 in (None, checked_sha256(path))
 
 
 Left = dict[tuple[str, str, RemoteFile], Path | None]
@@ -260,7 +260,7 @@ class HubPins:
             return pinned
         whole = tuple(
             file if file.sha256 is not None
-            else replace(file, sha256=file_sha256(pinned.path(file)))
+            else replace(file, sha256=checked_sha256(pinned.path(file)))
             for file in pinned.files
         )  # fmt: skip
         table = pinned.table

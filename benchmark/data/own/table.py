@@ -14,8 +14,9 @@ from typing import NoReturn
 
 from PIL import Image
 
+from ...common.checked import checked_sha256
 from ...common.digests import digest
-from ...common.files import file_bytes, file_sha256
+from ...common.files import file_bytes
 from ...errors import BenchError, nearest, quoted
 from ..images import decode
 from ..split import ImageSource
@@ -206,8 +207,8 @@ def images_of(table: OwnTable, items: Sequence[Item], keys: Sequence[str]) -> Im
     Raises:
         BenchError: an image file that cannot be read.
     """
-    tables = [] if table.files.kind == "folder" else [file_sha256(f) for f in table.files.paths]
-    files = [file_sha256(item.path) for item in items if item.path is not None]
+    tables = [] if table.files.kind == "folder" else [checked_sha256(f) for f in table.files.paths]
+    files = [checked_sha256(item.path) for item in items if item.path is not None]
     content = digest([*tables, *keys, *files])
     encoded = table.source.encoded
     held = None if encoded is None else RowBytes(encoded)
