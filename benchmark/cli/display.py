@@ -271,7 +271,7 @@ class LiveDisplay(Display):
 
 
 def first_word(
-    methods: Sequence[str], orders: Sequence[str], seeds: Sequence[int], suite: str | None
+    suite: str, methods: Sequence[str], orders: Sequence[str], seeds: Sequence[int]
 ) -> str:
     """What is going to run, from the options alone: it is said before anything is loaded."""
     asked = {"method": methods, "order": orders, "seed": seeds}
@@ -279,7 +279,7 @@ def first_word(
         f"{word}{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
         for word, found in ((word, list(dict.fromkeys(given))) for word, given in asked.items())
     ]
-    return f"{'; '.join(parts)}; on {suite or 'the default suite'}"
+    return f"suite {suite}; {'; '.join(parts)}"
 
 
 def make_display(mode: DisplayMode, ends: bool = False) -> Display:

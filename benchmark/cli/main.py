@@ -98,12 +98,19 @@ def run(
     Several methods, orders and seeds are run one after the other, each to its own record.
     """
     streams().result = False
-    make_display(display).line(first_word(method, order, seed, suite))
+    if backbone is not None:
+        from ..backbones.known import check_backbone
+
+        check_backbone(backbone)
+    named, why = suite, ""
+    if named is None:
+        from ..suites.ready import default_suite
+
+        named, why = default_suite(cache_dir, backbone)
+    make_display(display).line(first_word(named, method, order, seed))
     from ..run.request import Request
-    from ..suites.ready import default_suite
     from .run import run_all
 
-    named, why = (suite, "") if suite is not None else default_suite(cache_dir, backbone)
     requests = [
         Request(
             method=m,

@@ -257,8 +257,11 @@ def test_a_run_that_takes_longer_than_the_others_has_no_estimate() -> None:
 
 
 def test_the_first_word_says_what_runs() -> None:
-    said = first_word(["ft", "dar"], ["forward"], [1, 2, 1], None)
-    assert said == "methods ft, dar; order forward; seeds 1, 2; on the default suite"
+    said = first_word("mini", "why", ["ft", "dar"], ["forward"], [1, 2, 1])
+    assert said == "suite mini (the default: why); methods ft, dar; order forward; seeds 1, 2"
+    assert (
+        first_word("a.toml", "", ["ft"], ["ii"], [3]) == "suite a.toml; method ft; order ii; seed 3"
+    )
 
 
 @pytest.mark.parametrize("words", ["'run', '-m', 'zs'", "'order'"])
@@ -268,7 +271,7 @@ def test_the_first_word_comes_before_anything_heavy_is_imported(words: str) -> N
         "class Stop:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name.partition('.')[0] in ('torch', 'pandas', 'numpy', 'pyarrow'):\n"
-        "            import os; sys.stdout.flush(); os._exit(77)\n"
+        "            import os; sys.stdout.flush(); sys.stderr.flush(); os._exit(77)\n"
         "sys.meta_path.insert(0, Stop())\n"
         "from benchmark.cli.main import main\n"
         f"sys.argv = ['cl-bench', {words}, '--suite', 'mini']\n"
