@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ....common.files import atomic
 from ....errors import BenchError
@@ -26,6 +26,7 @@ from .reader import RawRow
 # Pillow's own limit for an error, where it only warns by default. Some paintings are that large.
 MOST_PIXELS = 178_956_970
 AHEAD = 8  # images per worker that wait to be written
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @contextmanager
@@ -111,8 +112,18 @@ def _one(row: RawRow, side: int, kind: Kind) -> tuple[dict[str, Any], bytes | No
         if isinstance(error.__cause__, MemoryError):
             fix = "close other programs; what is done is kept"
             raise BenchError("memory to decode an image", "none left", fix, 6) from error
-        return {**record, "dropped": error.got}, None
+        return {**record, "dropped": _why(row.image, error)}, None
     return {**record, "pixels_sha256": hashlib.sha256(block).hexdigest()}, block
+
+
+def _why(raw: bytes, error: BenchError) -> str:
+    """Why an image was dropped, in words that stay: they are part of a store's bytes."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, BOMBS):
+        return error.got
+    if isinstance(cause, UnidentifiedImageError):
+        return f"{len(raw)} bytes, no image"
+    return f"{len(raw)} bytes, '{cause}'"
 
 
 def _ordered(
