@@ -116,9 +116,13 @@ def _kind(files: Sequence[Path], path: Path) -> Kind:
 
 def _in_folder(folder: Path) -> OwnFiles:
     """The table that a folder is: parts that Spark or Dask wrote, shards, or images."""
-    for name in METADATA:
-        if (folder / name).is_file():
-            return OwnFiles("listed", (folder / name,), folder)
+    if listed := [folder / name for name in METADATA if (folder / name).is_file()]:
+        if len(listed) > 1:
+            got = " and ".join(path.name for path in listed)
+            raise BenchError(
+                f"one metadata file in {folder}", got, "remove the one that is not meant"
+            )
+        return OwnFiles("listed", (listed[0],), folder)
     if log := next((n for n in LOGS if (folder / n).is_dir()), None):
         got = f"a table whose {log} says which of its files count"
         raise BenchError(
