@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..common.digests import tensor_digest
@@ -190,7 +191,9 @@ def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], name: str, so
         for k in both if own[k].shape != given[k].shape
     ]  # fmt: skip
     kinds = {"missing": missing, "more than it has": more, "of another shape": wrong,
-             "of whole numbers": [f"{k} ({given[k].dtype})" for k in whole]}  # fmt: skip
+             "of whole numbers": [f"{k} ({given[k].dtype})" for k in whole],
+             "without values, or sparse": [k for k in both if given[k].is_meta
+                                           or given[k].layout != torch.strided]}  # fmt: skip
     count = sum(map(len, kinds.values()))
     if not count:
         return

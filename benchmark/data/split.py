@@ -27,12 +27,14 @@ class ImageSource:
             renderer's source and seed). Two sources with equal content decode equally.
         in_order: every index once, with what decodes its image in any thread, in the order that
             is cheapest to read; None where that is no other than from the first to the last.
+        encoded: the sha256 of each image's encoded bytes; None where there are none.
     """
 
     size: int
     open: Callable[[int], Image.Image]
     content: str
     in_order: Callable[[], Iterator[tuple[int, Callable[[], Image.Image]]]] | None = None
+    encoded: Callable[[], Sequence[str]] | None = None
 
     def each(self) -> Iterator[tuple[int, Callable[[], Image.Image]]]:
         """Every index, with what decodes its image, in the order of `in_order`."""

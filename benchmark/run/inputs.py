@@ -10,6 +10,7 @@ from ..backbones.backbone import Backbone
 from ..common.report import Report
 from ..data.cache.decoded import check_ahead, transform_id
 from ..data.items import Items
+from ..data.own.apart import copies
 from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
 from ..protocol.method import Frozen
@@ -74,6 +75,7 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
     if plan.suite.folder is not None:  # of any size; an embedded suite is small
         splits = [d.load(part) for d in tasks.values() for part in ("train", "test")]
         splits += [d.load("test") for d in plan.suite.held_out]
+        _tell_copies(plan.suite, report)
         check_ahead((split.images for split in splits), clip.size, ground.root)
     train, evals = _read_all(ground, order, tests)
     reference_data = ground.reference_data()
@@ -100,6 +102,14 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
             "reference": None if reference_data is None else reference_data.fingerprint,
         },
     )
+
+
+def _tell_copies(suite: Suite, report: Report) -> None:
+    """Reports equal pictures in the user's own datasets."""
+    for dataset in suite.tasks + suite.held_out:
+        train = dataset.load("train") if dataset in suite.tasks else None
+        for text in copies(dataset.name, train, dataset.load("test")):
+            report.line(text)
 
 
 def _read_all(

@@ -101,11 +101,34 @@ def tar_fields(file: Path, samples: int | None = None) -> tuple[str, ...]:
                 name = member.name.rpartition("/")[2]
                 if member.isfile() and "." in name[1:] and not name.startswith((".", "__")):
                     found[name.partition(".")[2]] = None
+                elif (member.issym() or member.islnk()) and not name.startswith((".", "__")):
+                    raise UnreadableFile(f"'{member.name}' is a link, and holds no bytes")
+            else:
+                _check_end(archive)
     except (FileNotFoundError, PermissionError):
         raise
     except (tarfile.TarError, OSError, EOFError) as error:
         raise _unreadable(error) from error
     return tuple(found)
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Raises where a tar does not end as one does: Python takes a broken header for the end.
+
+    Raises:
+        UnreadableFile: it has no empty block behind its last file, or something behind that.
+    """
+    stream = archive.fileobj
+    assert stream is not None, "an open archive"
+    stream.seek(archive.offset)
+    block = stream.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise UnreadableFile("it is cut off: the empty block at its end is missing")
+    if any(block):
+        raise UnreadableFile(f"the header at byte {archive.offset} is damaged")
+    while block := stream.read(2**20):
+        if any(block):
+            raise UnreadableFile("something is behind its end, as of two tars that were joined")
 
 
 def tar_rows(files: Sequence[Path], fields: Mapping[str, pa.DataType]) -> Iterator[Record]:
@@ -161,6 +184,8 @@ def folder_rows(files: Sequence[Path]) -> tuple[Iterator[Record], tuple[str, ...
 def plain(kind: pa.DataType) -> pa.DataType:
     """The Arrow type of the same values without views, dictionaries or fixed sizes."""
     of = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain(kind.storage_type)
     if of.is_dictionary(kind):
         return plain(kind.value_type)
     if of.is_binary_view(kind) or of.is_fixed_size_binary(kind):

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Collection, Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ...common.files import file_text
 from ...errors import BenchError, quoted
@@ -57,10 +57,30 @@ def _separated(text: str, file: Path, wanted: list[str]) -> Iterator[tuple[str, 
                 expected = f"{len(header)} fields in {short(file)} {where}"
                 raise BenchError(expected, str(len(cells)), "put quotes around text with commas")
             if cells:
+                _check_quotes(cells, separator, short(file), where)
                 yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         expected = f"CSV in {short(file)} line {reader.line_num}"
         raise BenchError(expected, f"'{error}'", "mend the quotes of that line") from error
+
+
+def _check_quotes(cells: list[str], separator: str, file: str, where: str) -> None:
+    """Raises where one cell holds rows of the table, because a quote in a text opened it.
+
+    It does where one of its lines has as many fields as a row, and a name of a file, of the same
+    ending, in the same place as this row.
+    """
+    for i, cell in enumerate(cells):
+        for line in cell.split("\n") if "\n" in cell else ():
+            fields = line.split(separator)
+            if len(fields) != len(cells):
+                continue
+            others = [j for j in range(len(cells)) if j != i and PurePath(cells[j]).suffix]
+            if any(PurePath(cells[j]).suffix == PurePath(fields[j]).suffix for j in others):
+                expected = f"one row of {file} up to {where}"
+                got = f"a cell with more rows in it, like {quoted(line.strip())}"
+                fix = "double the quotes in texts, and put the text between quotes"
+                raise BenchError(expected, got, fix)
 
 
 def _separator(text: str, file: Path, wanted: list[str]) -> str:

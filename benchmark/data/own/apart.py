@@ -1,6 +1,7 @@
 """Whether training and test images can be told apart: no picture may be on both sides."""
 
 from ...errors import BenchError
+from ..split import Pairs, Split
 from ..split_rules import ByColumn, DivisionRule
 from .table import Item, OwnTable
 
@@ -10,6 +11,13 @@ def check_apart(name: str, train: OwnTable, test: OwnTable) -> None:
 
     Single pictures of equal bytes and without an id are let pass: published splits have some.
     """
+    both = {f.resolve() for f in train.files.paths} & {f.resolve() for f in test.files.paths}
+    if both and train.files.kind in ("parquet", "tar"):
+        raise BenchError(
+            f"separate training and test files of '{name}'",
+            f"{test.files.called(min(both))} in both",
+            "leave it out of one of them",
+        )
     there = {mark: item.where for item in train.items for mark in item.marks}
     known = [(item, m) for item in test.items for m in item.marks if m in there]
     named = [(item, mark) for item, mark in known if item.named]
@@ -43,3 +51,32 @@ def check_divisible(rule: DivisionRule, table: OwnTable) -> None:
                 if table.files.repo is not None:
                     fix = "name a column that has one value for both with `id`, or name two splits"
                 raise BenchError("one id for all rows of a picture that is split", got, fix)
+
+
+def copies(name: str, train: Split | None, test: Split) -> list[str]:
+    """A sentence for each way in which equal pictures may change what the numbers mean.
+
+    Published splits have some of them, so that they are no error; near copies are found by
+    `cl-bench data stats --across`.
+
+    Args:
+        name: of the dataset.
+        train: its training part; None for a held-out dataset.
+        test: its test part.
+    """
+    shown = _digests(test)
+    n, said = len(shown), list[str]()
+    known = set() if train is None else set(_digests(train))
+    if both := sum(picture in known for picture in shown):
+        said.append(f"{name}: {both} of {n} test pictures are training pictures too")
+    if isinstance(test, Pairs) and (again := n - len(set(shown))):
+        said.append(
+            f"{name}: {again} of {n} test pictures are there before, and each counts as a wrong "
+            "answer for the other; rows are one image where an `id` says so"
+        )
+    return said
+
+
+def _digests(split: Split) -> list[str]:
+    found = split.images.encoded
+    return [] if found is None else list(found())

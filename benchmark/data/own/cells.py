@@ -73,7 +73,8 @@ def number_of(label: int | str, where: str) -> int | None:
         return None
     number = Decimal(label)
     if number != int(number):
-        bad_row(where, "a whole class number as label", quoted(label), "correct the label")
+        fix = "correct the label, or give class names that are numbers as text in a .jsonl file"
+        bad_row(where, "a whole class number as label", quoted(label), fix)
     return int(number)
 
 

@@ -1,12 +1,12 @@
 """One dataset of a user's own: its tables, the rule that divides them, and its splits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ...errors import BenchError
+from ...errors import BenchError, folded, quoted
 from ..split import Labelled, Pairs, Split
 from ..split_rules import ByColumn, ByFraction, DivisionRule, by_column, by_fraction
 from .apart import check_apart, check_divisible
@@ -139,12 +139,35 @@ class OwnDataset:
         kinds = {type(value) for found in values.values() for value in found.values()}
         if names is None:
             names = self._numbered() if int in kinds else self._called(values)
+        if int in kinds:
+            self._check_numbers(names)
         check_class_names(names, self.name)
         return values, names
+
+    def _check_numbers(self, names: Sequence[str]) -> None:
+        """Raises where a class number means one class in a file and another one elsewhere."""
+        place = {folded(name): number for number, name in enumerate(names)}
+        first: dict[int, tuple[str, str]] = {}
+        for part in self.tables:
+            table = self._table(part)
+            for number, name in enumerate(table.source.classes or ()):
+                other, there = first.setdefault(number, (name, table.files.title))
+                expected = f"one order of the classes of '{self.name}'"
+                if folded(other) != folded(name):
+                    got = "files whose class names differ: "
+                    got += f"{number} is {quoted(other)} in {there} and {quoted(name)} in "
+                    fix = "write the labels of both as text, the names of their classes"
+                    raise BenchError(expected, got + table.files.title, fix)
+                if place.get(folded(name), number) != number:
+                    got = f"{quoted(name)} as class {place[folded(name)]} in `classnames` and as "
+                    got += f"class {number} in {table.files.title}"
+                    fix = "remove `classnames`, or write them in the order that the file has"
+                    raise BenchError(expected, got, fix)
 
     def _numbered(self) -> tuple[str, ...]:
         """The names that the files themselves have for class numbers."""
         found = {part: self._table(part).source.classes for part in self.tables}
+        self._check_numbers(())
         named = {names for names in found.values() if names is not None}
         if len(named) == 1 and None not in found.values():
             return named.pop()

@@ -1,5 +1,6 @@
 """Which files a user's own dataset is in, and of what kind they are."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
@@ -14,6 +15,9 @@ from ..images import short
 Kind = Literal["parquet", "tar", "text", "folder", "listed"]
 TABLES = (*SEPARATED, *JSON_LINES)
 WRITTEN = "folder of parquet files or of images, .tar shards, or a .parquet file"
+LOGS = ("_delta_log", "_spark_metadata")  # of tables that keep files which do not count any more
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cJXL ",
+            b"\xff\x0a")  # fmt: skip
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of an image folder
 
 
@@ -34,7 +38,7 @@ class OwnFiles:
     kind: Kind
     paths: tuple[Path, ...]
     folder: Path
-    partitions: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
+    partitions: Mapping[Path, Mapping[str, str | None]] = field(default_factory=dict)
     names: Mapping[Path, str] = field(default_factory=dict)
     repo: str | None = None
 
@@ -49,7 +53,7 @@ class OwnFiles:
         """What errors call a file by."""
         return self.names.get(path) or short(path)
 
-    def parts(self, path: Path) -> Mapping[str, str]:
+    def parts(self, path: Path) -> Mapping[str, str | None]:
         """Columns that the folders of a file say."""
         return self.partitions.get(path, {})
 
@@ -112,13 +116,21 @@ def _kind(files: Sequence[Path], path: Path) -> Kind:
 
 def _in_folder(folder: Path) -> OwnFiles:
     """The table that a folder is: parts that Spark or Dask wrote, shards, or images."""
-    for name in METADATA:
-        if (folder / name).is_file():
-            return OwnFiles("listed", (folder / name,), folder)
-    files = sorted((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.parts)
-    files = [f for f in files if not _hidden(f.relative_to(folder))]
+    if listed := [folder / name for name in METADATA if (folder / name).is_file()]:
+        if len(listed) > 1:
+            got = " and ".join(path.name for path in listed)
+            raise BenchError(
+                f"one metadata file in {folder}", got, "remove the one that is not meant"
+            )
+        return OwnFiles("listed", (listed[0],), folder)
+    if log := next((n for n in LOGS if (folder / n).is_dir()), None):
+        got = f"a table whose {log} says which of its files count"
+        raise BenchError(
+            f"files that all count in {folder}", got, "write it as plain parquet files"
+        )
+    files = [f for f in _below(folder) if not _hidden(f.relative_to(folder))]
     kinds: dict[Kind, Callable[[Path], bool]] = {
-        "parquet": lambda f: f.suffix.lower() == ".parquet",
+        "parquet": lambda f: f.suffix.lower() == ".parquet" and not _private(f.relative_to(folder)),
         "tar": lambda f: f.name.lower().endswith(TAR_ENDINGS),
         "folder": _image,
     }
@@ -132,8 +144,47 @@ def _in_folder(folder: Path) -> OwnFiles:
         fix = "write them as parquet (`to_parquet`)" if not held else "name those that are meant"
         raise BenchError(f"parquet parts, .tar shards or images in the folder {folder}", got, fix)
     (kind,) = held
+    _check_left_out(folder, kind, [f for f in files if f not in set(found[kind])])
     parts = {f: partition(f.relative_to(folder)) for f in found[kind]}
     return OwnFiles(kind, found[kind], folder, parts if kind == "parquet" else {})
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files in a folder and in those below, also behind links, in the order of their parts."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    for name, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        here = Path(name)
+        above = {here.resolve(), *here.resolve().parents}
+        folders[:] = [f for f in folders if (here / f).resolve() not in above]
+        found += [here / f for f in files if (here / f).is_file()]
+    return sorted(found, key=lambda f: f.parts)
+
+
+def _private(path: PurePath) -> bool:
+    """Whether Spark, Hive and Arrow leave a file of a table out by its name."""
+    return any(part.startswith("_") and "=" not in part for part in path.parts)
+
+
+def _check_left_out(folder: Path, kind: Kind, others: Sequence[Path]) -> None:
+    """Raises where a file would be left out by its ending that is of the kind by its content."""
+    for path in others:
+        if _private(path.relative_to(folder)):
+            continue
+        with path.open("rb") as stream:
+            head = stream.read(262)
+        picture = head.startswith(PICTURES) or head[4:8] == b"ftyp"
+        picture |= head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+        same = {"parquet": head.startswith(b"PAR1"), "tar": head[257:] == b"ustar"}
+        if same.get(kind, picture):
+            got = f"{quoted(str(path.relative_to(folder)))}, one by its content"
+            fix = "give it the usual ending of what it is (.parquet, .tar, .jpg, .png, ...), or "
+            fix += "convert or remove it"
+            what = {"parquet": "parquet files", "tar": "tars"}.get(kind, "images")
+            raise BenchError(f"endings of {what} in {folder}", got, fix)
 
 
 def _hidden(path: Path) -> bool:
@@ -141,15 +192,18 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or part in ("__MACOSX", "_temporary") for part in path.parts)
 
 
-def partition(path: PurePath) -> dict[str, str]:
+def partition(path: PurePath) -> dict[str, str | None]:
     """Columns in the names of folders, as Spark and Hive write them: `label=cat/part-0.parquet`."""
     from urllib.parse import unquote
 
     pairs = [part.partition("=") for part in path.parts[:-1] if "=" in part]
-    return {unquote(name): unquote(value) for name, _, value in pairs}
+    return {
+        unquote(name): None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
+        for name, _, value in pairs
+    }
 
 
 def _image(file: Path) -> bool:
     from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 
-    return file.suffix.lower() in ImageFolder.EXTENSIONS
+    return file.suffix.lower() in (*ImageFolder.EXTENSIONS, ".avif")

@@ -11,7 +11,6 @@ from ...errors import BenchError, quoted
 from ..files.columns import FoundColumn, find_column, find_image, require
 from ..files.stream import (
     Record,
-    folder_rows,
     parquet_rows,
     parquet_schema,
     plain,
@@ -49,14 +48,25 @@ def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
     given = dict(files.parts(files.paths[0]))
     image, found = columns_in(schema, columns, given, where, _image_name(files, columns))
     tops = tuple(dict.fromkeys(t for c in (image, *found.values()) for t in c.tops))
+    value = found.get(columns.value)
+    named = value.tops[0] if value is not None and not value.steps else None
+    classes = class_names(schema, named) if named is not None else None
+    schemas = {files.paths[0]: schema}
     for path in files.paths[1:]:
         with readable(files, path, "parquet file"):
-            _same(schema, parquet_schema(path), tops, files.called(path), where)
+            schemas[path] = parquet_schema(path)
+        _same(schema, schemas[path], tops, files.called(path), where)
+        if named is not None and class_names(schemas[path], named) != classes:
+            raise BenchError(
+                f"the class names of column '{named}' in {files.called(path)}, as in {where}",
+                "others, or none",
+                "write all files of one table alike, or the labels as text",
+            )
 
     def records(wanted: Sequence[str]) -> Iterator[tuple[Path, str, Record]]:
         for path in files.paths:
             with readable(files, path, "parquet file"):
-                for i, record in enumerate(parquet_rows([path], schema, wanted)):
+                for i, record in enumerate(parquet_rows([path], schemas[path], wanted)):
                     yield path, f"{files.called(path)} row {i}", record
 
     def rows() -> Iterator[OwnRow]:
@@ -71,8 +81,6 @@ def _parquet(files: OwnFiles, columns: ColumnNames) -> OwnRows:
             yield _cell(image, record, where)[0]
 
     untyped = columns.value in given and columns.value not in found
-    label = found.get(columns.value)
-    classes = class_names(schema, label.tops[0]) if label is not None and not label.steps else None
     return OwnRows(rows, encoded, untyped, classes)
 
 
@@ -135,6 +143,8 @@ def _loosely(kind: pa.DataType) -> str:
         return "float"
     if of.is_large_list(kind) or of.is_list(kind):
         return f"list of {_loosely(kind.value_type)}"
+    if of.is_struct(kind):  # whose fields are found by their names
+        return f"struct of {', '.join(sorted(f'{f.name} {_loosely(f.type)}' for f in kind))}"
     return str(kind).removeprefix("large_")
 
 
@@ -173,17 +183,36 @@ def _folder(files: OwnFiles, columns: ColumnNames) -> OwnRows:
     known = ("image", "label", "file_name")
     where = short(files.folder)
     require([_image_name(files, columns), *columns.names()], known, f"the image folder {where}")
-    if len({len(path.relative_to(files.folder).parts) for path in files.paths}) > 1:
-        got = "images at several depths"
-        raise BenchError(f"one folder a class in {where}", got, "move them to one depth")
+    names = [path.relative_to(files.folder) for path in files.paths]
+    if "label" in columns.names():
+        _check_folders(names, where)
 
     def rows() -> Iterator[OwnRow]:
-        for row in folder_rows(files.paths)[0]:
-            name = Path(row["image"]).relative_to(files.folder.absolute()).as_posix()
-            cells = {"image": name, "label": row["label"], "file_name": name}
+        for path in names:
+            name = path.as_posix()
+            cells = {"image": name, "label": path.parent.name, "file_name": name}
             yield OwnRow(f"{where} '{name}'", cells, name, None)
 
     return OwnRows(rows)
+
+
+def _check_folders(names: Sequence[Path], where: str) -> None:
+    """Raises where the folders of image files cannot be their classes."""
+    expected = f"one folder a class in {where}"
+    if len({len(name.parts) for name in names}) > 1:
+        raise BenchError(expected, "images at several depths", "move them to one depth")
+    seen: dict[str, Path] = {}
+    for name in names:
+        if len(name.parts) == 1:
+            got = f"images in no folder, like {quoted(name.name)}"
+            raise BenchError(
+                expected, got, "move the images of each class into a folder of its name"
+            )
+        folder = name.parent
+        first = seen.setdefault(folder.name, folder)
+        if first != folder:
+            got = f"two folders {quoted(folder.name)}: '{first}' and '{folder}'"
+            raise BenchError(expected, got, "move the images up into the folders of their classes")
 
 
 def _image_name(files: OwnFiles, columns: ColumnNames) -> str:

@@ -230,4 +230,7 @@ def images_of(table: OwnTable, items: Sequence[Item], keys: Sequence[str]) -> Im
             else:
                 yield i, partial(open_image, i)
 
-    return ImageSource(len(items), open_image, content, in_order)
+    def digests() -> list[str]:
+        return [checked_sha256(i.path) if i.path is not None else str(i.content) for i in items]
+
+    return ImageSource(len(items), open_image, content, in_order, digests)

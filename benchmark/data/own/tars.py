@@ -57,6 +57,10 @@ def open_tars(files: OwnFiles, columns: ColumnNames) -> OwnRows:
         for where, sample in samples():
             cells = {name: _tar_cell(sample, name, tops[name]) for name in columns.names()}
             raw = raw_of(sample, where)
+            if raw is None:
+                expected = f"an image ({', '.join(images)}) in {where}"
+                fix = "pack its files one after the other (`tar --sort=name`), or remove it"
+                raise BenchError(expected, "none beside its other files", fix)
             yield OwnRow(where, cells, sample[KEY], digest_of(raw))
 
     return OwnRows(rows, lambda: (raw_of(sample, where) for where, sample in samples()))

@@ -1,6 +1,7 @@
 """Captions, labels and class names of the items of a user's tables."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import numpy.typing as npt
 
 from ...common.files import file_text
 from ...errors import BenchError, difference, folded, nearest, quoted
-from ..captions import blank
-from .cells import WHOLE_WITH_POINT, bad_row, captions_of_cell, label_of, number_of
+from ..captions import blank, cleaned
+from .cells import NUMBER, WHOLE_WITH_POINT, bad_row, captions_of_cell, label_of, number_of
 from .table import Item, OwnTable
 
 
@@ -41,7 +42,7 @@ def label_values(
     numbers = [
         {item.key: number_of(found[item.key], item.where) for item in table.items}
         for table, found in zip(tables, values, strict=True)
-        if any(untyped) or _like_floats(values)
+        if (any(untyped) or _like_floats(values)) and _all_numbers(values)
     ]
     if numbers and all(n is not None for found in numbers for n in found.values()):
         for i, table in enumerate(tables):
@@ -58,10 +59,16 @@ def label_values(
     return values
 
 
+def _all_numbers(values: Sequence[dict[str, int | str]]) -> bool:
+    cells = [v for found in values for v in found.values()]
+    return all(isinstance(v, int) or NUMBER.fullmatch(v) for v in cells)
+
+
 def _like_floats(values: Sequence[dict[str, int | str]]) -> bool:
     """Whether a text among the labels is "0.0", which no class is called."""
     cells = [v for found in values for v in found.values() if isinstance(v, str)]
-    return any(WHOLE_WITH_POINT.fullmatch(cell) for cell in cells)
+    whole = all(not NUMBER.fullmatch(c) or Decimal(c) == int(Decimal(c)) for c in cells)
+    return whole and any(WHOLE_WITH_POINT.fullmatch(cell) for cell in cells)
 
 
 def _check_number(
@@ -127,13 +134,19 @@ def check_class_names(names: Sequence[str], dataset: str) -> None:
         if blank(name):
             got = f"a blank line (class {i})"
             raise BenchError(f"distinct class names for '{dataset}'", got, "correct `classnames`")
-        first = seen.setdefault(folded(name), i)
+        first = seen.setdefault(_as_clip_sees(name), i)
         if first != i:
             how = difference(names[first], name)
             got = f"{quoted(names[first])} as class {first} and {quoted(name)} as class {i}"
-            got += f", {how}" if how else ": a name twice"
+            same = names[first] == name
+            got += f", {how}" if how else ": a name twice" if same else ", equal to CLIP"
             fix = "correct `classnames` or the labels: their prompts are the same to CLIP"
             raise BenchError(f"distinct class names for '{dataset}'", got, fix)
+
+
+def _as_clip_sees(name: str) -> str:
+    plain = name.isascii() and "&" not in name
+    return folded(name if plain else cleaned(name))
 
 
 def read_lines(file: Path) -> tuple[str, ...]:
