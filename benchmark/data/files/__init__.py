@@ -1,1 +1,1 @@
-"""Rows of files, as `datasets` reads them: parquet, webdataset tars and image folders."""
+"""Rows of files, as `datasets` reads them (parquet, webdataset tars), and of text tables."""

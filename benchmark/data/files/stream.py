@@ -160,27 +160,6 @@ def tar_rows(files: Sequence[Path], fields: Mapping[str, pa.DataType]) -> Iterat
         raise _unreadable(error) from error
 
 
-def folder_rows(files: Sequence[Path]) -> tuple[Iterator[Record], tuple[str, ...]]:
-    """Images in folders that are named by their class, and the class names.
-
-    Args:
-        files: the image files, in order.
-
-    Returns:
-        Rows {"image": path, "label": class name}, and the names of the classes in order.
-    """
-    from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
-
-    found = _stream(ImageFolder, files, drop_metadata=True, drop_labels=False)
-    names = tuple(found.features["label"].names)
-
-    def rows() -> Iterator[Record]:
-        for row in found.decode(False):
-            yield {"image": row["image"]["path"], "label": names[row["label"]]}
-
-    return rows(), names
-
-
 def plain(kind: pa.DataType) -> pa.DataType:
     """The Arrow type of the same values without views, dictionaries or fixed sizes."""
     of = pa.types

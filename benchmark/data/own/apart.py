@@ -63,11 +63,21 @@ def copies(name: str, train: Split | None, test: Split) -> list[str]:
         name: of the dataset.
         train: its training part; None for a held-out dataset.
         test: its test part.
+
+    Raises:
+        BenchError: all pictures of the test part are in the training part.
     """
     shown = _digests(test)
     n, said = len(shown), list[str]()
     known = set() if train is None else set(_digests(train))
-    if both := sum(picture in known for picture in shown):
+    both = sum(picture in known for picture in shown)
+    if both == n and n:
+        raise BenchError(
+            f"separate training and test images of '{name}'",
+            f"the bytes of all {n} test pictures among the training ones, under other names",
+            "name other files, or remove them from one side",
+        )
+    if both:
         said.append(f"{name}: {both} of {n} test pictures are training pictures too")
     if isinstance(test, Pairs) and (again := n - len(set(shown))):
         said.append(

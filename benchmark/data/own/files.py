@@ -1,6 +1,5 @@
 """Which files a user's own dataset is in, and of what kind they are."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
@@ -149,18 +148,21 @@ def _in_folder(folder: Path) -> OwnFiles:
     return OwnFiles(kind, found[kind], folder, parts if kind == "parquet" else {})
 
 
-def _below(folder: Path) -> list[Path]:
-    """All files in a folder and in those below, also behind links, in the order of their parts."""
+def _below(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
+    """All files in a folder and in those below, also behind links, in the order of their parts.
 
-    def fail(error: OSError) -> None:
-        raise error
-
+    Args:
+        folder: the folder.
+        above: the folders on the way to it, into which no link leads back.
+    """
+    if (here := folder.resolve()) in above:
+        return []
     found: list[Path] = []
-    for name, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        here = Path(name)
-        above = {here.resolve(), *here.resolve().parents}
-        folders[:] = [f for f in folders if (here / f).resolve() not in above]
-        found += [here / f for f in files if (here / f).is_file()]
+    for each in folder.iterdir():
+        if each.is_dir():
+            found += _below(each, above | {here})
+        elif each.is_file():
+            found.append(each)
     return sorted(found, key=lambda f: f.parts)
 
 

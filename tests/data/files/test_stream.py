@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from benchmark.data.files.stream import (
     UnreadableFile,
-    folder_rows,
     parquet_rows,
     parquet_schema,
     plain,
@@ -192,23 +189,3 @@ def test_a_tar_that_is_cut_off_is_unreadable(tmp_path: Path) -> None:
     path.write_bytes(b"<html>" * 300)
     with pytest.raises(UnreadableFile):
         tar_fields(path)
-
-
-# -- folders
-
-
-def test_classes_of_an_image_folder_are_its_folders(tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(stream, "PNG")
-    files = [tmp_path / name for name in ("b/1.png", "a [x]/1.PNG", "a [x]/2.jpeg")]
-    for file in files:
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(stream.getvalue())
-    rows, names = folder_rows(files)
-    assert names == ("a [x]", "b")
-    assert [(row["image"], row["label"]) for row in rows] == [
-        (str(files[0]), "b"),
-        (str(files[1]), "a [x]"),
-        (str(files[2]), "a [x]"),
-    ]
-    assert folder_rows(files[:1])[1] == ("b",)  # one class is a class too
