@@ -17,7 +17,7 @@ from typing import Any
 from ..common.files import file_sha256
 from ..common.report import Advance
 from ..errors import BenchError
-from .session import GATE, LISTENER, endpoint, library, limit_silence, quiet, say
+from .session import GATE, LISTENER, endpoint, library, limit_silence, quiet, say_for_all
 from .trouble import (
     CorruptDownload,
     NoHub,
@@ -63,7 +63,7 @@ def resolve(repo: Repo, revision: str) -> str:
         raise BenchError(
             f"a commit {revision}... in the history of {repo.id}",
             f"{len(commits)} commits, the newest {commits[0].commit_id[:12] if commits else '-'}",
-            f"see {endpoint()}/{page_path(repo)}/commits/main, then mend its declaration"
+            f"see {endpoint()}/{page_path(repo)}/commits/main, then correct the revision"
             + or_fallback(repo),
             code=4,
         )
@@ -269,7 +269,9 @@ def _attempts(
                 raise _given_up(repo, what, error.error, place) from error
             asked = error.wait if error.wait is not None else 2.0 ** (attempt - 1)
             wait = min(LONGEST_WAIT, asked)
-            say(f"{in_short(error.error)}; attempt {attempt + 1} of {total} in {wait:.3g} s")
+            say_for_all(
+                f"{in_short(error.error)}; attempt {attempt + 1} of {total} in {wait:.3g} s"
+            )
             time.sleep(wait)
         except BenchError:
             raise

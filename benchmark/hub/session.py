@@ -21,11 +21,22 @@ FORGET = 60.0  # seconds after which a hub that could not be reached is tried an
 BUSY = (408, 429)  # statuses that pass; those from 500 on do too
 
 
+_said: dict[str, float] = {}  # a line -> when it was said last
+
+
 def say(text: str) -> None:
     """A status line on standard error, wherever in a command the hub is asked."""
     with suppress(OSError, ValueError, AttributeError):  # a closed stream must end no download
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+def say_for_all(text: str) -> None:
+    """As `say`, once where several threads hear the same at about the same time."""
+    now = time.monotonic()
+    if now - _said.get(text, float("-inf")) >= SILENCE:
+        _said[text] = now
+        say(text)
 
 
 def library() -> Any:

@@ -19,7 +19,7 @@ from .partial import RemoteFileParts, Traffic
 from .trouble import Repo
 
 CARD = "README.md"
-LARGEST_CARD = 1 << 22  # bytes
+LARGEST_CARD = 1 << 20  # bytes; the largest of the hub have some hundred thousand
 EXPORTED = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)/\d{4,}\.parquet")
 """A file of the branch refs/convert/parquet, where the hub's own bot writes copies."""
 PARTIAL = "partial-"  # begins a split of that branch that holds the first gigabytes only
@@ -107,6 +107,29 @@ def configured(card: str, paths: Sequence[str]) -> list[Configuration]:
             raise
         return []
     return [config for config in found if config.splits]
+
+
+def class_names_in(card: str, column: str) -> tuple[str, ...] | None:
+    """Names of the numbers in a column that a README's YAML head declares; None where it does not.
+
+    `load_dataset` takes them where the files have none.
+    """
+    if not card.startswith("---") or "class_label" not in card:
+        return None
+    from datasets import ClassLabel
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCard
+
+    try:
+        data = DatasetCard(card, ignore_metadata_errors=True).data
+        infos = DatasetInfosDict.from_dataset_card_data(data).values()
+        features = [(info.features or {}).get(column) for info in infos]
+    except Exception as error:  # as in `configured`
+        if isinstance(error, MemoryError):
+            raise
+        return None
+    found = {tuple(f.names) for f in features if isinstance(f, ClassLabel)}
+    return found.pop() if len(found) == 1 else None
 
 
 def matching(patterns: Sequence[Any], paths: Sequence[str], base: str = "") -> list[str]:

@@ -204,6 +204,9 @@ def _refused(repo: Repo, expected: str, status: int) -> BenchError:
     if status == 404:
         fix = f"see {endpoint()}/{page_path(repo)}, or correct HF_ENDPOINT if that is no hub"
         return BenchError(expected, "'not found' (404)", fix + or_fallback(repo), 4)
+    if status < 500 and status not in BUSY:
+        fix = f"see {endpoint()}/{page_path(repo)}{or_fallback(repo)}"
+        return BenchError(expected, f"status {status}, a refusal", fix, 4)
     fix = f"wait until the hub is well, or set HF_ENDPOINT to a mirror, {again}"
     return HubTrouble(expected, f"status {status} again and again", fix, 4)
 

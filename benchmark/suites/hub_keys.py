@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from ..data.own.chosen import WHOLE, Wanted
 from ..data.own.pinning import OnHub
@@ -99,7 +100,12 @@ def _by_files(keys: Keys, place: _Place, held_out: bool) -> dict[str, OnHub]:
 def _patterns(keys: Keys, key: str) -> tuple[str, ...]:
     patterns = keys.texts(key, ())
     for pattern in patterns:
-        if "://" in pattern or "::" in pattern or pattern.startswith("/") or ".." in pattern:
+        if (
+            "://" in pattern
+            or "::" in pattern
+            or pattern.startswith("/")
+            or ".." in PurePosixPath(pattern).parts
+        ):
             fix = "write paths as the repository has them"
             keys.bad(f"files within the repository for `{key}`", f"'{pattern}'", fix)
     return patterns

@@ -21,6 +21,7 @@ from benchmark.cli.data.prepare import prepare_all
 from benchmark.cli.display import Display
 from benchmark.data.catalog import CATALOG, declaration
 from benchmark.data.published.declare import Declaration, Source, Whole, class_table
+from benchmark.data.published.load import rows_of
 from benchmark.data.published.preparation.plan import plan
 from benchmark.data.published.preparation.preflight import Seen, preflight
 from benchmark.errors import BenchError
@@ -361,6 +362,71 @@ def test_a_group_that_no_row_can_have_is_refused(hub, place, named) -> None:
     splits = {name: Whole(("test",), group=name) for name in (*domains, "sketch")}
     said = only(look(place, replace(declared, splits=splits)))
     assert "rows with 'sketch' in column 'domain'" in said
+
+
+def of_numbers(names: list[str] | None, labels: list[int], **more: Any) -> bytes:
+    """A parquet file of integer labels, with class names or without."""
+    cells = [{"bytes": image(), "path": None} for _ in labels]
+    made = pa.table({"image": cells, "label": labels, **more})
+    if names is not None:
+        features = {"label": {"names": names, "_type": "ClassLabel"}}
+        made = made.replace_schema_metadata(
+            {"huggingface": json.dumps({"info": {"features": features}})}
+        )
+    out = io.BytesIO()
+    pq.write_table(made, out)
+    return out.getvalue()
+
+
+def test_numbers_without_names_are_said_and_never_mixed_with_named_ones(hub, place) -> None:
+    whole = of_numbers(None, [0, 1, 2])
+    hub.server.add(REPO, {"data/test-0.parquet": whole})
+    seen = look(place, labelled(("label",)))
+    assert seen.troubles == ()
+    assert any("numbers without names" in note for note in seen.notes)
+    files = {"data/test-0.parquet": of_numbers(CLASSES, [0]),
+             "data/test-1.parquet": of_numbers(None, [1, 2])}  # fmt: skip
+    hub.server.add(REPO, files)
+    lock.write(place / "hub.lock.json", {})
+    assert "class names, as other files have them" in only(look(place, labelled(("label",))))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_class_names_of_the_readme_count_where_files_have_none(hub, place, order) -> None:
+    lines = ["---", "dataset_info:", "  features:", "  - name: label", "    dtype:",
+             "      class_label:", "        names:",
+             *(f"          '{i}': {name}" for i, name in enumerate(CLASSES[::order])),
+             "---", ""]  # fmt: skip
+    files = {"data/test-0.parquet": of_numbers(None, [0, 1, 2]), "README.md": "\n".join(lines)}
+    hub.server.add(
+        REPO, {name: f if isinstance(f, bytes) else f.encode() for name, f in files.items()}
+    )
+    seen = look(place, labelled(("label",)))
+    if order == 1:
+        assert seen.troubles == ()
+    else:
+        assert "the order of the classes of 'eurosat'" in only(seen)
+
+
+def test_a_group_that_is_a_bare_number_or_another_one_is_refused(hub, place) -> None:
+    splits = {name: Whole(("test",), group=name) for name in ("clipart", "sketch")}
+    declared = replace(labelled(("label",), group="domain"), splits=splits)
+    hub.server.add(REPO, {"data/test-0.parquet": of_numbers(CLASSES, [0, 1, 2], domain=[0, 1, 0])})
+    assert "numbers with names, in column 'domain'" in only(look(place, declared))
+    column = ["clipart", "sketch", "Sketch "]
+    hub.server.add(REPO, {"data/test-0.parquet": of_numbers(CLASSES, [0, 1, 2], domain=column)})
+    lock.write(place / "hub.lock.json", {})
+    assert look(place, declared).troubles == ()
+    with pytest.raises(BenchError, match=r"only 'clipart', 'sketch' as groups of rows.*'Sketch '"):
+        made(place, "eurosat", declared=declared, source=declared.source)
+
+
+def test_a_caption_that_looks_like_a_list_is_one_caption(hub, place) -> None:
+    texts = ['("a cat", "detailed")', '["a cat", "a dog"]', "[]"]
+    hub.server.add(REPO, {"data/train-0.parquet": table({"text": lambda i: texts[i]})})
+    declared = pairs(TRAIN, {"train": 3})
+    store = made(place, "kream", declared=declared, source=declared.source)
+    assert rows_of(store).column("captions") == [[text] for text in texts]
 
 
 def test_rows_near_to_an_unsure_number_are_said_and_noted(hub, place) -> None:

@@ -19,6 +19,10 @@ SomeNames = Annotated[
     list[str] | None,
     typer.Argument(help="suites or datasets [all]; or suite files (.toml)", metavar="NAME"),
 ]
+Published = Annotated[list[str], typer.Argument(help="suites, datasets or 'all'", metavar="NAME")]
+SomePublished = Annotated[
+    list[str] | None, typer.Argument(help="suites or datasets [all]", metavar="NAME")
+]
 Cache = Annotated[Path | None, typer.Option(help="cache folder [CL_BENCH_CACHE or ~/.cache]")]
 Show = Annotated[
     Literal["auto", "rich", "plain", "none"], typer.Option(help="live view or plain lines")
@@ -124,7 +128,7 @@ def verify(names: SomeNames = None, cache_dir: Cache = None, display: Show = "au
 
 @app.command()
 def stats(
-    names: SomeNames = None,
+    names: SomePublished = None,
     across: Annotated[
         str | None,
         typer.Option(
@@ -159,7 +163,7 @@ def stats(
 
 
 @app.command()
-def licenses(names: SomeNames = None) -> None:
+def licenses(names: SomePublished = None) -> None:
     """Licence and citation of every dataset."""
     from .reports import licenses as table
 
@@ -167,7 +171,7 @@ def licenses(names: SomeNames = None) -> None:
 
 
 @app.command()
-def rm(names: Names, cache_dir: Cache = None) -> None:
+def rm(names: Published, cache_dir: Cache = None) -> None:
     """Remove prepared and unfinished sets, and what was downloaded of them."""
     from .reports import remove
 

@@ -108,11 +108,16 @@ def check_room(cost: Cost, root: Path, free: int) -> None:
     needed = cost.keep + cost.peak
     if needed > free:
         raise BenchError(
-            f"{needed / GB:.1f} GB free in {root}",
-            f"{free / GB:.1f} GB",
+            f"{_gb(needed)} free in {root}",
+            _gb(free),
             "free some space, or give --cache-dir (or CL_BENCH_CACHE) another disk",
             code=FULL_DISK,
         )
+
+
+def _gb(nbytes: int) -> str:
+    size = nbytes / GB
+    return f"{size:.1f} GB" if size >= 1 else f"{size:.2g} GB"
 
 
 def free_bytes(root: Path) -> int:

@@ -70,7 +70,7 @@ def wanted(names: Sequence[str]) -> Selection:
         else:
             known = [*PUBLISHED, *CATALOG, "all"]
             expected = "a suite, a dataset, a model/tag of weights, or 'all'"
-            raise BenchError(expected, f"'{name}'", nearest(name, known, 40))
+            raise BenchError(expected, f"'{name}'", nearest(name, known))
     optional = frozenset(n for n, must in datasets.items() if not must)
     return Selection(tuple(datasets), optional, tuple(weights), tuple(suites))
 

@@ -9,11 +9,12 @@ from tabulate import tabulate
 from ...common.locks import held
 from ...data.catalog import declaration
 from ...data.published.declare import Declaration
-from ...data.published.load import usable
+from ...data.published.load import lock_key, usable
 from ...data.published.preparation.plan import guard_of
 from ...data.published.store import Store, folders_of, source_name, stores
-from ...errors import BenchError
+from ...errors import BenchError, quoted
 from ...hub import lock
+from ...hub.lock import Entry
 from ..display import DisplayMode, make_display
 from .names import GB, cache_folder, wanted
 
@@ -28,12 +29,12 @@ def status(names: Sequence[str], cache_dir: Path | None) -> str:
     root, entries = cache_folder(cache_dir), lock.read(lock.lock_path())
     rows: list[tuple[object, ...]] = []
     for declared, found in _stores(names, root):
-        entry = entries.get(declared.name)
-        locked = "no" if entry is None or entry.revision is None else entry.revision[:12]
+        locked = _locked(entries.get(declared.name))
         for store in found:
+            mine = _locked(entries.get(lock_key(declared, store)))
             splits = ", ".join(f"{k} {v['rows']}" for k, v in store.manifest["splits"].items())
             size = f"{store.nbytes() / GB:.2f}"
-            rows.append((declared.name, "prepared", store.side, splits, size, store.about, locked))
+            rows.append((declared.name, "prepared", store.side, splits, size, store.about, mine))
         whole = {store.folder for store in found}
         others = [folder for folder in folders_of(root, declared) if folder not in whole]
         for folder in others:
@@ -46,6 +47,10 @@ def status(names: Sequence[str], cache_dir: Path | None) -> str:
     return tabulate(
         rows, heads, disable_numparse=True, maxcolwidths=[None, 24, None, 40, None, 48, None]
     )
+
+
+def _locked(entry: Entry | None) -> str:
+    return "no" if entry is None or entry.revision is None else entry.revision[:12]
 
 
 def verify(names: Sequence[str], cache_dir: Path | None, mode: DisplayMode) -> list[str]:
@@ -136,6 +141,11 @@ def _named(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         BenchError: unknown names, or weights.
     """
+    if own := [name for name in names if name.endswith(".toml")]:
+        got = f"the suite file {quoted(own[0])}, of which nothing is prepared"
+        fix = "its files lie where it says, or in the hub's own cache (`hf cache ls`); what its "
+        fix += f"splits share, `cl-bench data stats --across {own[0]}` counts"
+        raise BenchError("published datasets or suites", got, fix)
     asked = wanted(names or ["all"])
     if given := [name for name in names if "/" in name]:
         fix = "see `hf cache ls` for the hub's cache, where weights are"

@@ -149,11 +149,20 @@ def tar_rows(files: Sequence[Path], fields: Mapping[str, pa.DataType]) -> Iterat
     from datasets import Features, Json
     from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
+    class Asked(WebDataset):  # type: ignore[misc]
+        """Decodes no other kinds of files than those that are read."""
+
+        DECODERS = {
+            kind: decode
+            for kind, decode in WebDataset.DECODERS.items()
+            if kind in {field.rpartition(".")[2].lower() for field in fields}
+        }
+
     kinds = {"__key__": pa.string(), **fields}
     features = Features.from_arrow_schema(pa.schema(list(kinds.items())))
     features |= {kind: Json() for kind in fields if kind.rpartition(".")[2].lower() == "json"}
     try:
-        for sample in _stream(WebDataset, files, features=features):
+        for sample in _stream(Asked, files, features=features):
             sample["__key__"] = sample["__key__"].removeprefix("./")
             yield sample
     except (tarfile.TarError, pa.ArrowException, OSError, EOFError, ValueError) as error:

@@ -46,12 +46,12 @@ class OnHub:
 def contradiction(table: OnHub, entry: Entry) -> str | None:
     """How an entry of the lock file is not one of what the suite file says, in words."""
     commit, files = entry.revision or "", entry.files or ()
-    pairs = {"hub": (entry.repo, table.repo), "files": (entry.declared, table.declared)}
+    pairs = {"`hub`": (entry.repo, table.repo), "what it names": (entry.declared, table.declared)}
     if PREFIX.fullmatch(table.revision) and not commit.startswith(table.revision):
-        pairs["revision"] = (commit, table.revision)
+        pairs["`revision`"] = (commit, table.revision)
     for name, (was, now) in pairs.items():
         if was != now:
-            return f"`{name}` was {quoted(was, 200)} and is {quoted(now, 200)}"
+            return f"{name}, which was {quoted(was, 200)} and is {quoted(now, 200)} now"
     outside = [f for f in files if f.path.startswith("/") or ".." in PurePosixPath(f.path).parts]
     tables = all(is_table(file.path) for file in files)
     if not COMMIT.fullmatch(commit) or not files or outside or not tables:

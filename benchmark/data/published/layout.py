@@ -70,6 +70,12 @@ def parquet_layout(schema: pa.Schema, source: Source, classes: str | None, where
     for column in (source.key, source.part_column, source.group):
         if column is not None:
             _one_of(schema.names, (column,), where)
+    for column in (source.part_column, source.group):
+        if column is not None and class_names(schema, column) is None:
+            kind = plain(schema.field(column).type)
+            if not _text(kind):
+                got = f"type {kind}" + " without names" * pa.types.is_integer(kind)
+                raise different(where, f"text, or numbers with names, in column '{column}'", got)
     kind = plain(schema.field(image).type)
     fields = {f.name: f.type for f in kind} if pa.types.is_struct(kind) else {}
     if not _binary(fields.get("bytes", kind)):
@@ -119,6 +125,15 @@ def class_names(schema: pa.Schema, column: str | None) -> Names | None:
 def own_numbers(names: Names | None, source: Source) -> bool:
     """Whether the numbers of a file are those of the class table."""
     return names is None or source.by_number or names == tuple(map(str, range(len(names))))
+
+
+def bare_numbers(schema: pa.Schema, layout: Layout, source: Source, classes: str | None) -> bool:
+    """Whether labels are numbers of which a file does not say what they mean."""
+    if classes is None or source.by_number:
+        return False
+    digits = all(name.isdigit() for name in class_table(classes)["source"])
+    number = pa.types.is_integer(plain(schema.field(layout.value).type))
+    return number and own_numbers(layout.names, source) and not digits
 
 
 def _value_column(schema: pa.Schema, source: Source, classes: str | None, where: str) -> str:

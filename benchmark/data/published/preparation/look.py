@@ -18,7 +18,7 @@ from ....hub.trouble import NoHub, offline
 from ...files.stream import TAR_ENDINGS
 from ..classes import different
 from ..declare import Source, Whole
-from ..layout import parquet_layout, tar_layout
+from ..layout import bare_numbers, parquet_layout, tar_layout
 from .plan import Planned
 
 SMALLEST = 12  # bytes of a parquet file
@@ -36,6 +36,7 @@ class Look:
         missing: values of the columns of part and group that it surely does not have.
         trouble: why it does not fit.
         note: why it was not looked at.
+        bare: whether its labels are numbers whose meaning it does not say.
     """
 
     file: str
@@ -45,6 +46,7 @@ class Look:
     missing: frozenset[tuple[str, str]] = frozenset()
     trouble: BenchError | None = None
     note: str = ""
+    bare: bool = False
 
 
 def look_at(planned: Planned, file: RemoteFile) -> Look:
@@ -108,7 +110,8 @@ def _parquet(planned: Planned, file: RemoteFile, part: str, opened: IO[bytes]) -
         if not (value in names if names is not None else _may_hold(facts, column, value))
     }
     columns = tuple(sorted(layout.taken.items()))
-    return Look(file.path, part, columns, facts.num_rows, frozenset(missing))
+    bare = bare_numbers(schema, layout, source, declared.classes)
+    return Look(file.path, part, columns, facts.num_rows, frozenset(missing), bare=bare)
 
 
 def _what_else(opened: IO[bytes], error: Exception) -> str:

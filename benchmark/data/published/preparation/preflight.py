@@ -14,10 +14,11 @@ from ....errors import BenchError
 from ....hub import lock
 from ....hub.client import RemoteFile
 from ....hub.lock import Entry
-from ....hub.trouble import HubTrouble
+from ....hub.splits import card_text, class_names_in
+from ....hub.trouble import HubTrouble, offline
 from ...files.stream import TAR_ENDINGS
 from ...split_rules import shown
-from ..classes import different
+from ..classes import different, match_classes
 from ..declare import Folder, Source
 from .ahead import together
 from .look import Look, look_at
@@ -95,6 +96,18 @@ def _judged(planned: Planned, looks: Sequence[Look], anew: bool) -> Seen:
         troubles.append(different(other.file, f"the columns {common} of the other files", got))
     if isinstance(source, Source):
         troubles += _missing(planned, looks)
+    tables = [look for look in looks if look.columns and not look.file.endswith(TAR_ENDINGS)]
+    if bare := [look for look in tables if look.bare]:
+        if len(bare) < len(tables):
+            got = "numbers alone"
+            troubles.append(different(bare[0].file, "class names, as other files have them", got))
+        elif (error := _named_in_card(planned, dict(bare[0].columns or ())["value"])) is not None:
+            troubles.append(error)
+        else:
+            notes.append(
+                f"the labels of {planned.job.repo.id} are numbers without names; they are read in "
+                f"the order of catalog/classes/{planned.job.declared.classes}.csv"
+            )
     rows = _rows(planned, looks)
     wrong, near = row_differences(planned, rows)
     if anew:
@@ -114,6 +127,23 @@ def _judged(planned: Planned, looks: Sequence[Look], anew: bool) -> Seen:
     except BenchError as error:
         return replace(seen, troubles=(error,))
     return replace(seen, planned=replace(planned, entry=entry))
+
+
+def _named_in_card(planned: Planned, column: str) -> BenchError | None:
+    """Why numbers without names cannot be those of the class table: the README says otherwise."""
+    if offline():
+        return None
+    repo, classes = planned.job.repo, str(planned.job.declared.classes)
+    try:
+        card = card_text(repo, planned.commit, None, planned.traffic)
+        names = class_names_in(card, column)
+        places = None if names is None else match_classes(names, classes, f"{repo.id}/README.md")
+    except BenchError as error:
+        return error
+    if places is None or places == list(range(len(places))):
+        return None
+    got = "another one, while the files have numbers alone"
+    return different(f"{repo.id}/README.md", f"the order of the classes of '{classes}'", got)
 
 
 def _once(looks: Iterable[Look]) -> Iterator[BenchError]:

@@ -16,7 +16,9 @@ from ....hub import lock
 from ....hub.client import RemoteFile, fetch, in_cache
 from ....hub.lock import Entry
 from ...cache.decoded import transform_id
-from ..declare import Declaration, Folder, Source
+from ...split_rules import shown
+from ..classes import different
+from ..declare import Declaration, Folder, Source, Whole
 from ..splits import manifest_of
 from ..store import (
     VERSION,
@@ -225,6 +227,10 @@ def contents(
     count = dict.fromkeys(parts, 0)
     for part in (*rows.column("part"), *dropped.column("part").to_pylist()):
         count[part] = count.get(part, 0) + 1
+    groups = {r.group for r in declared.splits.values() if isinstance(r, Whole) and r.group}
+    if groups and (other := set(rows.column("group")) - groups):
+        got = f"{shown(other)}, too"
+        raise different(declared.name, f"only {shown(groups)} as groups of rows", got)
     splits = manifest_of(declared, rows, names)
     return {"rows": count, "dropped": _dropped(dropped, names), "splits": splits}
 

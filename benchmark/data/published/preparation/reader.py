@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ....errors import quoted
-from ...captions import blank, listed
+from ...captions import blank
 from ...files.stream import (
     TAR_ENDINGS,
     UnreadableFile,
@@ -175,12 +175,6 @@ def _value(place: SourceFile, layout: Layout) -> Callable[[RawRow, Any, str], Ra
 
 
 def _captions(row: RawRow, cell: Any, where: str) -> RawRow:
-    try:
-        texts = listed(cell) if isinstance(cell, str) else None
-    except ValueError as error:
-        got = f"{quoted(cell)}, which looks like a list and is none in JSON"
-        raise different(where, "a caption, or a list of captions", got) from error
-    if texts is None:
-        texts = cell if isinstance(cell, list) else [cell]
+    texts = cell if isinstance(cell, list) else [cell]
     kept = tuple(text.strip() for text in texts if text is not None and not blank(text))
     return replace(row, captions=kept)
