@@ -397,10 +397,8 @@ def test_class_names_of_the_readme_count_where_files_have_none(hub, place, order
              "      class_label:", "        names:",
              *(f"          '{i}': {name}" for i, name in enumerate(CLASSES[::order])),
              "---", ""]  # fmt: skip
-    files = {"data/test-0.parquet": of_numbers(None, [0, 1, 2]), "README.md": "\n".join(lines)}
-    hub.server.add(
-        REPO, {name: f if isinstance(f, bytes) else f.encode() for name, f in files.items()}
-    )
+    card, whole = "\n".join(lines).encode(), of_numbers(None, [0, 1, 2])
+    hub.server.add(REPO, {"data/test-0.parquet": whole, "README.md": card})
     seen = look(place, labelled(("label",)))
     if order == 1:
         assert seen.troubles == ()
