@@ -211,7 +211,13 @@ assert transformers.BertTokenizer.__name__ == "BertTokenizer"
 """
 
 
-@pytest.mark.parametrize("code", [ALONE, AFTER], ids=["missing", "used afterwards"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(ALONE, id="missing"),
+        pytest.param(AFTER, id="used afterwards", marks=pytest.mark.slow),
+    ],
+)
 def test_transformers_is_missing_or_used_by_others(code: str) -> None:
     """Where it is imported before, see test_blip.py."""
     sha = backbones.load("tiny-s", "bundled").fingerprint

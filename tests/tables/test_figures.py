@@ -432,6 +432,7 @@ build_tables(*map(Path, sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes_in_any_process(tmp_path: Path) -> None:
     """Another order of records, other hashes, and a user who set matplotlib up in another way."""
     two_seeds(tmp_path / "one" / "r")
@@ -600,6 +601,7 @@ def test_what_imports_matplotlib_is_imported_inside_one_function() -> None:
     assert importing == {"draw.py"}
 
 
+@pytest.mark.slow
 def test_only_what_draws_imports_matplotlib(tmp_path: Path, cache: Path) -> None:
     """One process that does one thing after the other; the tables come last."""
     record = save(tmp_path / "r", make_rows("shapes", SHAPES, "ft", "forward", 0, PICTURES))
