@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 LONGEST_LINE, LONGEST_TAIL, MOST_LINES = 1000, 250, 60  # of each part of a message
@@ -102,25 +102,6 @@ def difference(one: str, other: str) -> str:
                     needed = fewer
             return "which differs only by " + " and ".join(needed)
     return _scripts(_folded(one, ["spaces"]), _folded(other, ["spaces"]))
-
-
-def look_alikes(names: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Names of a list that are the same as one before, or could be taken for it.
-
-    Args:
-        names: in the order of the list.
-
-    Returns:
-        For each such name the place of the first one, its own place (both from 0), and what the
-        two differ by, as `difference` says it; empty text where they are equal.
-    """
-    first: dict[str, int] = {}
-    found = []
-    for place, name in enumerate(names):
-        before = first.setdefault(folded(name), place)
-        if before != place:
-            found.append((before, place, difference(names[before], name)))
-    return found
 
 
 def folded(text: str) -> str:

@@ -48,7 +48,7 @@ def test_a_later_change_is_seen(how: str, tmp_path: Path, read: list[str]) -> No
     path.write_bytes(b"abc" * 999)
     first, times = checked_sha256(path), path.stat()
     if how == "replaced":
-        (tmp_path / "new").write_bytes(b"abd" * 999)
+        (tmp_path / "new").write_bytes(b"xyz" * 999)
         (tmp_path / "new").replace(path)
     elif how == "grown":
         with path.open("ab") as stream:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import BenchError, difference, folded, look_alikes, nearest, quoted
+from benchmark.errors import BenchError, difference, folded, nearest, quoted
 
 CAFE, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
@@ -95,18 +95,6 @@ def test_what_looks_different_differs_by_nothing_in_particular() -> None:
 def test_all_forms_of_a_text_fold_into_one(text: str) -> None:
     for form in (unicodedata.normalize("NFD", text), f" {text}\t", f"{text}\u200b"):
         assert folded(form) == folded(text)
-
-
-def test_names_of_a_list_that_could_be_taken_for_each_other() -> None:
-    names = ["cat", CAFE, "hot dog", "Cat", DECOMPOSED, "hot  dog", "cat", "car"]
-    assert [(a, b) for a, b, _ in look_alikes(names)] == [(0, 3), (1, 4), (2, 5), (0, 6)]
-    assert [how for _, _, how in look_alikes(names)] == [
-        "which differs only by case",
-        "which differs only by Unicode normalisation (NFC, NFD)",
-        "which differs only by spaces",
-        "",
-    ]
-    assert look_alikes(["cat", "car", "chat"]) == []
 
 
 def test_a_flood_is_cut_in_every_part_and_both_ends_are_kept() -> None:

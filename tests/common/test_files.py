@@ -9,7 +9,7 @@ from benchmark.common.files import file_text
 from benchmark.errors import BenchError
 
 TEXT = 'name = "größe"\r\n日本 \U0001f600\n'
-WORDS = "image,caption\r\n0.png,ein Tier\r\n"
+WORDS = "image,caption\r\n0.png,Größe\r\n"
 
 
 @pytest.mark.parametrize(

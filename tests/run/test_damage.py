@@ -137,7 +137,7 @@ def test_a_run_over_a_damaged_cache_is_the_same_and_says_so(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pixels", "features", "trained"])
-def test_a_file_under_anothers_name_is_not_taken(
+def test_a_file_under_the_name_of_another_is_not_taken(
     kind: str, whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path]
 ) -> None:
     """Whole files, as they were written, moved round by one."""

@@ -190,7 +190,7 @@ FORMS = [
     (CONFIGURED, [NAMED], [0, 1], [2]),
     (CONFIGURED, ['config = "folder"'], [5], [6]),
     (CONFIGURED, ['split = { train = ["train", "dev"], test = "train" }'], None, None),
-    (CONFIGURED, ['files = { train = "p/[ot]*.parquet", test = "p/last-1.parquet" }'], [0, 1], [2]),
+    (CONFIGURED, ['files = { train = "p/[to]*.parquet", test = "p/last-1.parquet" }'], [0, 1], [2]),
     (CONFIGURED, ['files = ["f/*.parquet"]', "split = { test = 0.5 }"], [5], [6]),
     (CONFIGURED, ['config = "folder"', 'split = { of = ["test", "train"], test = 0.5 }'], [6], [5]),
     ({"x/train.parquet": parquet([1]), "x/val.parquet": parquet([2])},
