@@ -97,10 +97,13 @@ def run(
 
     Several methods, orders and seeds are run one after the other, each to its own record.
     """
-    streams().result = False
-    if backbone is not None:
-        from ..backbones.known import check_backbone
+    from ..backbones.known import check_backbone
+    from ..run.registry import check_method
 
+    streams().result = False
+    for name in method:
+        check_method(name)
+    if backbone is not None:
         check_backbone(backbone)
     named, why = suite, ""
     if named is None:

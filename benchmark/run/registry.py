@@ -79,6 +79,25 @@ def method_names() -> dict[str, str]:
     return known
 
 
+def check_method(asked: str) -> None:
+    """Raises BenchError where there is no method of that name, or two; none is imported."""
+    path = asked.partition(":")[0]
+    if path.endswith(".py"):
+        if not Path(path).is_file():
+            raise BenchError("a method file", f"no file '{path}'", "correct --method")
+        return
+    name = asked.partition(".")[0]
+    files, plugins = _built_in(), _plugins()
+    if len(plugins.get(name, [])) + (name in files) > 1:
+        raise BenchError(f"one method named '{name}'", method_names()[name], "rename one of them")
+    if name not in files and name not in plugins:
+        raise BenchError(
+            "a method, 'method.variant' or a path to a .py file",
+            f"'{asked}'",
+            nearest(name, [*files, *plugins]) + "; `cl-bench ls` lists all",
+        )
+
+
 def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
     """The method of that name with its config.
 
@@ -90,16 +109,15 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
         BenchError: unknown name, variant, key or value; two methods of one name; a file that
             defines no method or several; a plugin that cannot be imported.
     """
+    check_method(asked)
     path, _, variant = asked.partition(":")
     if path.endswith(".py"):
         file = Path(path)
-        if not file.is_file():
-            raise BenchError("a method file", f"no file '{path}'", "correct --method")
         name, module = file.stem.replace("_", "-"), _import_file(file)
         origin = "path"
     else:
         name, _, variant = asked.partition(".")
-        module, origin = _import_named(name, asked)
+        module, origin = _import_named(name)
     cls = _only_method(module, asked)
     _check_settings(cls)
     base = _own_code(asked, lambda: _base_config(cls, name, variant))
@@ -120,16 +138,8 @@ def _sha_of(module: ModuleType) -> str:
     return content_sha(Path(inspect.getfile(module)))
 
 
-def _import_named(name: str, asked: str) -> tuple[ModuleType, str]:
+def _import_named(name: str) -> tuple[ModuleType, str]:
     files, plugins = _built_in(), _plugins()
-    if len(plugins.get(name, [])) + (name in files) > 1:
-        raise BenchError(f"one method named '{name}'", method_names()[name], "rename one of them")
-    if name not in files and name not in plugins:
-        raise BenchError(
-            "a method, 'method.variant' or a path to a .py file",
-            f"'{asked}'",
-            nearest(name, [*files, *plugins]) + "; `cl-bench ls` lists all",
-        )
     built_in = name in files
     value = f"methods.{files[name].stem}" if built_in else plugins[name][0].value
     try:
