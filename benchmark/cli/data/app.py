@@ -142,14 +142,17 @@ def stats(
         bool, typer.Option("--write", help="beside --across: keep it in results/ for the tables")
     ] = False,
     cache_dir: Cache = None,
-    display: Show = "auto",
+    display: Annotated[
+        Literal["auto", "rich", "plain", "none"],
+        typer.Option(help="beside --across: live view or plain lines"),
+    ] = "auto",
 ) -> None:
     """Counts per split: images, captions, duplicates, classes; or what the splits share."""
     if across is None:
         from .reports import stats as count
 
-        if side is not None or write:
-            option = "--write" if write else "--side"
+        if side is not None or write or display != "auto":
+            option = "--write" if write else "--side" if side is not None else "--display"
             raise BenchError(f"--across beside {option}", "none", "name a suite with --across")
         typer.echo(count(names or [], cache_dir))
         return
