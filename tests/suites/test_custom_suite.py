@@ -360,7 +360,8 @@ def test_bytes_that_carry_a_path_are_grouped(
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 101, 1000])
 @pytest.mark.parametrize(("share", "seed"), [(0.2, 42), (0.07, 0), (0.5, 7)])
 def test_the_fraction_rule_is_that_of_datasets(n: int, share: float, seed: int) -> None:
-    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    import datasets
+
     theirs = datasets.Dataset.from_dict({"i": range(n)}).train_test_split(share, seed=seed)
     rule = ByFraction(share, seed)
     assert by_fraction(n, rule, "test").tolist() == list(theirs["test"]["i"])

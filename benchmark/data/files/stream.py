@@ -81,12 +81,8 @@ def parquet_rows(
         raise _unreadable(error) from error
 
 
-def tar_fields(file: Path, samples: int | None = None) -> tuple[str, ...]:
+def tar_fields(file: Path) -> tuple[str, ...]:
     """Kinds of files in a webdataset tar ("jpg", "txt"), as they are spelled, in order.
-
-    Args:
-        file: the tar.
-        samples: look at so many members only; None for all.
 
     Raises:
         FileNotFoundError, PermissionError: there is no such file, or it may not be read.
@@ -95,16 +91,13 @@ def tar_fields(file: Path, samples: int | None = None) -> tuple[str, ...]:
     found: dict[str, None] = {}
     try:
         with tarfile.open(file) as archive:
-            for count, member in enumerate(archive):
-                if samples is not None and count >= samples:
-                    break
+            for member in archive:
                 name = member.name.rpartition("/")[2]
                 if member.isfile() and "." in name[1:] and not name.startswith((".", "__")):
                     found[name.partition(".")[2]] = None
                 elif (member.issym() or member.islnk()) and not name.startswith((".", "__")):
                     raise UnreadableFile(f"'{member.name}' is a link, and holds no bytes")
-            else:
-                _check_end(archive)
+            _check_end(archive)
     except (FileNotFoundError, PermissionError):
         raise
     except (tarfile.TarError, OSError, EOFError) as error:
