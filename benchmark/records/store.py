@@ -173,6 +173,16 @@ def read_record(path: Path) -> Record:
     return Record(frame, provenance, path)
 
 
+def failure_of(path: Path) -> dict[str, Any] | None:
+    """What a record says of a run that failed; None for one that reached its end.
+
+    Raises:
+        BenchError: as `read_record`, of whose checks it makes only the first.
+    """
+    failed = _provenance(_load(path), path).get("failed")
+    return failed if isinstance(failed, dict) else None
+
+
 def record_files(folder: Path) -> list[Path]:
     """Paths of the records of a results folder, sorted; none is read.
 

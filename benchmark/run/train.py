@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..common.seeds import derive
+from ..common.seeds import seed_globally
+from ..data.tensors import LabelTensors, Tensors
 from ..errors import BenchError, MethodError
 from ..protocol.method import Method
 from ..protocol.types import Batch, ParamGroup, Task
@@ -158,7 +159,7 @@ class Fit:
         assert self.optimizer is not None
         while True:
             self.method.clip.chunks = self.progress.chunks
-            torch.manual_seed(derive(*self.seed, "step", self.progress.step))
+            seed_globally(*self.seed, "step", self.progress.step)
             self.method.train()
             self.optimizer.zero_grad(set_to_none=True)
             try:
@@ -184,3 +185,18 @@ class Fit:
         mine = {id(p) for p in self.params}
         for p in self.method.parameters():
             p.requires_grad_(id(p) in mine)
+
+
+def with_more_data(
+    error: BenchError, name: str, data: Tensors, fit: Fit, limited: bool
+) -> BenchError:
+    """With a remedy that helps: no --batch-size is one where a task has no more to give."""
+    if "larger --batch-size" not in error.fix:
+        return error
+    if isinstance(data, LabelTensors) and len(data.names) < 2:
+        fix = f"give '{name}' a second class, or choose another --method"
+    elif len(data) < 2 and len(fit.loader) == 1:
+        fix = "give a larger --limit" if limited else f"give '{name}' more training images"
+    else:
+        return error
+    return BenchError(error.expected, f"{error.got} in '{name}'", fix, error.code)

@@ -31,6 +31,10 @@ class Place:
     stage: int | None = None
     scored: str | None = None
 
+    def begin(self, task: str, number: int) -> None:
+        """The next task."""
+        self.task, self.number, self.step, self.steps = task, number, 0, 0
+
     def text(self) -> str:
         """In words, without the hook."""
         if self.stage is not None:

@@ -4,7 +4,7 @@ Rows that are not of unit length, a loss that is one tensor, a group that is no 
 on into another number, or into an error deep inside the harness.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import isawaitable, isgenerator
 from math import isfinite
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import MethodError, quoted
-from ...protocol.types import Loader, ParamGroup
+from ...protocol.types import Images, Loader, ParamGroup
 
 _LOSS = (
     "loss() to return a mapping of names to tensors of one number each, such as "
@@ -217,33 +217,56 @@ def _kind(value: object) -> str:
 # -- inference
 
 
-def checked_shape(rows: object, count: int, hook: str) -> Tensor:
+def checked_shape(rows: object, count: int, device: torch.device, hook: str) -> Tensor:
     """Refuse what cannot be the embeddings of so many items; asks for no value of them.
 
     Args:
         rows: what the hook returned.
         count: of the items.
+        device: where they must be.
         hook: that returned them.
+
+    Raises:
+        MethodError: no plain tensor, or one of another shape, dtype or device.
     """
-    expected = f"{hook} to return one row for each of {count} items, float32"
-    if type(rows) not in (Tensor, nn.Parameter, nn.Buffer):
-        raise _wrong(expected, _kind(rows), "return a plain tensor")
-    assert isinstance(rows, Tensor)
-    if rows.ndim != 2 or len(rows) != count or not rows.shape[1]:
+    expected = f"{hook} to return one row for each of {count} items, float32, on {device}"
+    found = _plain(rows, device, expected)
+    if found.ndim != 2 or len(found) != count or not found.shape[1]:
         raise _wrong(expected, _kind(rows), "return one row for each item")
-    if rows.dtype != torch.float32:
-        raise _wrong(expected, f"rows of {rows.dtype}", "convert them by .float(), or use unit()")
-    return rows
+    if found.dtype != torch.float32:
+        raise _wrong(expected, f"rows of {found.dtype}", "convert them by .float(), or use unit()")
+    return found
 
 
-def checked_scores(scores: object, count: int, classes: int, hook: str) -> Tensor:
-    """Refuse what cannot be scores of so many items for so many classes."""
-    expected = f"{hook} to give scores ({count}, {classes}), float32 or float64"
-    if type(scores) not in (Tensor, nn.Parameter, nn.Buffer):
-        raise _wrong(expected, _kind(scores), "return a plain tensor")
-    assert isinstance(scores, Tensor)
-    if tuple(scores.shape) != (count, classes):
+def checked_scores(
+    scores: object, count: int, classes: int, device: torch.device, hook: str
+) -> Tensor:
+    """Refuse what cannot be scores of so many items for so many classes; raises as above."""
+    expected = f"{hook} to give scores ({count}, {classes}), float32 or float64, on {device}"
+    found = _plain(scores, device, expected)
+    if tuple(found.shape) != (count, classes):
         raise _wrong(expected, _kind(scores), "return one score for each item and class")
-    if scores.dtype not in (torch.float32, torch.float64):
-        raise _wrong(expected, f"scores of {scores.dtype}", "convert them by .float()")
-    return scores
+    if found.dtype not in (torch.float32, torch.float64):
+        raise _wrong(expected, f"scores of {found.dtype}", "convert them by .float()")
+    return found
+
+
+def checked_classifier(score: object) -> Callable[[Images], object]:
+    """Refuse what is no function of images."""
+    if not callable(score):
+        raise _wrong(
+            "classifier() to return a function of images",
+            _kind(score),
+            "return a function that gives scores, one for each image and class",
+        )
+    return score
+
+
+def _plain(value: object, device: torch.device, expected: str) -> Tensor:
+    # A class of its own could answer every later question as it likes.
+    if type(value) not in (Tensor, nn.Parameter, nn.Buffer):
+        raise _wrong(expected, _kind(value), "return a plain tensor")
+    assert isinstance(value, Tensor)
+    if value.device != device:
+        raise _wrong(expected, f"one on {value.device}", "keep it where the items are")
+    return value.detach()

@@ -3,11 +3,14 @@
 import builtins
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .state import State, attribute
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def switches() -> list[State]:
@@ -170,15 +173,20 @@ def generators() -> list[State]:
         key = np.frombuffer(value[0], dtype=np.uint32)
         np.random.set_state(("MT19937", key, *value[1:]))
 
+    def of_torch(
+        read: "Callable[[], Tensor]", put: "Callable[[Tensor], object]", name: str
+    ) -> State:
+        def put_back(value: bytes) -> None:
+            put(torch.frombuffer(bytearray(value), dtype=torch.uint8))
+
+        return State(f"state of {name}", lambda: read().numpy().tobytes(), put_back)
+
     found = [
-        State("state of torch's generator", torch.get_rng_state, torch.set_rng_state),
+        of_torch(torch.get_rng_state, torch.set_rng_state, "torch's generator"),
         State("state of numpy's generator", numpy_state, put_numpy),
         State("state of Python's generator", random.getstate, random.setstate),
     ]
     if torch.cuda.is_initialized():
-        found.append(
-            State(
-                "state of torch's GPU generator", torch.cuda.get_rng_state, torch.cuda.set_rng_state
-            )
-        )
+        cuda = torch.cuda
+        found.append(of_torch(cuda.get_rng_state, cuda.set_rng_state, "torch's GPU generator"))
     return found

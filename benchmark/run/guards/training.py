@@ -1,14 +1,17 @@
 """What moves while a task is trained: what the method declares, by the loop's own steps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from ...errors import MethodError
+from ...backbones.backbone import Backbone
+from ...errors import MethodError, quoted
+from ...protocol.method import Method
 from .weights import Sums, moved, parameters, sums
 
 LOOKS = 2  # steps of a task in which all parameters are compared before and after the loss
@@ -83,5 +86,44 @@ class Watch:
                 "the loop's optimiser to make the steps of a task",
                 f"a step of another {type(optimizer).__name__}, made by a hook",
                 "return the loss from loss(), and let the loop make the steps",
+                code=3,
+            )
+
+
+class Constants:
+    """What no method may change in a whole run: the similarity's scale, and its own settings.
+
+    Args:
+        clip: the backbone.
+        same: whether a tensor is the scale as it was pretrained.
+        config: the settings that the record names.
+    """
+
+    def __init__(
+        self, clip: Backbone, same: Callable[[Tensor], bool], config: Mapping[str, Any]
+    ) -> None:
+        self._clip, self._same, self._config = clip, same, dict(config)
+
+    def check(self, method: Method[Any]) -> None:
+        """Compare.
+
+        Raises:
+            MethodError: it has changed one of them.
+        """
+        scales = (self._clip.logit_scale, method.clip.logit_scale)
+        if not all(isinstance(s, Tensor) and self._same(s) for s in scales):
+            raise MethodError(
+                "`clip.logit_scale` as pretrained, in every method",
+                "another value",
+                "keep a scale of your own as a parameter of the method",
+                code=3,
+            )
+        now = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(method.config).items()}
+        if now != self._config:
+            other = next(k for k in {**now, **self._config} if now.get(k) != self._config.get(k))
+            raise MethodError(
+                f"the setting '{other}' of {quoted(self._config.get(other))} that was asked for",
+                f"{quoted(now.get(other))} in the method's config",
+                "leave the config as it is",
                 code=3,
             )
