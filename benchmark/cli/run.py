@@ -9,8 +9,8 @@ from ..errors import BenchError, MethodError
 from ..records.naming import method_label
 from ..records.store import RANKS_SUFFIX, Record, failure_of, read_record
 from ..run.guards.crash import failure, files_of, is_failure, keep_traceback
-from ..run.guards.interrupts import interrupted, noting_interrupts
-from ..run.guards.process import kept
+from ..run.guards.process.interrupts import interrupted, noting_interrupts
+from ..run.guards.process.kept import kept
 from ..run.provenance.code import unchanged
 from ..run.request import Plan, Request, make_plan
 from .display import Display, DisplayMode, make_display

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ...common.files import atomic
 from ...errors import BenchError, MethodError
-from .interrupts import interrupted
+from .process.interrupts import interrupted
 
 
 @dataclass
-class Place:
+class Whereabouts:
     """Where a run is; what a failure is told with.
 
     Attributes:
@@ -84,7 +84,7 @@ def files_of(cls: type, file: Path) -> frozenset[Path]:
     return frozenset(found)
 
 
-def hook_of(error: BaseException, files: frozenset[Path], place: Place) -> str:
+def hook_of(error: BaseException, files: frozenset[Path], place: Whereabouts) -> str:
     """The hook that an exception came from: the method's first function on the way to it."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
@@ -105,7 +105,11 @@ def line_of(error: BaseException, files: frozenset[Path]) -> str:
 
 
 def failure(
-    asked: str, error: BaseException, files: frozenset[Path], place: Place | None, kept: Path | None
+    asked: str,
+    error: BaseException,
+    files: frozenset[Path],
+    place: Whereabouts | None,
+    kept: Path | None,
 ) -> BenchError:
     """One sentence for what a method's code raised.
 
@@ -117,8 +121,14 @@ def failure(
         kept: the file that has the traceback; None where it could not be written.
     """
     if isinstance(error, BenchError):
-        if place is None or not _passed(error, files):
+        if place is None:
             return error
+        if not _passed(error, files):
+            if type(error) is not MethodError:
+                return error
+            names = ", ".join(sorted(file.name for file in files))
+            told = f"{error.got} ({names}, {place.text()})"
+            return MethodError(error.expected, told, error.fix, error.code)
         # A sentence already; it is told with its place, and with a code that is one.
         expected, got, fix = _parts(error)
         told = f"{got} ({place_text(error, files, place)})"
@@ -139,7 +149,7 @@ def _passed(error: BaseException, files: frozenset[Path]) -> bool:
     return any(Path(f.filename) in files for f in traceback.extract_tb(error.__traceback__))
 
 
-def place_text(error: BaseException, files: frozenset[Path], place: Place) -> str:
+def place_text(error: BaseException, files: frozenset[Path], place: Whereabouts) -> str:
     """Hook and place of an exception in words."""
     return f"in {hook_of(error, files, place)} {place.text()}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import MethodError
-from .process import ProcessState, restore
+from .process.kept import ProcessState, restore
 from .weights import Sums, moved, sums, tensors
 
 

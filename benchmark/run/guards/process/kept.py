@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ...common.report import Say
-from ...errors import MethodError, quoted
+from ....common.report import Say
+from ....errors import MethodError, quoted
 from .state import State
 from .surroundings import surroundings
 from .switches import generators, shared_parts, switches
