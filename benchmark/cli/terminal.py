@@ -93,6 +93,15 @@ class Guarded(io.RawIOBase):
         return len(data)
 
 
+class _Lasting(io.TextIOWrapper):
+    """A text stream that ends with the command: what a method's code closes stays open."""
+
+    def close(self) -> None:
+        """Write out what is there."""
+        with suppress(OSError, ValueError):
+            self.flush()
+
+
 @dataclass
 class Streams:
     """Standard output and error of a command.
@@ -170,7 +179,7 @@ def _guarded(stream: TextIO) -> tuple[TextIO, Guarded | None]:
         stream.flush()
     encoding = codecs.lookup(stream.encoding).name
     return (
-        io.TextIOWrapper(
+        _Lasting(
             io.BufferedWriter(guard),
             encoding=ASCII if encoding == "ascii" else encoding,
             errors=ERRORS,

@@ -17,7 +17,7 @@ from ..common.report import Report
 from ..common.seeds import generator, seed_globally
 from ..data.batches import close, kept_bytes, make_loader
 from ..data.tensors import LabelTensors
-from ..errors import BenchError
+from ..errors import BenchError, MethodError
 from ..protocol.method import Frozen, no_grad_after_task, trainable_count
 from ..protocol.types import Loader, Task
 from .build import Built, Ground, build_method, open_ground
@@ -291,7 +291,9 @@ def _built(ground: Ground, report: Report, failing: Failing) -> Built:
         with kept("__init__", report.line):
             return build_method(ground)
     except BaseException as e:
-        if isinstance(e, BenchError) or not failing.is_failure(e):
+        # What a method says of the backbone or of its settings is the user's to mend.
+        told = isinstance(e, BenchError) and not isinstance(e, MethodError)
+        if told or not failing.is_failure(e):
             raise
         error = e
     raise failing.recorded(error, open_inputs(ground.plan, report, ground), Costs(), []) from None

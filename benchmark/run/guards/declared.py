@@ -6,6 +6,7 @@ a run that does something else than its author believes, without a word.
 
 import inspect
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
@@ -96,7 +97,7 @@ def _check_texts(cls: "type[Method[Any]]") -> None:
         raise _wrong(
             f"a `label` of {cls.__name__} of at most {LONGEST} letters A to Z, digits, spaces and "
             "+ - . , ( ) / '",
-            quoted(label),
+            quoted(label) + _odd_letter(label),
             "give the name that tables show",
         )
     if "www." in label.lower():  # which a page would make a link
@@ -109,6 +110,12 @@ def _check_texts(cls: "type[Method[Any]]") -> None:
             quoted(paper),
             "give authors, title, place and year",
         )
+
+
+def _odd_letter(label: object) -> str:
+    """A letter of another script by its name: it may look as one of the alphabet does."""
+    odd = [c for c in label if not c.isascii()] if isinstance(label, str) else []
+    return f" with {unicodedata.name(odd[0], 'a character without a name')}" if odd else ""
 
 
 # -- settings

@@ -30,6 +30,8 @@ class Change:
     @property
     def text(self) -> str:
         """The change in words."""
+        if others := getattr(self.before, "others", None):
+            return f"{self.state.name} ({others(self.after)})"
         old, new = (quoted(value, 40) for value in (self.before, self.after))
         plain = isinstance(self.before, bool | int | float | str) or " " not in old + new
         return self.state.name + (f" from {old} to {new}" if plain and len(old + new) < 90 else "")

@@ -147,7 +147,13 @@ class _Functions:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return "functions and classes as they were"
+        return "functions and classes"
+
+    def others(self, now: "_Functions") -> str:
+        """What differs, in words."""
+        names = [f"{getattr(place, '__name__', place)}.{name}"
+                 for place, name, _ in self.differing(now)]  # fmt: skip
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
 
 
 _KINDS = (FunctionType, type(len), type(str.join), type(object.__init__), type, staticmethod,
