@@ -118,7 +118,7 @@ def test_settings_are_a_frozen_dataclass(above: str, words: str, tmp_path: Path)
 @pytest.mark.parametrize("name", ["a|b", "<x>", "a b", "m\u00e9thode", "x" * 61, "-a"])
 def test_a_file_is_named_as_a_record_can_be(name: str, tmp_path: Path) -> None:
     file = write(tmp_path).rename(tmp_path / f"{name}.py")
-    with pytest.raises(BenchError, match="a method's name .*rename the file"):
+    with pytest.raises(BenchError, match=r"a method's name .*rename the file"):
         find_method(str(file), [])
 
 

@@ -1,4 +1,4 @@
-"""Methods that return something else than they promise, or move what they must not, each refused."""
+"""Methods that return something else than they promise, or move what they must not: refused."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def trained(lab: Lab, **hooks: Any) -> Any:
 
 
 def scored(
-    lab: Lab, uses: frozenset[Any] = frozenset(), labelled: bool = False, **hooks: Any
+    lab: Lab, hooks: dict[str, Any], uses: frozenset[Any] = frozenset(), labelled: bool = False
 ) -> Any:
     """What evaluation gives, inside the guard that a run has."""
     method, feed = made(lab, **hooks)
@@ -237,24 +237,22 @@ ROWS: list[tuple[Callable[[Tensor], Any], str]] = [
 def test_rows_of_another_form(number: int, by: Hook, item: str, lab: Lab) -> None:
     make, words = ROWS[number]
     with pytest.raises(MethodError, match=words.format(item=item)) as error:
-        scored(lab, **by(make))
+        scored(lab, by(make))
     assert f"encode_{item.replace('caption', 'text')}()" in str(error.value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
 @pytest.mark.parametrize("by", [image_by, text_by])
-def test_a_row_without_a_direction_is_a_set_without_a_score(
-    value: float, by: Hook, lab: Lab
-) -> None:
+def test_a_row_without_a_direction_gives_no_score(value: float, by: Hook, lab: Lab) -> None:
     with pytest.raises(
         Undefined, match=r"length (nan|inf|0.0) for (image 3|caption \d+) of \d+ in Set A"
     ):
-        scored(lab, **by(third(value)))
+        scored(lab, by(third(value)))
 
 
 def test_whoever_declares_the_batch_may_use_it(lab: Lab) -> None:
     by_batch = image_by(lambda x: unit(x - 0.1 * x.mean(dim=0)))
-    assert scored(lab, frozenset({"test batch"}), **by_batch).rows
+    assert scored(lab, by_batch, frozenset({"test batch"})).rows
 
 
 def test_memory_that_is_used_again_gives_the_rows_that_were_returned(lab: Lab) -> None:
@@ -267,7 +265,7 @@ def test_memory_that_is_used_again_gives_the_rows_that_were_returned(lab: Lab) -
     hooks = {**image_by(again), **text_by(again)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmark.run.evaluate.BATCH", 5)
-        assert scored(lab, **hooks).ranks == scored(lab, **image_by(lambda x: x)).ranks
+        assert scored(lab, hooks).ranks == scored(lab, image_by(lambda x: x)).ranks
 
 
 def scores_by(make: Callable[[Tensor], Any]) -> dict[str, Hook]:
@@ -295,16 +293,16 @@ def test_scores_of_another_form(
     make: Callable[[Tensor], Any], words: str, kind: type[Exception], lab: Lab
 ) -> None:
     with pytest.raises(kind, match=words):
-        scored(lab, labelled=True, **scores_by(make))
+        scored(lab, scores_by(make), labelled=True)
 
 
 def test_scores_in_float64_are_scores(lab: Lab) -> None:
-    assert scored(lab, labelled=True, **scores_by(lambda s: s.double())).guesses
+    assert scored(lab, scores_by(lambda s: s.double()), labelled=True).guesses
 
 
 def test_a_classifier_that_is_no_function(lab: Lab) -> None:
     with pytest.raises(MethodError, match="a function of images, got a tensor"):
-        scored(lab, labelled=True, classifier=lambda self, classes: torch.zeros(2))
+        scored(lab, {"classifier": lambda self, classes: torch.zeros(2)}, labelled=True)
 
 
 def traces(act: Callable[[Any], object]) -> dict[str, Hook]:
@@ -337,14 +335,14 @@ def traces(act: Callable[[Any], object]) -> dict[str, Hook]:
         ),
         (
             lambda m: setattr(Texts, "__len__", lambda self: 1),
-            "functions of torch or of the harness",
+            "functions of torch or of",
         ),
     ],
 )
 def test_an_evaluation_leaves_no_trace(act: Callable[[Any], object], words: str, lab: Lab) -> None:
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), Texts.__len__
     with pytest.raises(MethodError, match=words):
-        scored(lab, **traces(act))
+        scored(lab, traces(act))
     after = torch.get_num_threads(), torch.get_float32_matmul_precision(), Texts.__len__
     assert after == before, "it was put back"
     assert not torch.are_deterministic_algorithms_enabled()
