@@ -1,4 +1,4 @@
-"""A call survives its runs: whatever one does, the next gives its own numbers, and a record says."""
+"""A call survives its runs: the next one gives its own numbers, and a record tells of the failed."""
 
 import os
 import signal
