@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
+from ..common.source import content_sha
 from ..errors import BenchError, MethodError, nearest
 from ..protocol.config import Config, field_types, literals, require_choice, type_name
-from .provenance.code import content_sha
 
 if TYPE_CHECKING:
     from ..protocol.badges import Badge

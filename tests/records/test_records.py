@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.common.source import content_sha
 from benchmark.errors import BenchError
 from benchmark.records.evidence import evidence_file, read_evidence
 from benchmark.records.naming import file_stem, method_label
@@ -29,7 +30,7 @@ from benchmark.records.store import (
     to_frame,
     write_record,
 )
-from benchmark.run.provenance.code import content_sha, rewritten, unchanged
+from benchmark.run.provenance.code import rewritten, unchanged
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "records"
