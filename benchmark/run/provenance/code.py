@@ -96,7 +96,7 @@ def git_dirty(file: Path) -> bool:
     """Whether a file of the checkout is changed or untracked, or git does not say."""
     try:
         return bool(
-            git_line("status", "--porcelain", "--untracked-files=all", "--", str(file, at=ROOT))
+            git_line("status", "--porcelain", "--untracked-files=all", "--", str(file), at=ROOT)
         )
     except (OSError, subprocess.SubprocessError):
         return True
