@@ -59,7 +59,8 @@ def read_declared(path: str, source: Source) -> Declared:
     """Read a method's file.
 
     Args:
-        path: of the file. source: gives it, and the files of the package that it imports from.
+        path: of the file.
+        source: gives it, and the files of the package that it imports from.
 
     Raises:
         Unreadable: there is no such file, no method in it, or what it says is no plain value.
@@ -87,18 +88,20 @@ def _read(path: str, source: Source) -> Declared:
     defaults = _plain(reader.fields(home, config))
     attribute = reader.attribute(module, node)
     variants = _plain(attribute("variants", {}))
-    uses: dict[str, list[str]] | None = {}
+    uses: dict[str, list[str]] = {}
     try:
         for variant in ("", *variants):
             settings = {**defaults, **variants.get(variant, {})}
             uses[variant] = sorted(reader.badges(module, node, settings))
     except (Unreadable, TypeError, KeyError):
-        uses = None
-    words = [attribute(name, "") for name in ("label", "paper")]
-    if not all(isinstance(word, str) for word in words):
+        uses = {}
+    label, paper = attribute("label", ""), attribute("paper", "")
+    if not (isinstance(label, str) and isinstance(paper, str)):
         raise Unreadable("a label or paper that is no text")
-    rules = [_plain(attribute(name, {})) for name in ("invariants", "aliases")]
-    return Declared(*words, defaults, variants, uses, *rules)
+    return Declared(
+        label, paper, defaults, variants, uses or None,
+        _plain(attribute("invariants", {})), _plain(attribute("aliases", {})),
+    )  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
@@ -136,7 +139,7 @@ class _Module:
     @cached_property
     def imports(self) -> dict[str, tuple[str, str]]:
         """Name -> file without `.py` that it is from, and its name there."""
-        found = {}
+        found: dict[str, tuple[str, str]] = {}
         here = self.path.removesuffix(".py").removesuffix("/__init__").split("/")
         base = here if self.path.endswith("/__init__.py") else here[:-1]
         for node in self.tree.body:
@@ -157,7 +160,9 @@ class _Reader:
         if path not in self.modules:
             raw = self.source(path)
             if raw is None or len(raw) > _LARGEST_FILE:
-                raise Unreadable(f"no file {path}" if raw is None else f"{path} of {len(raw)} bytes")
+                raise Unreadable(
+                    f"no file {path}" if raw is None else f"{path} of {len(raw)} bytes"
+                )
             self.modules[path] = _Module(path, ast.parse(raw))
         return self.modules[path]
 
@@ -285,7 +290,7 @@ class _Reader:
             case ast.UnaryOp(op=ast.Not()):
                 return not of(node.operand)
             case ast.BinOp() if type(node.op) in _OPERATORS:
-                return _bounded(_OPERATORS[type(node.op)](of(node.left), of(node.right)))
+                return _combined(node.op, of(node.left), of(node.right))
             case ast.Compare(ops=[op], comparators=[other]) if type(op) in _OPERATORS:
                 return _OPERATORS[type(op)](of(node.left), of(other))
             case ast.IfExp():
@@ -322,8 +327,11 @@ class _Reader:
             self.depth -= 1
 
 
-def _bounded(value: Any) -> Any:
-    """Refuses what a short expression can blow up; sizes double at most once an operation."""
+def _combined(op: ast.operator, left: Any, right: Any) -> Any:
+    """The result of an operator; refuses what a short expression can blow up."""
+    if isinstance(op, ast.Mult) and not all(isinstance(v, int | float) for v in (left, right)):
+        raise Unreadable("a product of other things than numbers")
+    value = _OPERATORS[type(op)](left, right)
     if isinstance(value, int | float) and abs(value) < 2**63:
         return value
     if isinstance(value, tuple | frozenset | str | dict) and len(value) < 10_000:

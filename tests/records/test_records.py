@@ -21,7 +21,8 @@ from benchmark.common.source import content_sha
 from benchmark.errors import BenchError
 from benchmark.records.evidence import evidence_file, read_evidence
 from benchmark.records.naming import file_stem, method_label
-from benchmark.records.schema import SCHEMA, SCHEMA_VERSION, validate, validate_provenance
+from benchmark.records.provenance import validate_provenance
+from benchmark.records.schema import SCHEMA, SCHEMA_VERSION, validate
 from benchmark.records.store import (
     METADATA_KEY,
     read_record,
