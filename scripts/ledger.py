@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from benchmark.common.files import ROOT, atomic
 from benchmark.errors import BenchError
 from benchmark.records.store import Record, read_records
-from benchmark.validation.ledger import LEDGER, Ledger, from_git, read_ledger
+from benchmark.validation.ledger import LEDGER, Ledger, from_git
 
 RESULTS = ROOT / "results"
 
@@ -36,12 +36,17 @@ def made(commits: Iterable[str]) -> Ledger:
 
 def renew() -> bool:
     """Bring the ledger up to date; whether that changed it."""
-    new = made(commits_of(read_records(RESULTS)))
-    if new == read_ledger():
+    text = made(commits_of(read_records(RESULTS))).text()
+    if text == _there():
         return False
     with atomic(ROOT / LEDGER) as temporary:
-        temporary.write_text(new.text(), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return True
+
+
+def _there() -> str:
+    path = ROOT / LEDGER
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def main() -> None:
@@ -52,7 +57,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing")
     asked = parser.parse_args()
     if asked.check:
-        wrong = made(commits_of(read_records(RESULTS))) != read_ledger()
+        wrong = made(commits_of(read_records(RESULTS))).text() != _there()
         sys.exit(f"{LEDGER} is not what git says: run `python scripts/ledger.py`" if wrong else 0)
     print(f"{LEDGER} {'written' if renew() else 'is up to date'}")
 

@@ -57,6 +57,7 @@ def make_pins(plan: Plan) -> PinnedSuite:
         sets=_sets(inputs, cells, plan),
         orders=orders | ({"ii": list(suite.order_ii)} if suite.order_ii else {}),
         data={transform_id(inputs.clip.size): data},
+        weights={f"{plan.backbone} {plan.pretrained}": inputs.clip.fingerprint},
         zero_shot={inputs.clip.fingerprint: hits},
     )
 
@@ -86,19 +87,21 @@ def merged(old: PinnedSuite, new: PinnedSuite) -> PinnedSuite:
     Raises:
         BenchError: they disagree in what must be the same under one version.
     """
-    if replace(old, data={}, zero_shot={}) != replace(new, data={}, zero_shot={}):
+    apart: dict[str, Any] = {"data": {}, "weights": {}, "zero_shot": {}}
+    if replace(old, **apart) != replace(new, **apart):
         fix = "raise the suite's version where that is meant"
         raise BenchError(f"the pins of {old.suite} {old.version}", "other ones", fix, code=5)
     pairs: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = (
-        (old.data, new.data), (old.zero_shot, new.zero_shot),
+        (old.data, new.data), (old.weights, new.weights),
+        (old.zero_shot, new.zero_shot),
     )  # fmt: skip
     for theirs, mine in pairs:
         for name in mine.keys() & theirs.keys():
             if mine[name] != theirs[name]:
                 what, fix = f"the pinned values of {name[:40]}", "look for what changed"
                 raise BenchError(what, "other ones", fix, 5)
-    data, zero_shot = ({**theirs, **mine} for theirs, mine in pairs)
-    return replace(new, data=data, zero_shot=zero_shot)
+    data, weights, zero_shot = ({**theirs, **mine} for theirs, mine in pairs)
+    return replace(new, data=data, weights=weights, zero_shot=zero_shot)
 
 
 def main() -> None:

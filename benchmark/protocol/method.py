@@ -60,8 +60,8 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         training_only: names of tensors and modules that training needs, in a task or for the next
             one, and no prediction reads; what a task costs at inference leaves them out. A module
             of a method may have this attribute too.
-        invariants: promise -> the settings that it needs to hold, {} where it always does. Records
-            are held against it by `cl-bench validate`. Like `aliases`, plain literals: they are
+        invariants: promise -> settings that it depends on, each with the values for which it
+            holds. Records are held against it by `cl-bench validate`. Like `aliases`, plain literals: they are
             read from the source, and are no part of the code that identifies a method.
         aliases: variant ("" for none) -> label of a method or variant that it does the same as, so
             that equal scores are no sign of a copied record.
@@ -76,7 +76,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     uses: frozenset[Badge] = frozenset()
     refuses: ClassVar[Mapping[str, str]] = {}
     training_only: ClassVar[tuple[str, ...]] = ()
-    invariants: ClassVar[Mapping[Invariant, Mapping[str, Any]]] = {}
+    invariants: ClassVar[Mapping[Invariant, Mapping[str, tuple[Any, ...]]]] = {}
     aliases: ClassVar[Mapping[str, str]] = {}
     budgets: int = 1
 

@@ -20,7 +20,8 @@ from ..common.files import ROOT
 from ..common.git import git, git_line
 from ..common.source import bytes_sha, files_sha
 from ..errors import BenchError
-from .declared import Declared, Unreadable, read_declared
+from .declared import Declared, read_declared
+from .literals import Unreadable
 
 LEDGER = Path("results") / "code.json"
 FORM = 1

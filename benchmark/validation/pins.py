@@ -48,6 +48,7 @@ class PinnedSuite:
         backbone, pretrained, templates, recipe: what a run takes where nothing else is asked for.
         sets: name -> evaluation set. orders: name -> tasks as they are learned.
         data: transform -> split ("train", "test") -> set -> fingerprint, and "reference".
+        weights: "backbone pretrained" -> sha256 of these weights.
         zero_shot: sha256 of weights -> hits of the untouched backbone.
     """
 
@@ -60,6 +61,7 @@ class PinnedSuite:
     sets: Mapping[str, PinnedSet]
     orders: Mapping[str, list[str]]
     data: Mapping[str, Mapping[str, Any]]
+    weights: Mapping[str, str]
     zero_shot: Mapping[str, ZeroShotHits]
 
     @property
