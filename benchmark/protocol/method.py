@@ -61,8 +61,9 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
             one, and no prediction reads; what a task costs at inference leaves them out. A module
             of a method may have this attribute too.
         invariants: promise -> settings that it depends on, each with the values for which it
-            holds. Records are held against it by `cl-bench validate`. Like `aliases`, plain literals: they are
-            read from the source, and are no part of the code that identifies a method.
+            holds. Records are held against it by `cl-bench validate`. Like `aliases`, plain
+            literals, which are read from the source and no part of the code that identifies a
+            method.
         aliases: variant ("" for none) -> label of a method or variant that it does the same as, so
             that equal scores are no sign of a copied record.
         budgets: where the suite gives each task a number of steps, how many of these the training
