@@ -12,6 +12,7 @@ from ..errors import BenchError
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
 from .terminal import guarded_streams, streams, told
+from .validate import validate
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="Benchmark of continual learning of vision-language models.",
 )
 app.add_typer(data_app, name="data")
+app.command()(validate)
 
 Methods = Annotated[
     list[str],
