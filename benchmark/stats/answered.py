@@ -1,0 +1,166 @@
+"""What a run scored, image by image: its evidence as numbers that tests can be made of.
+
+Every number that is compared here is a sum over cells (set, direction, step) of hits by queries,
+each with a factor: a mean over sets, a change between steps, a mean over steps. So it has one
+value, and a part that every test image has in it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..records.answers import Evidence
+
+Reals = NDArray[np.float64]
+
+
+class NoAnswer(ValueError):
+    """A number needs a cell that failed, or that the run does not have."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a number: `factor` times the sum over steps of `times` x hits by queries.
+
+    Attributes:
+        task: the set.
+        direction: t2i or i2t; None for a labelled set.
+        k: the K of Recall@K; 1 for a labelled set.
+        steps: (step, times), whole numbers.
+        factor: of the whole.
+    """
+
+    task: str
+    direction: str | None
+    k: int
+    steps: tuple[tuple[int, int], ...]
+    factor: float
+
+
+@dataclass(frozen=True)
+class AnsweredRun:
+    """A run and what each query of it got.
+
+    Attributes:
+        label: method, variant and overrides.
+        order: the name of its order of tasks.
+        seed: its seed.
+        tasks: those learned, in that order.
+        evidence: see `records.answers`.
+        data: set -> fingerprint of its test data.
+        name: of the run, for messages.
+    """
+
+    label: str
+    order: str
+    seed: int
+    tasks: tuple[str, ...]
+    evidence: Evidence
+    data: Mapping[str, str]
+    name: str
+    _hits: dict[Any, Reals] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Sets that it was scored on without learning them, by name."""
+        return tuple(sorted(set(self.evidence.keys) - set(self.tasks)))
+
+    def labelled(self, task: str) -> bool:
+        """Whether a set has labels, and no captions."""
+        return self.evidence.keys[task].kind == "labelled"
+
+    def directions(self, task: str) -> tuple[str | None, ...]:
+        """In which directions a set is scored."""
+        return (None,) if self.labelled(task) else ("t2i", "i2t")
+
+    def sizes(self, task: str, direction: str | None) -> Reals:
+        """Queries (N,) of every image."""
+        value_N = self.evidence.keys[task].value_N
+        size_N = value_N if direction == "t2i" else np.ones_like(value_N)
+        return size_N.astype(np.float64)
+
+    def hits(self, task: str, direction: str | None, step: int, k: int) -> Reals:
+        """Queries (N,) of every image that were answered, as whole numbers.
+
+        Raises:
+            NoAnswer: the cell failed, or there is none.
+        """
+        where = task, direction, step, k
+        if where not in self._hits:
+            if (task, direction, step) not in self.evidence.answers:
+                raise NoAnswer(f"no answers to '{task}' at step {step} in '{self.name}'")
+            right_Q = self.evidence.right(task, direction, step, k).astype(np.float64)
+            if direction == "t2i":
+                first = np.cumsum(self.evidence.keys[task].value_N) - 1
+                ends = np.cumsum(right_Q)[first]
+                right_Q = np.diff(ends, prepend=0.0)
+            self._hits[where] = right_Q
+        return self._hits[where]
+
+    def sums(self, term: Term) -> Reals:
+        """The whole numbers (N,) that every image brings to a term, see `Term`."""
+        parts = (
+            times * self.hits(term.task, term.direction, step, term.k) for step, times in term.steps
+        )
+        total_N: Reals = sum(parts, np.zeros(len(self.evidence.keys[term.task].value_N)))
+        return total_N
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number of one run.
+
+    Attributes:
+        run: whose.
+        terms: what it is the sum of.
+        value: a fraction.
+        parts: set -> (N,), how much of the deviation of that number from what another draw of
+            test images would give is each image's: they sum to 0, and their squares to its
+            variance.
+    """
+
+    run: AnsweredRun
+    terms: tuple[Term, ...]
+    value: float
+    parts: Mapping[str, Reals]
+
+
+def measure(run: AnsweredRun, terms: Sequence[Term]) -> Measured:
+    """A number of a run, and what every test image has in it.
+
+    The variance over draws of images is that of the cluster bootstrap of infinitely many
+    resamples: a ratio of sums over images (captions of an image, right by all) is made linear,
+    and N / (N - 1) takes away the bias of a small set.
+
+    Raises:
+        NoAnswer: a cell failed, or the run does not have it.
+    """
+    values, parts = [], {}
+    for term in terms:
+        sum_N, size_N = run.sums(term), run.sizes(term.task, term.direction)
+        size = float(size_N.sum())
+        ratio = float(sum_N.sum()) / size
+        values.append(term.factor * ratio)
+        n = len(sum_N)
+        scale = term.factor / size * math.sqrt(n / (n - 1) if n > 1 else 1.0)
+        here = scale * (sum_N - ratio * size_N)
+        parts[term.task] = parts[term.task] + here if term.task in parts else here
+    return Measured(run, tuple(terms), math.fsum(values), parts)
+
+
+def image_covariance(measured: Iterable[Measured]) -> Reals:
+    """Covariances (R, R) of numbers of several runs on the same images, as the images vary.
+
+    Args:
+        measured: R numbers that are of the same sets.
+    """
+    every = list(measured)
+    total = np.zeros((len(every), len(every)))
+    for task in every[0].parts:
+        part_RN = np.stack([one.parts[task] for one in every])
+        total += part_RN @ part_RN.T
+    return total
