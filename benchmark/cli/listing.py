@@ -93,10 +93,12 @@ def _overlap(name: str) -> str:
 
 
 def _records() -> list[str]:
+    from ..records.store import record_files
+
     lines = []
+    suites = [path.parent for path in record_files(RESULTS)]
     for folder in sorted(p for p in RESULTS.glob("*") if p.is_dir()):
-        found = [f for f in folder.glob("[!.]*.parquet") if not f.name.endswith(".ranks.parquet")]
-        lines.append(f"  {folder}: {len(found)} records")
+        lines.append(f"  {folder}: {suites.count(folder)} records")
     return ["\nrecords (cl-bench show FILE)", *(lines or ["  none yet"])]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..common.files import atomic
 from ..errors import BenchError, MethodError
 from ..records.naming import method_label
-from ..records.store import Record, read_record
+from ..records.store import RANKS_SUFFIX, Record, read_record
 from ..run.provenance.code import unchanged
 from ..run.request import Plan, Request, make_plan
 from .display import Display, DisplayMode, make_display
@@ -129,6 +129,11 @@ def _first_line(plan: Plan, why: str) -> str:
 def _run(plan: Plan, display: Display) -> int:
     if not plan.request.overwrite and (there := _existing(plan)) is not None:
         display.line(f"already finished, nothing to do (--overwrite runs it again){there[1]}")
+        if plan.request.save_ranks and not plan.target.with_suffix(RANKS_SUFFIX).is_file():
+            display.line(
+                "that run did not keep the rank of every query; its evidence tells whether it was "
+                "within the first 1, 5 or 10, and --overwrite runs it again to keep them"
+            )
         return _end(there[0], plan, display)
     from ..run.runner import execute
 

@@ -203,7 +203,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         """What the method did in the task, for the record; asked once, after `after_task`.
 
         Numbers, strings, lists, and mappings with strings as keys: at most 16 KiB as JSON (see
-        `run.record.plain_report`). A record has them under `reports`, one entry for each task.
+        `run.record.costs.plain_report`). A record has them under `reports`, one entry a task.
         """
         return {}
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..errors import BenchError
 from .naming import file_stem
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+KNOWN_VERSIONS = frozenset({1, SCHEMA_VERSION})  # 1 has no evidence, and no identity
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -85,6 +86,12 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("asked", "code", "data", "hardware", "method", "weights"), (dict,)),
     **dict.fromkeys(("peak_memory", "seconds"), (dict,)),
     **dict.fromkeys(("asked.config", "asked.recipe", "data.train", "data.test"), (dict,)),
+    **dict.fromkeys(("identity", "options"), (dict,)),
+    "identity.version": (int,),
+    "identity.sha256": (str,),
+    "evidence": (dict, type(None)),
+    **dict.fromkeys(("evidence.schema", "evidence.bytes"), (int,)),
+    "evidence.sha256": (str,),
     **dict.fromkeys(("data.train.*", "data.test.*", "weights.sha256"), (str,)),
     "code.commit": (str, type(None)),
     "code.numerics": (int,),
@@ -136,8 +143,9 @@ def _check_columns(frame: pd.DataFrame) -> Iterator[Complaint]:
         if frame[name].array.isna().any():
             yield f"a value in every row of '{name}'", "nulls"
     words = {name: set(frame[name].tolist()) for name in (*IDENTITY, *_ALLOWED, "schema_version")}
-    if words["schema_version"] != {SCHEMA_VERSION}:
-        yield f"schema version {SCHEMA_VERSION}", str(sorted(words["schema_version"]))
+    if len(words["schema_version"]) != 1 or not words["schema_version"] <= KNOWN_VERSIONS:
+        known = " or ".join(map(str, sorted(KNOWN_VERSIONS)))
+        yield f"one schema version, {known}", str(sorted(words["schema_version"]))
     for name in IDENTITY:
         if len(words[name]) > 1:
             yield f"one run, hence one '{name}'", str(sorted(words[name])[:3])

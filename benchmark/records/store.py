@@ -37,6 +37,7 @@ __all__ = [
     "read_record",
     "read_records",
     "read_results",
+    "record_files",
     "suite_folder",
     "to_frame",
     "validate",
@@ -45,6 +46,7 @@ __all__ = [
 
 METADATA_KEY = b"cl_bench"
 SCRATCH = "scratch"
+RANKS_SUFFIX = ".ranks.parquet"
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,23 @@ def read_record(path: Path) -> Record:
     return Record(frame, provenance, path)
 
 
+def record_files(folder: Path) -> list[Path]:
+    """Paths of the records of a results folder, sorted; none is read.
+
+    Args:
+        folder: holds `<suite>/<stem>.parquet`. The ranks beside a record and
+            the folder `scratch` are passed over.
+    """
+    # A leading dot is a temporary file that a killed process left behind.
+    found = [p for p in folder.glob("*/[!.]*.parquet") if p.parent.name != SCRATCH]
+    return sorted(p for p in found if not p.name.endswith(RANKS_SUFFIX))
+
+
 def read_records(folder: Path) -> list[Record]:
     """Every valid record of a results folder, ordered by path.
 
     Args:
-        folder: holds `<suite>/<stem>.parquet`. `*.ranks.parquet` and `scratch/` are passed over.
+        folder: see `record_files`.
 
     Raises:
         BenchError: code 4 when the folder does not exist; code 5 at the first record that is
@@ -189,11 +203,7 @@ def read_records(folder: Path) -> list[Record]:
             code=4,
         )
     records = []
-    for path in sorted(folder.glob("*/*.parquet")):
-        # A leading dot is a temporary file that a killed process left behind.
-        hidden = path.name.startswith(".")
-        if hidden or path.name.endswith(".ranks.parquet") or path.parent.name == SCRATCH:
-            continue
+    for path in record_files(folder):
         record = read_record(path)
         validate_name(record.frame, path)
         home = suite_folder(record.frame["suite"].iloc[0])

@@ -16,14 +16,14 @@ from ..common.report import Advance, ignore
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
-from ..metrics.accuracy import top1
+from ..metrics.accuracy import rank_of, top1
 from ..metrics.retrieval import first_positive_rank, hits
 from ..protocol.badges import Badge
 from ..protocol.lookup import Lookup
 from ..protocol.method import Encoder
 from ..protocol.types import Context, Log
+from ..records.answers import KS
 
-KS = (1, 5, 10)
 BATCH = 256
 
 
@@ -51,16 +51,30 @@ class EvalSet:
         """own, union, or None for pairs."""
         return None if not self.scope else "own" if len(self.scope) == 1 else "union"
 
+    def right_N(self) -> Tensor:
+        """What is right for every image (N,), see `records.answers.AnswerKey`."""
+        if isinstance(self.data, PairTensors):
+            return self.data.first_N[1:] - self.data.first_N[:-1]
+        return self.data.label_N + sum(len(s.names) for s in self.scope[: self.own])
+
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Rows of one evaluation, and per direction the rank of the first positive of each query."""
+    """What one evaluation gave.
+
+    Attributes:
+        rows: of the record.
+        ranks: direction -> rank of the first positive of each query, 0 for the first; of a labelled
+            set, under "image", that of the right class.
+        guesses: of a labelled set, index of the class that was predicted for each image.
+    """
 
     rows: list[Row]
     ranks: dict[str, list[int]]
+    guesses: list[int]
 
 
 class _Counts:
@@ -208,7 +222,7 @@ def _pairs(
     }
     gallery = {"t2i": len(data), "i2t": len(data.tokens_ML)}
     rows = [_row("hit", d, k, hits(r, k), len(r), gallery[d]) for d, r in rank.items() for k in KS]
-    return Scores(rows + list(counts.rows()), {d: r.tolist() for d, r in rank.items()})
+    return Scores(rows + list(counts.rows()), {d: r.tolist() for d, r in rank.items()}, [])
 
 
 def _labelled(
@@ -228,11 +242,15 @@ def _labelled(
     score = encoder.classifier(classes)
     advance(_prompts(which))
 
-    def guess(rows: Tensor) -> Tensor:
-        return top1(score(feed.images(data, rows, of_image, cached=True)))
+    label_N = which.right_N()
 
-    guess_B = _encode(torch.arange(len(data)), guess, advance)
-    offset = sum(len(s.names) for s in which.scope[: which.own])
-    right = int((guess_B.cpu() == data.label_N + offset).sum())
+    def guess(rows: Tensor) -> Tensor:
+        score_BC = score(feed.images(data, rows, of_image, cached=True))
+        right_B = label_N[rows].to(score_BC.device)
+        return torch.stack([top1(score_BC), rank_of(score_BC, right_B)], dim=1)
+
+    guess_N, rank_N = _encode(torch.arange(len(data)), guess, advance).cpu().T
+    right = int((guess_N == label_N).sum())
     rows = [_row("acc", None, None, right, len(data), len(classes))]
-    return Scores(rows + list(counts.rows()), {})
+    ranks = {"image": rank_N.tolist()}
+    return Scores(rows + list(counts.rows()), ranks, guess_N.tolist())

@@ -58,7 +58,8 @@ class Plan:
         pretrained: the weights as records name them; weights: as they are loaded.
         settings: whatever differs from the suite's and the method's defaults, as text; part of
             the record's name.
-        asked: everything that the numbers depend on, for comparison with an existing record.
+        asked: everything that the numbers depend on, and nothing else, for comparison with an
+            existing record.
         code: see `code_sha`. git: see `git_state`.
         unofficial: why the record may not land in results/; empty if it may.
         left_out: optional held-out sets that are not prepared.
@@ -198,7 +199,6 @@ def _asked(
         "evals": request.evals,
         "limit": request.limit,
         "precision": request.precision,
-        "ranks": request.save_ranks,
         "data": _content(suite) if prepared is None else prepared.content,
     }
     return asked if suite.templates is None else {**asked, "templates": suite.templates}

@@ -24,7 +24,9 @@ from .build import Built, build_method, open_ground
 from .inputs import Inputs, open_inputs
 from .provenance.machine import hardware, versions
 from .provenance.usage import Usage
-from .record import Cell, Costs, plain_report, write_run
+from .record.costs import Costs, plain_report
+from .record.rows import Cell
+from .record.write import write_run
 from .request import Plan
 from .stages import Stages
 from .state import checkpoint

@@ -8,7 +8,7 @@ from ..protocol.method import Encoder
 from .evaluate import EvalSet, Scores, evaluate, failed_rows, items_of
 from .inputs import Inputs
 from .provenance.usage import Usage
-from .record import Cell, score_text
+from .record.rows import Cell, score_text
 from .state.workspace import Workspace
 
 
@@ -67,4 +67,4 @@ class Stages:
         except ValueError as e:
             status, error = "failed", str(e)
         self.report.line(f"stage {step}, {which.title}: {status} ({error})")
-        return Scores(failed_rows(which, status, error), {})
+        return Scores(failed_rows(which, status, error), {}, [])

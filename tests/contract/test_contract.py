@@ -19,7 +19,7 @@ from benchmark.errors import BenchError
 from benchmark.protocol.method import Method, no_grad_after_task
 from benchmark.protocol.types import Context, Images, Texts
 from benchmark.run.evaluate import EvalSet, evaluate
-from benchmark.run.record import plain_report
+from benchmark.run.record.costs import plain_report
 from benchmark.run.registry import find_method, method_names
 from benchmark.run.state import checkpoint
 from benchmark.run.state.checkpoint import Pristine

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -181,6 +182,20 @@ def git_state(file: Path) -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": []}
     return {"commit": commit, "dirty": [line[3:] for line in changed.splitlines()]}
+
+
+def git_origin() -> str | None:
+    """Host and path of the repository that was cloned; None for a folder, or no checkout."""
+    try:
+        if not _in_own_checkout():
+            return None
+        url = _git("config", "--get", "remote.origin.url")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    # https://user:token@host/path or git@host:path: what stands before the host may be a secret.
+    found = re.fullmatch(r"(?:(?:https?|ssh|git)://)(?:[^/@]*@)?([^/@]+/.+)", url)
+    found = found or re.fullmatch(r"(?:[\w.-]+@)([\w.-]+:[^/].*)", url)
+    return found[1] if found else None
 
 
 def git_dirty(file: Path) -> bool:
