@@ -10,16 +10,29 @@ import pytest
 from benchmark.stats.counts import PairedCounts, mcnemar, newcombe, paired_counts
 
 
-@pytest.mark.parametrize(
-    ("table", "low", "high"),
-    [((36, 12, 2, 0), 0.0569, 0.3404), ((43, 0, 7, 0), -0.2618, -0.0207)],
-)
-def test_newcombes_own_examples(
-    table: tuple[int, int, int, int], low: float, high: float
-) -> None:
+def test_newcombes_own_example() -> None:
     """Newcombe (1998), Table III, method 10."""
-    found = newcombe(PairedCounts(*table))
-    assert found == pytest.approx((low, high), abs=6e-5)
+    assert newcombe(PairedCounts(36, 12, 2, 0)) == pytest.approx((0.0569, 0.3404), abs=6e-5)
+
+
+def wilson(p: float, n: int, z: float) -> tuple[float, float]:
+    """The shares that a test of p would not reject: where (p - x)**2 = z**2 x (1 - x) / n."""
+    x = np.roots([1 + z * z / n, -(2 * p + z * z / n), p * p])
+    return float(min(x.real)), float(max(x.real))
+
+
+def test_newcombes_interval_by_its_definition() -> None:
+    generator = np.random.default_rng(5)
+    for both, a, b, none in generator.integers(1, 50, (100, 4)).tolist():
+        counts = PairedCounts(both, a, b, none)
+        n, (p, q) = counts.n, ((both + a) / counts.n, (both + b) / counts.n)
+        (l1, u1), (l2, u2) = wilson(p, n, 1.959964), wilson(q, n, 1.959964)
+        top = both * none - a * b
+        top = top - n / 2 if top > n / 2 else min(top, 0)
+        phi = top / np.sqrt(float((both + a) * (b + none) * (both + b) * (a + none)))
+        down = np.sqrt((p - l1) ** 2 - 2 * phi * (p - l1) * (u2 - q) + (u2 - q) ** 2)
+        up = np.sqrt((q - l2) ** 2 - 2 * phi * (q - l2) * (u1 - p) + (u1 - p) ** 2)
+        assert newcombe(counts) == pytest.approx((p - q - down, p - q + up), abs=1e-7)
 
 
 def test_mcnemar_is_the_binomial_test() -> None:
