@@ -18,7 +18,7 @@ from ..records.answers import Evidence
 Reals = NDArray[np.float64]
 
 
-class NoAnswer(ValueError):
+class MissingAnswer(ValueError):
     """A number needs a cell that failed, or that the run does not have."""
 
 
@@ -87,12 +87,12 @@ class AnsweredRun:
         """Queries (N,) of every image that were answered, as whole numbers.
 
         Raises:
-            NoAnswer: the cell failed, or there is none.
+            MissingAnswer: the cell failed, or there is none.
         """
         where = task, direction, step, k
         if where not in self._hits:
             if (task, direction, step) not in self.evidence.answers:
-                raise NoAnswer(f"no answers to '{task}' at step {step} in '{self.name}'")
+                raise MissingAnswer(f"no answers to '{task}' at step {step} in '{self.name}'")
             right_Q = self.evidence.right(task, direction, step, k).astype(np.float64)
             if direction == "t2i":
                 first = np.cumsum(self.evidence.keys[task].value_N) - 1
@@ -137,9 +137,10 @@ def measure(run: AnsweredRun, terms: Sequence[Term]) -> Measured:
     and N / (N - 1) takes away the bias of a small set.
 
     Raises:
-        NoAnswer: a cell failed, or the run does not have it.
+        MissingAnswer: a cell failed, or the run does not have it.
     """
-    values, parts = [], {}
+    values: list[float] = []
+    parts: dict[str, Reals] = {}
     for term in terms:
         sum_N, size_N = run.sums(term), run.sizes(term.task, term.direction)
         size = float(size_N.sum())

@@ -16,7 +16,8 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
     By its continued fraction, DLMF 8.17.22, evaluated by the modified method of Lentz.
 
     Args:
-        a, b: above 0.
+        a: above 0.
+        b: above 0.
         x: in [0, 1].
     """
     if x <= 0 or x >= 1:
@@ -75,7 +76,8 @@ def sum_tail(d: float, estimated: float, df: int, known: float) -> float:
     sqrt(estimated) T + sqrt(known) Z, the solution of Behrens and Fisher (Fisher 1935, "The
     fiducial argument in statistical inference"). Unlike Welch's and Satterthwaite's degrees of
     freedom, which three seeds can raise by mere luck, it does not become too bold for small p: it
-    errs on the careful side, most where both variances are alike.
+    errs on the careful side, most where both variances are alike: with three seeds, alpha = 5 % is
+    then 2.4 %.
 
     Args:
         d: at least 0.
@@ -92,7 +94,7 @@ def sum_tail(d: float, estimated: float, df: int, known: float) -> float:
         return normal_tail(d / math.sqrt(known)) if known else 0.0
     if known == 0:
         return student_tail(d / math.sqrt(estimated), df)
-    # T = Z / sqrt(u), u ~ chi2(df) / df: given u all is normal. Integrated over log u by trapezoids.
+    # T = Z / sqrt(u), u ~ chi2(df) / df: given u all is normal. Trapezoids over log u.
     half = df / 2
     step = min(_STEP, 0.5 / math.sqrt(df))
     front = half * math.log(half) - math.lgamma(half)

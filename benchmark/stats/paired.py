@@ -9,7 +9,7 @@ What the seeds' spread has in it of test images already is not counted twice.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations
 from statistics import fmean, variance
@@ -17,8 +17,8 @@ from statistics import fmean, variance
 import numpy as np
 from numpy.typing import NDArray
 
-from .answered import AnsweredRun, Measured, NoAnswer, Term, image_covariance, measure
-from .distributions import student_tail, student_quantile, sum_quantile, sum_tail
+from .answered import Measured, image_covariance
+from .distributions import sum_quantile, sum_tail
 
 Cell = tuple[str, int]
 """Order and seed of a run."""
@@ -28,7 +28,7 @@ _NOTHING = 1e-16  # a variance that is rounding; one query of a million in ten s
 
 
 @dataclass(frozen=True)
-class Grid:
+class RunGrid:
     """The runs that two methods are compared by: every order with every seed.
 
     Attributes:
@@ -47,7 +47,7 @@ class Grid:
         return [(order, seed) for seed in self.seeds for order in self.orders]
 
 
-def common_grid(a: Iterable[Cell], b: Iterable[Cell]) -> Grid | None:
+def common_grid(a: Iterable[Cell], b: Iterable[Cell]) -> RunGrid | None:
     """The largest even grid that both have; None where they have no run in common."""
     ours, theirs = set(a), set(b)
     both = ours & theirs
@@ -62,7 +62,7 @@ def common_grid(a: Iterable[Cell], b: Iterable[Cell]) -> Grid | None:
     if not size:
         return None
     used = {(order, seed) for order in chosen for seed in seeds_}
-    return Grid(tuple(chosen), seeds_, tuple(sorted((ours | theirs) - used)))
+    return RunGrid(tuple(chosen), seeds_, tuple(sorted((ours | theirs) - used)))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PairedDifference:
         known: the part of `images` that the seeds' spread does not contain.
     """
 
-    grid: Grid
+    grid: RunGrid
     a: float
     b: float
     difference: float
@@ -140,7 +140,7 @@ class Field:
             for cell in cells:
                 self._place[label, cell] = len(self._place)
 
-    def grid(self, a: str, b: str) -> Grid | None:
+    def grid(self, a: str, b: str) -> RunGrid | None:
         """See `common_grid`."""
         return common_grid(self._numbers[a], self._numbers[b])
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .answered import AnsweredRun, NoAnswer, Term
+from .answered import AnsweredRun, MissingAnswer, Term
 
 Summary = Literal["hit", "acc", "final", "delta", "forgetting", "transfer", "average", "ood"]
 Direction = Literal["t2i", "i2t", "both"]
@@ -43,14 +43,14 @@ def terms_of(run: AnsweredRun, question: Question) -> list[Term]:
     """A number of a run as a sum over cells.
 
     Raises:
-        NoAnswer: the run has no such number.
+        MissingAnswer: the run has no such number.
     """
     sets = _sets(run, question)
     if question.only:
         sets = [question.only] if question.only in sets else []
     if not sets:
         where = f" of '{question.only}'" if question.only else ""
-        raise NoAnswer(f"no {question.summary}{where} in '{run.name}'")
+        raise MissingAnswer(f"no {question.summary}{where} in '{run.name}'")
     ways = ("t2i", "i2t") if question.direction == "both" else (question.direction,)
     return [
         term

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.records.answers import AnswerKey, Evidence
+from benchmark.records.answers import AnswerKey, Evidence, Integers, Where
 from benchmark.stats.answered import AnsweredRun
 
 CAPTIONS = 5
@@ -47,7 +47,8 @@ def draw_method(
         label: of the method.
         image_SN: how easy each image of each set is.
         spread: see there.
-        orders, seeds: of the runs.
+        orders: of the runs.
+        seeds: of the runs.
         skill: added to all.
     """
     n_sets, n_images = image_SN.shape
@@ -61,7 +62,7 @@ def draw_method(
             luck_S = spread.seed * np.sqrt(0.5) * (common + generator.standard_normal(n_sets))
             model_SN = own_SN + luck_S[:, None]
             model_SN = model_SN + spread.model * generator.standard_normal(model_SN.shape)
-            answers = {}
+            answers: dict[Where, Integers] = {}
             for task, model_N in zip(tasks, model_SN, strict=True):
                 for way, times in (("t2i", CAPTIONS), ("i2t", 1)):
                     score_Q = np.repeat(model_N, times)
