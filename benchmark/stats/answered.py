@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..records.answers import Evidence
 
 Reals = NDArray[np.float64]
+Counts = NDArray[np.int16]
 
 
 class MissingAnswer(ValueError):
@@ -53,6 +54,7 @@ class AnsweredRun:
         evidence: see `records.answers`.
         data: set -> fingerprint of its test data.
         name: of the run, for messages.
+        classes: labelled set -> number of classes that compete.
     """
 
     label: str
@@ -62,7 +64,8 @@ class AnsweredRun:
     evidence: Evidence
     data: Mapping[str, str]
     name: str
-    _hits: dict[Any, Reals] = field(default_factory=dict, repr=False, compare=False)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    _hits: dict[Any, Counts] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def held_out(self) -> tuple[str, ...]:
@@ -83,8 +86,8 @@ class AnsweredRun:
         size_N = value_N if direction == "t2i" else np.ones_like(value_N)
         return size_N.astype(np.float64)
 
-    def hits(self, task: str, direction: str | None, step: int, k: int) -> Reals:
-        """Queries (N,) of every image that were answered, as whole numbers.
+    def hits(self, task: str, direction: str | None, step: int, k: int) -> Counts:
+        """Queries (N,) of every image that were answered.
 
         Raises:
             MissingAnswer: the cell failed, or there is none.
@@ -93,20 +96,35 @@ class AnsweredRun:
         if where not in self._hits:
             if (task, direction, step) not in self.evidence.answers:
                 raise MissingAnswer(f"no answers to '{task}' at step {step} in '{self.name}'")
-            right_Q = self.evidence.right(task, direction, step, k).astype(np.float64)
+            right = self.evidence.right(task, direction, step, k)
             if direction == "t2i":
-                first = np.cumsum(self.evidence.keys[task].value_N) - 1
-                ends = np.cumsum(right_Q)[first]
-                right_Q = np.diff(ends, prepend=0.0)
-            self._hits[where] = right_Q
+                count_N = self.evidence.keys[task].value_N
+                right = np.add.reduceat(right, np.cumsum(count_N) - count_N, dtype=np.int16)
+            self._hits[where] = right.astype(np.int16)
         return self._hits[where]
+
+    def chance(self, task: str, direction: str | None, k: int) -> float | None:
+        """The mean score of answers drawn blindly; None where the classes are not counted.
+
+        Of n things in random order, m of them right, none is among the first k with the probability
+        of k draws without a right one.
+        """
+        if direction is None:
+            return 1 / self.classes[task] if task in self.classes else None
+        count_N = self.evidence.keys[task].value_N.astype(np.float64)
+        n = len(count_N) if direction == "t2i" else count_N.sum()
+        right_N = np.ones_like(count_N) if direction == "t2i" else count_N
+        none_N = np.ones_like(count_N)
+        for drawn in range(min(k, int(n))):
+            none_N *= np.maximum(n - right_N - drawn, 0) / (n - drawn)
+        weight_N = count_N if direction == "t2i" else np.ones_like(count_N)
+        return 1 - float((weight_N * none_N).sum() / weight_N.sum())
 
     def sums(self, term: Term) -> Reals:
         """The whole numbers (N,) that every image brings to a term, see `Term`."""
-        parts = (
-            times * self.hits(term.task, term.direction, step, term.k) for step, times in term.steps
-        )
-        total_N: Reals = sum(parts, np.zeros(len(self.evidence.keys[term.task].value_N)))
+        total_N = np.zeros(len(self.evidence.keys[term.task].value_N))
+        for step, times in term.steps:
+            total_N += times * self.hits(term.task, term.direction, step, term.k)
         return total_N
 
 
@@ -157,11 +175,13 @@ def image_covariance(measured: Iterable[Measured]) -> Reals:
     """Covariances (R, R) of numbers of several runs on the same images, as the images vary.
 
     Args:
-        measured: R numbers that are of the same sets.
+        measured: R numbers. A set that one of them lacks (the last has no forgetting) has no part
+            in it.
     """
     every = list(measured)
     total = np.zeros((len(every), len(every)))
-    for task in every[0].parts:
-        part_RN = np.stack([one.parts[task] for one in every])
-        total += part_RN @ part_RN.T
+    for task in sorted({task for one in every for task in one.parts}):
+        there = [i for i, one in enumerate(every) if task in one.parts]
+        part_RN = np.stack([every[i].parts[task] for i in there])
+        total[np.ix_(there, there)] += part_RN @ part_RN.T
     return total

@@ -68,7 +68,7 @@ def student_quantile(alpha: float, df: float) -> float:
     return _where(lambda t: student_tail(t, df), alpha)
 
 
-def sum_tail(d: float, estimated: float, df: int, known: float) -> float:
+def sum_tail(d: float, estimated: float, df: float, known: float) -> float:
     """How likely a difference at least as large as d would be by chance, from two variances.
 
     The distribution of a difference whose variance is the sum of one that is estimated with few
@@ -109,7 +109,7 @@ def sum_tail(d: float, estimated: float, df: int, known: float) -> float:
     return min(1.0, step * math.fsum(terms))
 
 
-def sum_quantile(alpha: float, estimated: float, df: int, known: float) -> float:
+def sum_quantile(alpha: float, estimated: float, df: float, known: float) -> float:
     """Half the width of the interval of such a difference: the d with `sum_tail` = alpha."""
     if estimated == 0 and known == 0:
         return 0.0

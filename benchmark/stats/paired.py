@@ -9,7 +9,7 @@ What the seeds' spread has in it of test images already is not counted twice.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from statistics import fmean, variance
@@ -17,7 +17,8 @@ from statistics import fmean, variance
 import numpy as np
 from numpy.typing import NDArray
 
-from .answered import Measured, image_covariance
+from ..errors import BenchError
+from .answered import AnsweredRun, Measured, image_covariance
 from .distributions import sum_quantile, sum_tail
 
 Cell = tuple[str, int]
@@ -76,6 +77,7 @@ class PairedDifference:
         images: variance from the draw of test images, the trained models given.
         training: variance from the training seeds, as it was seen on these images; 0 for one seed.
         known: the part of `images` that the seeds' spread does not contain.
+        df: degrees of freedom of `training`.
     """
 
     grid: RunGrid
@@ -85,11 +87,7 @@ class PairedDifference:
     images: float
     training: float
     known: float
-
-    @property
-    def df(self) -> int:
-        """Degrees of freedom of `training`."""
-        return len(self.grid.seeds) - 1
+    df: float
 
     @property
     def sure(self) -> bool:
@@ -123,7 +121,7 @@ class Field:
         numbers: label -> order and seed -> that number of that run.
 
     Raises:
-        ValueError: two runs are not of the same sets, or of other test data.
+        BenchError: code 5, two runs are of other test data under one name.
     """
 
     def __init__(self, numbers: Mapping[str, Mapping[Cell, Measured]]) -> None:
@@ -132,8 +130,7 @@ class Field:
             for label in sorted(numbers)
         }
         every = [one for cells in self._numbers.values() for one in cells.values()]
-        for other in every[1:]:
-            check_same_images(every[0], other)
+        _check_images(every)
         self._covariance = image_covariance(every)
         self._place: dict[tuple[str, Cell], int] = {}
         for label, cells in self._numbers.items():
@@ -144,24 +141,21 @@ class Field:
         """See `common_grid`."""
         return common_grid(self._numbers[a], self._numbers[b])
 
-    def error(self, label: str) -> float:
-        """Standard error of a method's mean from the draw of test images, its models given."""
-        grid = self.grid(label, label)
-        assert grid is not None
-        places = [self._place[label, cell] for cell in grid.cells]
-        return math.sqrt(_mean(self._covariance[np.ix_(places, places)]))
-
     def difference(self, a: str, b: str) -> PairedDifference:
         """Two methods; exchanging them changes signs, and no digit.
 
         Raises:
             ValueError: they have no run in common.
+            BenchError: code 5, two runs of one order and seed are of other sets or steps.
         """
         grid = self.grid(a, b)
         if grid is None:
             raise ValueError(f"{a} and {b} have no order and seed in common")
-        ours, theirs = ([self._numbers[label][c].value for c in grid.cells] for label in (a, b))
-        values = [x - y for x, y in zip(ours, theirs, strict=True)]
+        pairs = [(self._numbers[a][cell], self._numbers[b][cell]) for cell in grid.cells]
+        for one, other in pairs:
+            if one.terms != other.terms:
+                raise _foreign("the same sets, learned in the same order,", one.run, other.run)
+        values = [one.value - other.value for one, other in pairs]
         i, j = ([self._place[label, c] for c in grid.cells] for label in (a, b))
         c = self._covariance
         apart = (c[np.ix_(i, i)] + c[np.ix_(j, j)]) - (c[np.ix_(i, j)] + c[np.ix_(j, i)])
@@ -176,8 +170,49 @@ class Field:
             shared = max(0.0, (fmean(own) - images) / (n_seeds - 1))
             known = max(0.0, images - shared)
         return PairedDifference(
-            grid, fmean(ours), fmean(theirs), fmean(values), images, training, _rounded(known)
-        )
+            grid=grid, a=fmean(one.value for one, _ in pairs),
+            b=fmean(other.value for _, other in pairs),
+            difference=fmean(values), images=images, training=training, known=_rounded(known),
+            df=n_seeds - 1,
+        )  # fmt: skip
+
+    def spreads(self, labels: Sequence[str]) -> list[tuple[float, int]]:
+        """Of every pair with common runs, the variance over seeds of its difference; and the seeds.
+
+        As `PairedDifference.training`, which is that variance by the number of seeds, but without
+        what it takes to test a difference.
+        """
+        grids = {label: self.grid(label, label) for label in labels}
+        found = []
+        for a, b in combinations(labels, 2):
+            same = grids[a] == grids[b]
+            grid = grids[a] if same else self.grid(a, b)
+            if grid is None or len(grid.seeds) < 2:
+                continue
+            mine, theirs = (self._by_seed(label, grid) for label in (a, b))
+            n = len(grid.seeds)
+            apart = [x - y for x, y in zip(mine, theirs, strict=True)]
+            middle = sum(apart) / n
+            found.append((sum((x - middle) ** 2 for x in apart) / (n - 1), n))
+        return [(spread if spread > _NOTHING else 0.0, n) for spread, n in found]
+
+    def _by_seed(self, label: str, grid: RunGrid) -> list[float]:
+        """The mean over orders for every seed of a grid."""
+        cells = self._numbers[label]
+        n = len(grid.orders)
+        return [sum(cells[order, seed].value for order in grid.orders) / n for seed in grid.seeds]
+
+
+def error_of_mean(numbers: Sequence[Measured], weights: Sequence[float]) -> float:
+    """Standard error of a weighted mean of runs from the draw of test images, their models given.
+
+    Args:
+        numbers: of the same sets.
+        weights: one a run; they sum to 1.
+    """
+    whole = image_covariance(numbers)
+    weight_R = np.array(weights)
+    return math.sqrt(_rounded(float(weight_R @ whole @ weight_R)))
 
 
 def _mean(block: NDArray[np.float64]) -> float:
@@ -188,19 +223,22 @@ def _rounded(variance_: float) -> float:
     return variance_ if variance_ > _NOTHING else 0.0
 
 
-def check_same_images(one: Measured, other: Measured) -> None:
-    """Refuse numbers that are of other sets, or of other images under one name.
+def _check_images(every: Sequence[Measured]) -> None:
+    """Refuse numbers that are of other images under one name."""
+    first: dict[str, AnsweredRun] = {}
+    for number in every:
+        for task in number.parts:
+            one, other = first.setdefault(task, number.run), number.run
+            if one is other:
+                continue
+            left, right = one.evidence.keys[task], other.evidence.keys[task]
+            same = left.kind == right.kind and np.array_equal(left.value_N, right.value_N)
+            if not same or one.data.get(task) != other.data.get(task):
+                raise _foreign(f"the same test data of '{task}'", one, other)
 
-    Raises:
-        ValueError: a sentence on the first set that differs.
-    """
-    a, b = one.run, other.run
-    if different := set(one.parts) ^ set(other.parts):
-        name = min(different)
-        there, lacking = (a, b) if name in one.parts else (b, a)
-        raise ValueError(f"'{name}' is in '{there.name}' and not in '{lacking.name}'")
-    for task in one.parts:
-        left, right = a.evidence.keys[task], b.evidence.keys[task]
-        same_key = left.kind == right.kind and np.array_equal(left.value_N, right.value_N)
-        if not same_key or a.data.get(task) != b.data.get(task):
-            raise ValueError(f"other test data of '{task}' in '{a.name}' than in '{b.name}'")
+
+def _foreign(expected: str, one: AnsweredRun, other: AnsweredRun) -> BenchError:
+    got = "what cannot be paired"
+    return BenchError(
+        f"{expected} in '{one.name}' and '{other.name}'", got, "run one of them again", code=5
+    )

@@ -11,18 +11,18 @@ _STEP = 0.5  # of the trapezoid over log u; what it is wrong by is exp(-pi**2 / 
 
 
 def smallest_difference(
-    training: float, known: float, seeds: int, alpha: float = 0.05, power: float = POWER
+    training: float, known: float, df: float, alpha: float = 0.05, power: float = POWER
 ) -> float:
     """The true difference that one comparison, without correction, finds with this power.
 
     Args:
-        training: variance of the difference from this many training seeds.
+        training: variance of the difference from the training seeds.
         known: variance from the test images.
-        seeds: at least 2.
+        df: degrees of freedom that `training` is estimated with.
         alpha: of the test.
         power: the probability to find it.
     """
-    df, sd = seeds - 1, math.sqrt(training + known)
+    sd = math.sqrt(training + known)
     if sd == 0:
         return 0.0
     limits = _limits(training, known, df, alpha)
@@ -43,7 +43,7 @@ def smallest_difference(
     return high
 
 
-def _limits(training: float, known: float, df: int, alpha: float) -> list[tuple[float, float]]:
+def _limits(training: float, known: float, df: float, alpha: float) -> list[tuple[float, float]]:
     """How large a difference must be, for what chi-squared spread of the seeds; with weights."""
     if not training:
         return [(sum_quantile(alpha, 0.0, df, known), 1.0)]
@@ -62,15 +62,16 @@ def _above(x: float, sd: float) -> float:
     return math.erfc(x / sd / math.sqrt(2)) / 2
 
 
-def pooled(pairs: Sequence[PairedDifference], seeds: int) -> tuple[float, float] | None:
+def pooled(pairs: Sequence[PairedDifference], seeds: int) -> tuple[float, float, float] | None:
     """Mean variances of the differences of a section, for so many seeds; None without any.
 
     Returns:
-        That from training, of that many seeds, and that from test images, see
-        `PairedDifference.known`.
+        That from training, of that many seeds; that from test images, see
+        `PairedDifference.known`; and the fewest degrees of freedom of the first.
     """
     sure = [pair for pair in pairs if pair.sure]
     if not sure:
         return None
     training = math.fsum(pair.training * len(pair.grid.seeds) / seeds for pair in sure)
-    return training / len(sure), math.fsum(pair.known for pair in sure) / len(sure)
+    known = math.fsum(pair.known for pair in sure) / len(sure)
+    return training / len(sure), known, min((p.df for p in sure if p.training), default=seeds - 1)

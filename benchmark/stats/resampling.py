@@ -6,12 +6,13 @@ with A gives exactly minus what comparing A with B gives. They are whole numbers
 sums over queries, which no order of summation can change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..common.seeds import derive
+from .answered import Measured
 
 Reals = NDArray[np.float64]
 _AT_ONCE = 2**22  # draws that are held in memory
@@ -58,6 +59,41 @@ def resampled_ratios(
         found = count_BN @ both  # exact: whole numbers below 2**53
         parts.append(found[:, :m] / found[:, m:])
     return np.concatenate(parts)
+
+
+def resampled_differences(
+    pairs: Sequence[tuple[Measured, Measured]], resamples: int
+) -> NDArray[np.float64]:
+    """The mean difference of pairs of runs for every resample; their models stay as they are.
+
+    Args:
+        pairs: a number of two runs that learned the same tasks in the same order.
+        resamples: B.
+
+    Returns:
+        (B,), first minus second.
+
+    Raises:
+        ValueError: the two of a pair are sums over other cells.
+    """
+    columns: dict[str, dict[tuple[str, float], tuple[Reals, Reals]]] = {}
+    for one, other in pairs:
+        if one.terms != other.terms:
+            raise ValueError(f"'{one.run.name}' and '{other.run.name}' are not of the same cells")
+        for term in one.terms:
+            # Runs that count a set alike are added up first, in whole numbers.
+            here, key = columns.setdefault(term.task, {}), (term.direction or "", term.factor)
+            size_N = one.run.sizes(term.task, term.direction)
+            before = here[key][0] if key in here else np.zeros_like(size_N)
+            here[key] = before + (one.run.sums(term) - other.run.sums(term)), size_N
+    total_B = np.zeros(resamples)
+    for task, here in sorted(columns.items()):
+        keys = sorted(here)
+        sum_NM, size_NM = (np.stack([here[key][i] for key in keys], axis=1) for i in (0, 1))
+        ratio_BM = resampled_ratios(task, sum_NM, size_NM, resamples)
+        for place, (_, factor) in enumerate(keys):
+            total_B += factor / len(pairs) * ratio_BM[:, place]
+    return total_B
 
 
 def percentile_interval(value_B: Reals, alpha: float) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from .moderate import fit_prior, moderate, moderated
 from .multiple import CORRECTIONS, Correction
 from .paired import Field, PairedDifference
 
@@ -62,7 +63,8 @@ def rank_by_tests(
         correction: of the p-values.
     """
     every = list(combinations(labels, 2))
-    pairs = {pair: field.difference(*pair) for pair in every if field.grid(*pair) is not None}
+    alone = {pair: field.difference(*pair) for pair in every if field.grid(*pair) is not None}
+    pairs = dict(zip(alone, moderated(list(alone.values()), len(labels)), strict=True))
     known = {pair: p for pair, one in pairs.items() if (p := one.p) is not None}
     corrected = dict(zip(known, CORRECTIONS[correction](list(known.values())), strict=True))
     better, worse = dict.fromkeys(labels, 0), dict.fromkeys(labels, 0)
@@ -82,13 +84,14 @@ def stands_out(field: Field, label: str, others: Sequence[str], alpha: float = 0
     Args:
         field: their numbers.
         label: the method.
-        others: at least one.
+        others: the methods; none of them leaves nothing to stand out from.
         alpha: of all these tests together.
     """
-    p = []
-    for other in others:
-        found = field.difference(label, other).p if field.grid(label, other) else None
-        if found is None:
-            return False
-        p.append(found)
-    return bool(p) and max(CORRECTIONS["holm"](p)) <= alpha
+    if not others or any(field.grid(label, other) is None for other in others):
+        return False
+    labels = [label, *others]
+    prior = fit_prior(field.spreads(labels), len(labels))
+    pairs = [field.difference(label, other) for other in others]
+    p = [one.p for one in (pairs if prior is None else [moderate(one, prior) for one in pairs])]
+    known = [one for one in p if one is not None]
+    return len(known) == len(p) and max(CORRECTIONS["holm"](known)) <= alpha
