@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import BenchError
+from .compare import compare
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
 from .terminal import guarded_streams, streams, told
@@ -249,6 +250,9 @@ def tables(
         return
     for path in build_tables(results, out, leaderboard):
         typer.echo(str(path))
+
+
+app.command()(compare)
 
 
 @app.command()
