@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from ..data.tensors import PairTensors
 from ..errors import BenchError
@@ -12,13 +12,8 @@ from ..run.registry import ResolvedMethod
 from ..suites.names import Kind
 from .lab import Lab
 from .learned import Learned
+from .outcome import Group, Job, Outcome
 
-Group = Literal[
-    "declaration", "static", "training", "inference", "state", "order", "device", "smoke", "cost",
-    "hostile",
-]  # fmt: skip
-Status = Literal["pass", "fail", "warning", "not applicable"]
-GROUPS: tuple[Group, ...] = get_args(Group)
 SUITES: dict[Kind, str] = {"pairs": "mini", "labelled": "mini-xtail"}
 """The embedded suite of each kind of task."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -113,6 +108,10 @@ class Check:
     needs: tuple[str, ...] = ()
     full: bool = False
 
+    def job(self, kind: Kind) -> Job:
+        """The check with that kind of task."""
+        return Job(self.id, self.group, "" if self.once else kind, self.promise)
+
 
 def check(
     group: Group, remedy: str, *, once: bool = False, needs: tuple[str, ...] = (),
@@ -132,40 +131,21 @@ def check(
     return make
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one check.
-
-    Attributes:
-        kind: of the tasks; "" for a check that does not depend on it.
-        said: what was found, or the reason, or a note. remedy: where something is to be done.
-        seconds: that it took.
-    """
-
-    check: str
-    kind: str
-    status: Status
-    said: str = ""
-    remedy: str = ""
-    seconds: float = 0.0
-
-
 def ask(what: Check, subject: Subject, kind: Kind) -> Outcome:
     """Ask one check of a method; whatever its code raises is an outcome."""
     subject.lab.place.at("")
-    shown = "" if what.once else kind
+    job = what.job(kind)
     try:
         note = what.ask(subject, kind)
     except NotApplicable as e:
-        return Outcome(what.id, shown, "not applicable", str(e))
+        return job.outcome("not applicable", str(e))
     except Broken as e:
-        status: Status = "warning" if e.warning else "fail"
-        return Outcome(what.id, shown, status, e.found, e.remedy or what.remedy)
+        return job.outcome("warning" if e.warning else "fail", e.found, e.remedy or what.remedy)
     except KeyboardInterrupt:
         raise
     except BaseException as e:  # SystemExit too: it is the method's code that is asked
-        return Outcome(what.id, shown, "fail", told(e, subject), _mend(e))
-    return Outcome(what.id, shown, "pass", note or "")
+        return job.outcome("fail", told(e, subject), _mend(e))
+    return job.outcome("pass", note or "")
 
 
 def _mend(error: BaseException) -> str:

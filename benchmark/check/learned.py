@@ -59,6 +59,22 @@ class Halt(Exception):
     """Training stops here, as a killed run would."""
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """What a second evaluation, in all the same as the first, did and gave.
+
+    Attributes:
+        drawn: global generators that stand elsewhere afterwards. changed: names of weights,
+            buffers and attributes that are others. switches: of torch that are others.
+        differs: whether it gave other scores than the first.
+    """
+
+    drawn: list[str]
+    changed: list[str]
+    switches: list[str]
+    differs: bool
+
+
 @dataclass
 class Learned:
     """A method after its tasks, and what was seen on the way.
@@ -69,6 +85,7 @@ class Learned:
             not trainable.
         disturbed: switches of torch that a hook left changed, and which hook.
         kept: tensors of pixels that are alive after the last task.
+        evaluated: what an evaluation did, once there was one.
     """
 
     method: Method[Any]
@@ -80,3 +97,4 @@ class Learned:
     trespass: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
     kept: int = -1
+    evaluated: Evaluated | None = None

@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import BenchError
+from .check import check_method
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
 from .terminal import guarded_streams, streams, told
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="Benchmark of continual learning of vision-language models.",
 )
 app.add_typer(data_app, name="data")
+app.command()(check_method)
 
 Methods = Annotated[
     list[str],

@@ -13,7 +13,7 @@ from ...suites.names import Kind
 from ..contract import Broken, NotApplicable, Subject, check
 from ..instruments.torch_state import Generators, TorchState
 from ..instruments.trace import differing, traced
-from ..learned import Learned
+from ..learned import Evaluated, Learned
 from ..rows import Scorer, Side, count, embedded, encoded, images, scorer, scores, with_others
 
 SIDES: tuple[Side, ...] = ("image", "text")
@@ -62,13 +62,26 @@ def rows_have_length_1(subject: Subject, kind: Kind) -> str:
     return f"off by at most {most:.1g}"
 
 
-def _evaluate(subject: Subject, run: Learned) -> list[object]:
-    """Scores of a set of pairs and of two that share their classes."""
-    lab = subject.lab
-    sets = [EvalSet("a", "A", lab.pairs[0], 0)]
-    sets += [EvalSet("b", "B", d, 0, lab.labelled, i, (0, 1)) for i, d in enumerate(lab.labelled)]
-    _at(subject, "evaluation")
-    return [evaluate(run.method, run.feed, which, 2, run.method.uses) for which in sets]
+def _evaluated(subject: Subject, kind: Kind) -> Evaluated:
+    """Evaluation of a set of pairs and of two that share their classes, twice."""
+    run, lab = subject.learned(kind), subject.lab
+    if run.evaluated is None:
+        sets = [EvalSet("a", "A", lab.pairs[0], 0)]
+        for i, data in enumerate(lab.labelled):
+            sets.append(EvalSet("b", "B", data, 0, lab.labelled, i, (0, 1)))
+        _at(subject, "evaluation")
+
+        def scored() -> list[object]:
+            return [evaluate(run.method, run.feed, which, 2, run.method.uses) for which in sets]
+
+        first = scored()  # fills the caches of frozen features
+        generators, before, switches = Generators.now(), traced(run.method), TorchState.now()
+        again = scored()
+        changes, drawn = switches.restore(), generators.drawn()
+        changed = differing(before, traced(run.method))
+        changed += ["training mode"] * run.method.training
+        run.evaluated = Evaluated(drawn, changed, changes, again != first)
+    return run.evaluated
 
 
 def _at(subject: Subject, hook: str) -> None:
@@ -82,11 +95,7 @@ def _at(subject: Subject, hook: str) -> None:
 )
 def no_global_generator(subject: Subject, kind: Kind) -> None:
     """Evaluation draws from no global generator: torch's, Python's or numpy's."""
-    run = subject.learned(kind)
-    _evaluate(subject, run)  # fills the caches of frozen features
-    before = Generators.now()
-    _evaluate(subject, run)
-    if drawn := before.drawn():
+    if drawn := _evaluated(subject, kind).drawn:
         raise Broken(f"the generator of {' and of '.join(drawn)} stands elsewhere afterwards")
 
 
@@ -97,17 +106,10 @@ def no_global_generator(subject: Subject, kind: Kind) -> None:
 )
 def evaluation_leaves_no_trace(subject: Subject, kind: Kind) -> None:
     """Evaluation changes no weight, buffer or attribute, and none of torch's switches."""
-    run = subject.learned(kind)
-    _evaluate(subject, run)
-    before, switches = traced(run.method), TorchState.now()
-    _evaluate(subject, run)
-    changes = switches.restore()
-    names = differing(before, traced(run.method))
-    if run.method.training:
-        names.append("training mode")
-    if names or changes:
+    found = _evaluated(subject, kind)
+    if found.changed or found.switches:
         subject.forget()
-        shown = ", ".join([*(f"`{n}`" for n in names[:5]), *changes])
+        shown = ", ".join([*(f"`{n}`" for n in found.changed[:5]), *found.switches])
         raise Broken(f"changed by it: {shown}")
 
 
@@ -127,8 +129,8 @@ def repeatable(subject: Subject, kind: Kind) -> None:
     one, two = scores(run, lab.labelled[0], rows), scores(run, lab.labelled[0], rows)
     if not one.equal(two):
         raise Broken(f"scores that differ by {_off(one, two):.2g}")
-    if _evaluate(subject, run) != _evaluate(subject, run):
-        raise Broken("the same numbers of hits, but other routes or ranks")
+    if _evaluated(subject, kind).differs:
+        raise Broken("the same rows of hits, but other routes, ranks or hits")
 
 
 @check(

@@ -62,11 +62,12 @@ def training_only(subject: Subject, kind: Kind) -> None:
         for part in getattr(module, "training_only", ()):
             if not hasattr(module, part):
                 raise Broken(f"`training_only` names '{part}', which is not there")
-    again, state = _from_disk(subject, run, kind)
-    idle = state.keys() - checkpoint.inference_state(again.method, state).keys()
+    state, _ = checkpoint.method_state(run.method, Pristine.of(subject.lab.clip()))
+    idle = state.keys() - checkpoint.inference_state(run.method, state).keys()
     idle = {key for key in idle if not key.startswith("clip.")}
     if not idle:
         raise NotApplicable("`training_only` names nothing that is kept")
+    again, _ = _from_disk(subject, run, kind)
     own = again.method.state_dict()
     for key in idle:
         own[key].fill_(float("nan") if own[key].is_floating_point() else -1)

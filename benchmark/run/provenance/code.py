@@ -13,7 +13,7 @@ from ...common.digests import digest
 from ...common.files import PACKAGE, ROOT, file_sha256, in_source_tree
 from .numerics import NUMERICS
 
-NO_NUMBER = frozenset({"__init__", "__main__", "cli", "errors", "tables"})
+NO_NUMBER = frozenset({"__init__", "__main__", "check", "cli", "errors", "tables"})
 """The rooms of the package that compute no number of a record; `code_sha` has all others."""
 _NO_EFFECT = frozenset({"annotation", "returns", "type_params", "type_comment", "kind", "ctx"})
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
