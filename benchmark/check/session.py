@@ -12,8 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from .. import __version__
 from ..errors import BenchError
 from .outcome import FOUND, Checked, Job, Outcome
 
+KINDS = ("pairs", "labelled")
 TIMEOUT = 120.0  # seconds for one check
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -33,7 +36,7 @@ _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>.+)
 
 @dataclass
 class Session:
-    """The checks of one method.
+    """The checks of one method, on both kinds of tasks at once, in a process each.
 
     Attributes:
         method: name, name.variant, or path. hp: settings, KEY=VALUE.
@@ -48,46 +51,93 @@ class Session:
     tell: Callable[[Outcome], None] = lambda outcome: None
     timeout: float = TIMEOUT
     checked: Checked = field(init=False)
-    _job: Job | None = None
-    _place: str = ""
-    _over: bool = False
-    _deadline: float = 0.0
     _jobs: list[Job] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> Checked:
-        """Ask all checks; whatever the method's code does, there is an outcome for each."""
+        """Ask all checks; whatever the method's code does, there is an outcome for each.
+
+        Raises:
+            BenchError: code 6, no process can be started for them.
+        """
         self.checked = Checked(self.method, self.full, __version__)
         started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="cl-bench-check-") as folder:
-            while not self._over:
-                self._job, self._place = None, ""
-                before = len(self.checked.outcomes)
-                self._child(Path(folder))
-                if len(self.checked.outcomes) == before:
-                    break  # it ends before any check: nothing would change that
+        with (
+            tempfile.TemporaryDirectory(prefix="cl-bench-check-") as folder,
+            ThreadPoolExecutor(len(KINDS)) as pool,
+        ):
+            lanes = [pool.submit(_Lane(self, kind, Path(folder) / kind).run) for kind in KINDS]
+            for lane in lanes:
+                lane.result()
         self._complete()
         self.checked.seconds = round(time.monotonic() - started, 1)
         return self.checked
 
-    def _complete(self) -> None:
-        """No check that was to be asked is missing, whoever ended what."""
-        done = {(one.check, one.kind) for one in self.checked.outcomes}
-        if any(o.check == FOUND.check and o.status == "fail" for o in self.checked.outcomes):
-            return
-        for job in self._jobs:
-            if (job.check, job.kind) not in done:
-                fix = "Look for code that ends the process or writes to its open files."
-                self._add(job.outcome("fail", "the process ended before it was asked", fix))
+    def done(self, kind: str) -> list[Outcome]:
+        """Outcomes of a kind of tasks, and of no kind."""
+        with self._lock:
+            return [one for one in self.checked.outcomes if one.kind in ("", kind)]
 
-    def _child(self, folder: Path) -> None:
+    def found(self, about: dict[str, Any]) -> None:
+        """What the method says of itself."""
+        for name, of in about.items():
+            setattr(self.checked, name, of)
+
+    def expect(self, jobs: list[Job]) -> None:
+        """All checks that are to be asked."""
+        with self._lock:
+            self._jobs += [job for job in jobs if job not in self._jobs]
+
+    def add(self, outcome: Outcome) -> None:
+        """One more outcome; what is asked in both processes counts once."""
+        with self._lock:
+            there = {(one.check, one.kind) for one in self.checked.outcomes}
+            if (outcome.check, outcome.kind) in there:
+                return
+            self.checked.outcomes.append(outcome)
+            self.tell(outcome)
+
+    def _complete(self) -> None:
+        """In the protocol's order; and none is missing, whoever ended what."""
+        order = {(job.check, job.kind): i for i, job in enumerate(self._jobs)}
+        failed = [o.check for o in self.checked.of("fail")]
+        if FOUND.check not in failed:
+            fix = "Look for code that ends the process or writes to its open files."
+            for job in self._jobs:
+                self.add(job.outcome("fail", "the process ended before it was asked", fix))
+        self.checked.outcomes.sort(key=lambda one: order.get((one.check, one.kind), -1))
+
+
+@dataclass
+class _Lane:
+    """The processes for one kind of tasks, one after the other."""
+
+    session: Session
+    kind: str
+    folder: Path
+    _job: Job | None = None
+    _place: str = ""
+    _over: bool = False
+    _deadline: float = 0.0
+
+    def run(self) -> None:
+        """Until all checks are asked, or a process ends before any."""
+        self.folder.mkdir()
+        before = -1
+        while not self._over and before != (before := len(self.session.done(self.kind))):
+            self._job, self._place = None, ""
+            self._child()
+
+    def _child(self) -> None:
         """One process, from its start to its end or to a check that does not end."""
+        session = self.session
         asked = {
-            "method": self.method, "hp": list(self.hp), "suites": list(self.suites),
-            "full": self.full, "folder": str(folder),
-            "done": [asdict(one) for one in self.checked.outcomes],
+            "method": session.method, "hp": list(session.hp), "suites": list(session.suites),
+            "full": session.full, "kind": self.kind, "folder": str(self.folder),
+            "done": [asdict(one) for one in session.done(self.kind)],
         }  # fmt: skip
         reader, writer = os.pipe()
-        log = folder / "log.txt"
+        log = self.folder / "log.txt"
         words = [
             json.dumps([p or str(Path.cwd()) for p in sys.path]),
             json.dumps(asked),
@@ -119,13 +169,13 @@ class Session:
 
     def _listen(self, reader: int) -> bool:
         """Take what the child tells, until it ends (False) or says nothing for too long (True)."""
-        self._deadline = time.monotonic() + self.timeout
+        self._deadline = time.monotonic() + self.session.timeout
         for line in _lines(reader, lambda: self._deadline - time.monotonic()):
             if line is None:
                 return True
             (word, value), *_ = json.loads(line).items()
             if word != "place":
-                self._deadline = time.monotonic() + self.timeout
+                self._deadline = time.monotonic() + self.session.timeout
             self._take(word, value)
             if self._over:
                 return False
@@ -133,29 +183,24 @@ class Session:
 
     def _take(self, word: str, value: Any) -> None:
         if word == "jobs":
-            self._jobs = [Job(**job) for job in value]
+            self.session.expect([Job(**job) for job in value])
         elif word == "start":
             self._job, self._place = Job(**value), ""
         elif word == "place":
             self._place = value
         elif word == "found":
-            for name, of in value.items():
-                setattr(self.checked, name, of)
+            self.session.found(value)
         elif word == "outcome":
             self._job = None
-            self._add(Outcome(**value))
+            self.session.add(Outcome(**value))
         elif word == "end":
             self._over = True
-
-    def _add(self, outcome: Outcome) -> None:
-        self.checked.outcomes.append(outcome)
-        self.tell(outcome)
 
     def _ended(self, hung: bool, code: int, log: str) -> None:
         """The check that was being asked is one that the process did not survive."""
         job = self._job
         if job is None:
-            if self._jobs:
+            if self.session.done(self.kind):
                 return  # between two checks: the next process goes on, or they are missing
             raise BenchError(
                 "the process that runs the checks to start",
@@ -163,10 +208,10 @@ class Session:
                 "run `cl-bench doctor`",
                 6,
             )
-        where = _where(log, self.checked.file or self.method.partition(":")[0])
+        where = _where(log, self.session.checked.file or self.session.method.partition(":")[0])
         place = f" in {self._place}" if self._place else ""
         if hung:
-            said = f"it does not end: nothing for {self.timeout:.0f} s{place}{where}"
+            said = f"it does not end: nothing for {self.session.timeout:.0f} s{place}{where}"
             remedy = "Let every hook end; a wait for something outside never does."
         else:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -174,7 +219,7 @@ class Session:
             remedy = "Raise an error where something is wrong; never end the process."
             if code == -signal.SIGKILL:
                 remedy = "Use less memory: the system has ended the process."
-        self._add(job.outcome("fail", said, remedy))
+        self.session.add(job.outcome("fail", said, remedy))
         if job.check == FOUND.check:
             self._over = True
 

@@ -61,7 +61,7 @@ def main(request: str, pipe: int) -> None:
     _guard()
     torch.set_num_threads(1)  # tiny products: more threads only wait for each other
     done = [Outcome(**one) for one in asked["done"]]
-    jobs = [what.job(kind) for what, kind in _every(asked["full"])]
+    jobs = [what.job(kind) for what, kind in _every(asked["full"], asked["kind"])]
     tell("jobs", [asdict(job) for job in (FOUND, *jobs)])
     tell("start", asdict(FOUND))
     started = time.monotonic()
@@ -77,7 +77,7 @@ def main(request: str, pipe: int) -> None:
     tell("found", about | {"uses": sorted(map(str, found.uses))})
     if not any(one.check == FOUND.check for one in done):
         tell("outcome", asdict(replace(FOUND.outcome("pass"), seconds=time.monotonic() - started)))
-    _ask_all(_subject(asked, found), done, tell)
+    _ask_all(_subject(asked, found), asked["kind"], done, tell)
     tell("end", True)
 
 
@@ -96,14 +96,14 @@ def _subject(asked: dict[str, Any], found: ResolvedMethod) -> Subject:
     )  # fmt: skip
 
 
-def _ask_all(subject: Subject, done: list[Outcome], tell: Told) -> None:
+def _ask_all(subject: Subject, mine: Kind, done: list[Outcome], tell: Told) -> None:
     subject.lab.place.tell = lambda words: tell("place", words)
     switches = TorchState.now()
     known = {(one.check, one.kind): one for one in done}
     blocked = {key for key, one in known.items() if one.status == "fail"}
     blocked |= {k for k, one in known.items() if one.said.startswith(_NEEDS)}
     refused = subject.found.cls.refused(subject.found.config)
-    for what, kind in _every(subject.full):
+    for what, kind in _every(subject.full, mine):
         job = what.job(kind)
         key = (job.check, job.kind)
         if key in known:
@@ -122,11 +122,9 @@ def _ask_all(subject: Subject, done: list[Outcome], tell: Told) -> None:
         tell("outcome", asdict(replace(outcome, seconds=round(time.monotonic() - started, 2))))
 
 
-def _every(full: bool) -> Iterator[tuple[Check, Kind]]:
-    for what in CHECKS:
-        if full or not what.full:
-            for kind in KINDS[: 1 if what.once else None]:
-                yield what, kind
+def _every(full: bool, kind: Kind) -> Iterator[tuple[Check, Kind]]:
+    """The checks on one kind of tasks, and those on none."""
+    return ((what, kind) for what in CHECKS if full or not what.full)
 
 
 _NEEDS = "needs "

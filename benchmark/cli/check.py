@@ -8,7 +8,7 @@ import typer
 from .display import make_display
 
 Suites = Literal["mini", "mini-xtail", "both"]
-Kind = Literal["finetune", "adapter", "inference"]
+Start = Literal["finetune", "adapter", "inference"]
 BROKEN = 5  # exit code
 
 
@@ -18,7 +18,7 @@ def check_method(
     ],
     suite: Annotated[
         Suites | None,
-        typer.Option(help="embedded suites that it is run on [--quick: one; --full: both]"),
+        typer.Option(help="embedded suites that it is run on [both]"),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full/--quick", help="minutes, or less than one minute")
@@ -52,3 +52,17 @@ def check_method(
             temporary.write_text(shown.markdown(checked), encoding="utf-8")
     typer.echo(shown.as_json(checked) if as_json else shown.text(checked))
     raise typer.Exit(0 if checked.passed else BROKEN)
+
+
+def init_method(
+    name: Annotated[str, typer.Argument(help="lower-case letters, digits and '-'")],
+    kind: Annotated[Start, typer.Option(help="what it begins from")] = "finetune",
+    into: Annotated[
+        Path | None, typer.Option(help="folder for both files [methods/ and tests/methods/]")
+    ] = None,
+    paper: Annotated[str, typer.Option(help="authors, title, place, year")] = "",
+) -> None:
+    """Write the file of a new method and its test, which pass `check-method` as they stand."""
+    from ..check.scaffold import write_scaffold
+
+    typer.echo(write_scaffold(name, kind, into, paper).next_steps())

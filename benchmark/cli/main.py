@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import BenchError
-from .check import check_method
+from .check import check_method, init_method
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
 from .terminal import guarded_streams, streams, told
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(check_method)
+app.command()(init_method)
 
 Methods = Annotated[
     list[str],

@@ -174,6 +174,9 @@ class _Functions(TorchFunctionMode):
             grad = kwargs.pop("requires_grad", False)
             return func(*args, **kwargs).to(DEVICE).requires_grad_(grad)
         if args and isinstance(args[0], Elsewhere):
+            if func is Tensor.new_tensor and kwargs.get("device") is None:
+                like = {"dtype": args[0].dtype, **kwargs, "device": None}
+                return torch.tensor(args[1], **like).to(DEVICE)
             if func in _MEMORY:
                 return _MEMORY[func](*args, **kwargs)
             if func in (Tensor.__getitem__, Tensor.__setitem__):
