@@ -99,13 +99,14 @@ class Session:
 
     def _complete(self) -> None:
         """In the protocol's order; and none is missing, whoever ended what."""
-        order = {(job.check, job.kind): i for i, job in enumerate(self._jobs)}
+        order = {job.check: i for i, job in reversed([*enumerate(self._jobs)])}
         failed = [o.check for o in self.checked.of("fail")]
         if FOUND.check not in failed:
             fix = "Look for code that ends the process or writes to its open files."
             for job in self._jobs:
                 self.add(job.outcome("fail", "the process ended before it was asked", fix))
-        self.checked.outcomes.sort(key=lambda one: order.get((one.check, one.kind), -1))
+        kinds = ("", *KINDS)
+        self.checked.outcomes.sort(key=lambda o: (order.get(o.check, -1), kinds.index(o.kind)))
 
 
 @dataclass

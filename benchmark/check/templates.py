@@ -16,7 +16,7 @@ Differs from the paper:
 - (Every difference, with its reason.)
 
 Kept between tasks: nothing. During a task, a copy of the weights.
-"""
+'''
 
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ Differs from the paper:
 - (Every difference, with its reason.)
 
 Kept between tasks: the adapter.
-"""
+'''
 
 from dataclasses import dataclass
 
@@ -147,7 +147,7 @@ Differs from the paper:
 - (Every difference, with its reason.)
 
 Kept between tasks: two sums of rows and how many they are of.
-"""
+'''
 
 from dataclasses import dataclass
 
@@ -225,7 +225,7 @@ $fixture
 
 '''
 
-_TEST_FINETUNE = """@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+_TEST_FINETUNE = '''@pytest.mark.parametrize("kind", ["pairs", "labelled"])
 def test_without_the_pull_it_is_fine_tuning_bit_for_bit(lab: Lab, kind: str) -> None:
     """With a strength of 0 the losses and the weights are those of fine-tuning."""
     mine = lab.train(METHOD, lab.sets(kind)[:2], strength=0.0)
@@ -239,9 +239,9 @@ def test_the_pull_is_felt(lab: Lab) -> None:
     """Another strength is another training."""
     runs = [lab.train(METHOD, lab.pairs[:1], strength=s) for s in (0.0, 1.0)]
     assert runs[0].losses[-1] != runs[1].losses[-1]
-"""
+'''
 
-_TEST_ADAPTER = """def test_an_adapter_that_does_not_learn_changes_nothing(lab: Lab) -> None:
+_TEST_ADAPTER = '''def test_an_adapter_that_does_not_learn_changes_nothing(lab: Lab) -> None:
     """At a rate of 0 the rows are the untouched backbone's."""
     still = lab.train(METHOD, lab.pairs[:2], lr=0.0, weight_decay=0.0)
     untouched = lab.train("zs", lab.pairs[:2])
@@ -258,9 +258,9 @@ def test_it_learns(lab: Lab) -> None:
     runs = [lab.train(METHOD, lab.pairs[:1], lr=lr) for lr in (0.0, 0.01)]
     rows = [lab.embed(run.method, run.feed, lab.pairs[0])[0] for run in runs]
     assert not rows[0].allclose(rows[1], atol=1e-4)
-"""
+'''
 
-_TEST_INFERENCE = """def test_without_a_weight_it_is_the_untouched_backbone(lab: Lab) -> None:
+_TEST_INFERENCE = '''def test_without_a_weight_it_is_the_untouched_backbone(lab: Lab) -> None:
     """With a weight of 0 the rows are the untouched backbone's."""
     still = lab.train(METHOD, lab.pairs[:2], weight=0.0)
     untouched = lab.train("zs", lab.pairs[:2])
@@ -277,7 +277,7 @@ def test_the_weight_is_felt(lab: Lab) -> None:
     runs = [lab.train(METHOD, lab.pairs[:1], weight=weight) for weight in (0.0, 0.5)]
     rows = [lab.embed(run.method, run.feed, lab.pairs[0])[0] for run in runs]
     assert not rows[0].allclose(rows[1], atol=1e-4)
-"""
+'''
 
 FIXTURE = '''
 
