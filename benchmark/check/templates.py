@@ -16,7 +16,7 @@ Differs from the paper:
 - (Every difference, with its reason.)
 
 Kept between tasks: nothing. During a task, a copy of the weights.
-'''
+"""
 
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ Differs from the paper:
 - (Every difference, with its reason.)
 
 Kept between tasks: the adapter.
-'''
+"""
 
 from dataclasses import dataclass
 
@@ -147,7 +147,7 @@ Differs from the paper:
 - (Every difference, with its reason.)
 
 Kept between tasks: two sums of rows and how many they are of.
-'''
+"""
 
 from dataclasses import dataclass
 
