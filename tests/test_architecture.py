@@ -102,8 +102,9 @@ ROOMS: dict[str, set[str]] = {
     "tables": {"common", "errors", "metrics", "records", "stats", "suites"},
     "run": {"backbones", "common", "data", "errors", "hub", "metrics", "protocol", "records",
             "suites"},
-    "cli": {"backbones", "common", "data", "errors", "hub", "protocol", "records", "run", "stats",
-            "suites", "tables"},
+    "check": {"backbones", "common", "data", "errors", "protocol", "records", "run", "suites"},
+    "cli": {"backbones", "check", "common", "data", "errors", "hub", "protocol", "records", "run",
+            "stats", "suites", "tables"},
     "api": {"backbones", "errors", "protocol", "toolkit"},
     "__main__": {"cli"},
 }  # fmt: skip

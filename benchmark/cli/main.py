@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import BenchError
+from .check import check_method, init_method
 from .compare import compare
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
@@ -25,6 +26,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(validate)
+app.command()(check_method)
+app.command()(init_method)
 
 Methods = Annotated[
     list[str],
