@@ -11,7 +11,8 @@ from .. import __version__
 from ..errors import BenchError
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
-from .terminal import guarded_streams, streams, told
+from .repro import noise, repro
+from .terminal import going_on, guarded_streams, streams, told
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
 
@@ -140,12 +141,8 @@ def run(
         for s in dict.fromkeys(seed)
         for o in dict.fromkeys(order)
     ]
-    try:
-        code = run_all(requests, why, display)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: the same command goes on from here.", err=True)
-        code = 130
-    raise typer.Exit(code)
+    with going_on():
+        raise typer.Exit(run_all(requests, why, display))
 
 
 @app.command()
@@ -247,6 +244,10 @@ def tables(
         return
     for path in build_tables(results, out, leaderboard):
         typer.echo(str(path))
+
+
+for command in (repro, noise):
+    app.command()(command)
 
 
 @app.command()
