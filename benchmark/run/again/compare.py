@@ -19,6 +19,8 @@ _SAID = tuple(name for name in SCHEMA.names if name not in _NO_PART)
 _INPUTS = ("weights.sha256", "data.train", "data.test", "data.reference", "order.tasks")
 _COSTS = ("method.label", "method.paper", "parameters", "state_bytes", "inference_bytes")
 
+_NONE = "not there"
+
 Key = tuple[Any, ...]
 Row = dict[str, Any]
 
@@ -119,8 +121,9 @@ def _parts(
         if one == other:
             continue
         if isinstance(one, dict) and isinstance(other, dict):
-            name = next(n for n in (*one, *other) if one.get(n) != other.get(n))
-            part, one, other = f"{part} of {quoted(name)}", one.get(name), other.get(name)
+            name = next(n for n in (*one, *other) if one.get(n, _NONE) != other.get(n, _NONE))
+            part = f"{part} of {quoted(name)}"
+            one, other = one.get(name, _NONE), other.get(name, _NONE)
         yield f"{part}: {quoted(one)}, now {quoted(other)}"
 
 
@@ -137,7 +140,8 @@ def _at(about: Mapping[str, Any], part: str) -> Any:
 def _rows(frame: pd.DataFrame, steps: frozenset[int]) -> dict[Key, Row]:
     kept = frame[frame["step"].isin(sorted(steps))]
     plain = kept.astype(object).where(kept.notna(), None)
-    rows: list[Row] = [dict(zip(plain, row, strict=True)) for row in plain.itertuples(index=False)]
+    names = [str(name) for name in plain]
+    rows: list[Row] = [dict(zip(names, row, strict=True)) for row in plain.itertuples(index=False)]
     return {tuple(row[name] for name in CELL): row for row in rows}
 
 

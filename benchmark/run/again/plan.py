@@ -26,6 +26,7 @@ from .original import Original
 DEVICES = ("cpu", "cuda")
 _PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")  # of "method.variant"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_NONE = "not there"
 
 
 @dataclass(frozen=True)
@@ -189,10 +190,10 @@ def _device(original: Original) -> str:
 def _check_same(original: Original, plan: Plan) -> None:
     """The plan is that of the record, in every part; else it would be another run."""
     made, now = same_request(original.asked), plan.asked
-    other = [key for key in (*now, *(made.keys() - now.keys())) if made.get(key) != now.get(key)]
-    if not other:
+    pairs = {key: (made.get(key, _NONE), now.get(key, _NONE)) for key in {**now, **made}}
+    if made == now:
         return
-    parts = [_told(key, made.get(key), now.get(key)) for key in other]
+    parts = [_told(key, one, other) for key, (one, other) in pairs.items() if one != other]
     fix = "give the same --suite, --method and --pretrained again, or choose another record"
     if commit := commit_of(original):
         fix = f"check out {commit[:12]}, by which it was made, or {fix}"
@@ -201,8 +202,8 @@ def _check_same(original: Original, plan: Plan) -> None:
 
 def _told(key: str, made: Any, now: Any) -> str:
     if isinstance(made, dict) and isinstance(now, dict):
-        names = [n for n in (*made, *(now.keys() - made.keys())) if made.get(n) != now.get(n)]
-        key, made, now = f"{key} {names[0]}", made.get(names[0]), now.get(names[0])
+        name = next(n for n in (*made, *now) if made.get(n, _NONE) != now.get(n, _NONE))
+        key, made, now = f"{key} {name}", made.get(name, _NONE), now.get(name, _NONE)
     return f"{key} {quoted(made)}, here {quoted(now)}"
 
 
