@@ -13,7 +13,8 @@ from .check import check_method, init_method
 from .compare import compare
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
-from .terminal import guarded_streams, streams, told
+from .repro import noise, repro
+from .terminal import going_on, guarded_streams, streams, told
 from .validate import validate
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
@@ -146,12 +147,8 @@ def run(
         for s in dict.fromkeys(seed)
         for o in dict.fromkeys(order)
     ]
-    try:
-        code = run_all(requests, why, display)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: the same command goes on from here.", err=True)
-        code = 130
-    raise typer.Exit(code)
+    with going_on():
+        raise typer.Exit(run_all(requests, why, display))
 
 
 @app.command()
@@ -255,7 +252,8 @@ def tables(
         typer.echo(str(path))
 
 
-app.command()(compare)
+for command in (compare, repro, noise):
+    app.command()(command)
 
 
 @app.command()
