@@ -7,6 +7,7 @@ from statistics import fmean, variance
 import numpy as np
 
 from ...records.store import Record
+from ...validation.findings import TIERS, Tier
 from ..cells import MISSING, named
 from ..groups import ComparableRecord, Group, ranking_orders
 from ..paper.numbers import name_tables, tables_naming
@@ -15,12 +16,13 @@ from ..writers.markdown import cell, pipes
 from .scores import LAST_OF, RunScores, Score, held_out, scores_of
 
 SEEDS_TO_RANK = 3
+NO_EVIDENCE = "no evidence: below the line until it is made again"
 NO_REMARKS: Mapping[tuple[str, str], str] = {}
 Columns = Sequence[tuple[str, Score]]
 """Heads, and the scores below them."""
 _PAIRS: Columns = (("T→I R@1", "last_t2i"), ("I→T R@1", "last_i2t"))
 _LABELLED: Columns = (("Transfer", "transfer"), ("Average", "average"), ("Last", "last"))
-_TEXTS = {"Method", "Runs", "Why not", "Remark"}
+_TEXTS = {"Method", "Runs", "Why not", "Remark", "Verified"}
 LEGEND = f"""## Legend
 
 Percent. Means over two orders, each the mean of its seeds: forward and reverse, or, where a suite's
@@ -40,8 +42,11 @@ averaged over a hole: a number that needs a failed cell is a dash.
 - **Trained**, **Kept**: trainable parameters, and bytes kept between tasks; the largest run's.
 - **Ranked** (by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in both
   orders over all tasks of the suite, made by committed code with the suite's settings, and no
-  failed cell at any step. `{UPPER_BOUND}` is an upper bound and has no rank, nor has what is told
-  more than a method may know.
+  failed cell at any step, evidence of every query, and no error by `cl-bench validate`.
+  `{UPPER_BOUND}` is an upper bound and has no rank, nor has what is told more than a method may
+  know.
+- **Verified**: `self`, the word of whoever made the runs; `evidence`, every score recomputes from
+  what each query got; `replayed`, run again by others. The least of a line's runs.
 - **Badges** in brackets: what the method used beyond its own weights. Some are told what no method
   may know of a test item: its task (`task id`), what it is paired with (`test pairing`), which
   items of its set it comes together with (`test batch`)."""
@@ -64,6 +69,7 @@ class BoardLine:
         orders: order -> seed -> scores of that run.
         trained: trainable parameters of the largest run.
         kept: bytes kept between tasks, of the largest run.
+        tier: how far its runs are verified, the least of them.
     """
 
     label: str
@@ -78,6 +84,7 @@ class BoardLine:
     orders: Mapping[str, Mapping[int, RunScores]]
     trained: int | None
     kept: int | None
+    tier: Tier
 
     def _counted(self) -> list[str]:
         return [order for order in self.both if order in self.orders] or sorted(self.orders)
@@ -114,7 +121,9 @@ class BoardLine:
             return f"no {' and no '.join(absent)} order"
         if min(len(self.orders[order]) for order in self.both) < SEEDS_TO_RANK:
             return f"fewer than {SEEDS_TO_RANK} seeds"
-        return "a failed cell" if self.failed or self.total() is None else ""
+        if self.failed or self.total() is None:
+            return "a failed cell"
+        return NO_EVIDENCE if self.tier == "self" else ""
 
 
 def _largest(records: Sequence[Record], *keys: str) -> int | None:
@@ -161,6 +170,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
         orders=orders,
         trained=_largest(records, "parameters", "trainable"),
         kept=_largest(records, "state_bytes"),
+        tier=min((one.tier for one in judged), key=TIERS.index),
     )
 
 
@@ -191,6 +201,7 @@ def _cells(line: BoardLine, columns: Columns) -> list[str]:
         ", ".join(counts),
         _size(line.trained),
         _size(line.kept, "B"),
+        line.tier,
     ]
 
 
@@ -200,7 +211,17 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
         return (np.inf if total is None else -total), line.key
 
     heads = [head for head, _ in columns]
-    heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", "Runs", "Trained", "Kept"]
+    heads = [
+        "Method",
+        *heads,
+        "Δ zero-shot",
+        "Forgetting",
+        "OOD",
+        "Runs",
+        "Trained",
+        "Kept",
+        "Verified",
+    ]
     ranked, others, variants, rank = [], [], [], 0
     for line in sorted(lines, key=place):
         shown, reason = _cells(line, columns), line.unranked()
@@ -255,7 +276,7 @@ def render_leaderboard(
         sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
         shown = [_line(runs, sets) for runs in lines.values()]
         section = _section(shown, _PAIRS if pairs else _LABELLED)
-        parts.append("## {} {}, {} ({})".format(*group))
+        parts.append("## {} {}, {} ({})".format(*map(cell, group)))
         remark = remarks.get((group[0], group[1]))
         parts += [remark] if remark else []
         parts.append(section)
