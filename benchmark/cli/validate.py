@@ -24,9 +24,7 @@ def validate(
         str | None,
         typer.Option(metavar="REF", help="only what changed since a branch, tag or commit"),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option(help="exit code 7 where there are warnings alone")
-    ] = False,
+    strict: Annotated[bool, typer.Option(help="exit code 7 for warnings alone")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="findings as JSON")] = False,
     explain: Annotated[
         str | None, typer.Option(metavar="CODE", help="what a check is, and how to mend it")

@@ -1,9 +1,9 @@
 """What a check says, and what each check is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ..errors import BenchError, nearest, quoted, visible
 
@@ -172,6 +172,29 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
+Tier = Literal["self", "evidence", "replayed"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a record is verified: computed from files, never written into one.
+
+    Attributes:
+        tier: self: the word of whoever made it. evidence: every score recomputes from what each
+            query got. replayed: run again by others, and equal.
+        findings: what the checks said of it.
+    """
+
+    tier: Tier
+    findings: tuple[Finding, ...] = ()
+
+    def why(self) -> str:
+        """Why it is compared with nothing, '' if it may be: codes and titles of the errors."""
+        codes = sorted({one.code for one in errors(self.findings)})
+        return ", ".join(f"{code} {CHECKS[code].title}" for code in codes)
+
+
 def explain(code: str) -> str:
     """What a check is, why there is such a check, and how to mend what it finds.
 
@@ -186,6 +209,6 @@ def explain(code: str) -> str:
     return "\n\n".join(parts)
 
 
-def errors(findings: list[Finding]) -> Iterator[Finding]:
+def errors(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Those that keep a record from being ranked."""
     return (one for one in findings if one.severity == "error")

@@ -21,7 +21,7 @@ from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
 from .checks.suite import check_agreement, check_suite, check_zero_shot, pins_of
 from .declared import Declared, read_declared
-from .findings import Finding
+from .findings import Finding, Standing, Tier
 from .ledger import CodeBook, read_ledger
 from .literals import Unreadable
 from .pins import pinned
@@ -98,14 +98,19 @@ def _examine_one(run: Examined, book: CodeBook, installed: Installed) -> Declare
     return now if now is not None else declared
 
 
-def verdicts(records: Iterable[Record]) -> dict[Path, list[Finding]]:
-    """Path of every record -> what was found in it.
+def standings(records: Iterable[Record]) -> dict[Path, Standing]:
+    """Path of every record -> how far it is verified, and what was found in it.
 
-    Nothing but the records and the checkout decides it; git is asked only of commits that the
-    ledger does not know.
+    Nothing but the records, what lies beside them and the checkout decides it; git is asked only of
+    commits that the ledger does not know.
     """
     runs = examine(records, CodeBook(read_ledger()))
-    return {run.path: run.findings for run in runs}
+    return {run.path: Standing(_tier(run), tuple(run.findings)) for run in runs}
+
+
+def _tier(run: Examined) -> Tier:
+    broken = any(one.code == "V09" and one.severity == "error" for one in run.findings)
+    return "self" if run.evidence is None or broken else "evidence"
 
 
 def inspect(

@@ -17,6 +17,8 @@ RECORD_BYTES = 200_000
 SUPERSEDED = "superseded.csv"
 _TOP = frozenset({LEDGER.name, SUPERSEDED})
 _PLAIN = re.compile(r"[A-Za-z0-9._+=,-]{1,255}")
+_BESIDE = frozenset({"noise", "replays"})  # folders beside the records, see `cl-bench repro`
+_JSON_BYTES = 2**20
 _MOVE = "move it out of the folder"
 _SMALL = "repeat the run; a report is a few sums, not single values"
 
@@ -78,6 +80,8 @@ def _in_suite(folder: Path) -> Iterator[Finding]:
         path, name = folder / entry.name, entry.name
         if not _PLAIN.fullmatch(name):
             yield _wrong(path, "a name of A-Z a-z 0-9 . _ + = , -", quoted(name))
+        elif name in _BESIDE and entry.is_dir(follow_symlinks=False):
+            yield from _of_json(path)
         elif not entry.is_file(follow_symlinks=False):
             yield _wrong(path, "a plain file", _what(path))
         elif name.startswith("."):
@@ -89,6 +93,13 @@ def _in_suite(folder: Path) -> Iterator[Finding]:
             yield from _evidence(path, entry.stat().st_size)
         elif not name.endswith(".parquet"):
             yield _wrong(path, "records and their evidence", quoted(name))
+
+
+def _of_json(folder: Path) -> Iterator[Finding]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        plain = entry.is_file(follow_symlinks=False) and _PLAIN.fullmatch(entry.name)
+        if not plain or not entry.name.endswith(".json") or entry.stat().st_size > _JSON_BYTES:
+            yield _wrong(folder / entry.name, f"small .json files in {folder.name}/", "another")
 
 
 def _evidence(path: Path, size: int) -> Iterator[Finding]:
