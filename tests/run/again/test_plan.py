@@ -91,9 +91,12 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Request]]:
 
     def parse(line: str) -> list[Request]:
         found: list[Request] = []
-        monkeypatch.setattr(
-            "benchmark.cli.run.run_all", lambda requests, *_: found.extend(requests) or 0
-        )
+
+        def noted(requests: list[Request], *_: object) -> int:
+            found.extend(requests)
+            return 0
+
+        monkeypatch.setattr("benchmark.cli.run.run_all", noted)
         environment, program, *words = shlex.split(line)
         assert (environment, program) == ("OMP_NUM_THREADS=1", "cl-bench")
         app(words, standalone_mode=False)
@@ -269,7 +272,8 @@ def test_an_identity_of_something_else(tmp_path: Path) -> None:
     path = saved(tmp_path, make_plan(Request("ft")))
     good = read_original(path).record
     wrong = good.provenance | {"identity": {"version": 1, "sha256": "0" * 64}}
-    rows = good.frame.astype(object).where(good.frame.notna(), None).to_dict("records")
+    plain = good.frame.astype(object).where(good.frame.notna(), None)
+    rows: list[dict[str, Any]] = plain.to_dict("records")  # type: ignore[assignment]
     write_record(path, rows, wrong)
     with pytest.raises(BenchError) as e:
         read_original(path)
