@@ -78,6 +78,9 @@ def _check_asked(record: Record) -> None:
             raise invalid(path, f"'{name}' among what was asked for", type(value).__name__)
         if name in _SAID_TWICE and row[name] != value:
             raise invalid(path, f"one {name}, in its rows and in its provenance", "two")
+    for name in ("data", "order", "weights", "method", "code", "hardware"):
+        if not isinstance(record.provenance.get(name, {}), dict):
+            raise invalid(path, f"provenance '{name}' of type dict", "another")
     identity = record.provenance.get("identity")
     if identity is not None and identity != identity_of(record.provenance):
         raise invalid(path, "the identity that follows from the rest", "another")
