@@ -3,7 +3,6 @@
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,10 +15,9 @@ from .terminal import going_on
 
 if TYPE_CHECKING:
     from ..records.noise import Noise
-    from ..records.replays import Cells, Replay, Verdict
+    from ..records.replays import Cells, Verdict
     from ..records.store import Record
     from ..run.again.compare import Agreement, RunOutcome
-    from ..run.again.conditions import Conditions
     from ..run.again.original import Original
     from ..run.again.plan import Given
     from ..run.request import Plan, Request
@@ -86,8 +84,10 @@ def _made_again(
     mode: DisplayMode,
 ) -> "Verdict":  # fmt: skip
     """Run it, compare, and tell; `asked` are the cells and the tolerance."""
+    from ..records.replays import write_replay
     from ..run.again.conditions import as_many_threads, conditions, threads_of
     from ..run.again.plan import command, plan_again
+    from ..run.again.result import agreement, replay_made
     from ..run.build import pick_device
 
     plan = plan_again(original, given)  # what it says of a cache is of the user's own
@@ -101,14 +101,12 @@ def _made_again(
         typer.echo(f"code: {found.code}")
         typer.echo(f"machine: {found.machine}")
         now = _run(plan, cells, mode)
-    agreement = _compare(original, now, *asked)
-    _tell(agreement, original, asked[1])
+    agreed = agreement(original, now, *asked)
+    _tell(agreed, original, asked[1])
     if write:
-        from ..records.replays import write_replay
-
-        replay = _replay(original, plan, agreement, found, device, *asked)
+        replay = replay_made(original, plan, agreed, found, device, *asked)
         typer.echo(str(write_replay(original.record.path, replay)))
-    return agreement.verdict
+    return agreed.verdict
 
 
 def _check_folder(output_dir: Path, record: Path) -> None:
@@ -160,28 +158,10 @@ def _run(plan: "Plan", cells: str, mode: DisplayMode) -> "RunOutcome":
             return canary(make_plan(request), make_display(mode))
         from .run import run_all
 
+        from ..run.again.result import outcome_of
+
         run_all([request], "", mode)
-    return _outcome(plan.target)
-
-
-def _outcome(path: Path) -> "RunOutcome":
-    from ..records.evidence import evidence_file, read_evidence
-    from ..records.store import read_record
-    from ..run.again.compare import RunOutcome
-
-    made = read_record(path)
-    evidence = read_evidence(evidence_file(path), made.provenance["evidence"])
-    return RunOutcome(made.frame, evidence, made.provenance)
-
-
-def _compare(
-    original: "Original", now: "RunOutcome", cells: "Cells", tolerance: float
-) -> "Agreement":
-    from ..run.again.compare import RunOutcome, compare
-
-    record = original.record
-    made = RunOutcome(record.frame, original.evidence, record.provenance)
-    return compare(made, now, cells, tolerance)
+        return outcome_of(plan.target)
 
 
 def _tell(found: "Agreement", original: "Original", tolerance: float) -> None:
@@ -201,33 +181,6 @@ def _tell(found: "Agreement", original: "Original", tolerance: float) -> None:
         )
     within = f" ({tolerance:g} points)" if found.verdict == "within tolerance" else ""
     typer.echo(f"verdict: {found.verdict}{within}")
-
-
-def _replay(
-    original: "Original", plan: "Plan", found: "Agreement", then: "Conditions", device: str,
-    cells: "Cells", tolerance: float,
-) -> "Replay":  # fmt: skip
-    from ..records.replays import Replay, digests
-    from ..run.again.repeats import machine_name
-    from ..run.provenance.machine import hardware
-
-    record, evidence = digests(original.record.path)
-    return Replay(
-        record=record,
-        evidence=evidence,
-        verdict=found.verdict,
-        cells=cells,
-        tolerance=tolerance,
-        largest=found.largest,
-        compared=found.compared,
-        queries=found.queries,
-        otherwise=found.otherwise,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=plan.git["commit"],
-        same_code=then.same_code,
-        device=device,
-        machine=machine_name({**hardware(), "device": device}),
-    )
 
 
 # -- noise
