@@ -156,9 +156,8 @@ def _run(plan: "Plan", cells: str, mode: DisplayMode) -> "RunOutcome":
             from ..run.request import make_plan
 
             return canary(make_plan(request), make_display(mode))
-        from .run import run_all
-
         from ..run.again.result import outcome_of
+        from .run import run_all
 
         run_all([request], "", mode)
         return outcome_of(plan.target)

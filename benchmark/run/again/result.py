@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...records.evidence import evidence_file, read_evidence
-from ...records.replays import Cells, Replay, digests
+from ...records.replays import Cells, Replay
 from ...records.store import read_record
 from ..provenance.machine import hardware
 from ..request import Plan
@@ -43,7 +43,7 @@ def replay_made(
         cells: what was compared.
         tolerance: that was asked for.
     """
-    record, evidence = digests(original.record.path)
+    record, evidence = original.digests  # of what was read, whatever lies there by now
     return Replay(
         record=record,
         evidence=evidence,
