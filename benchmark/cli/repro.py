@@ -3,10 +3,9 @@
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,10 +15,11 @@ from .terminal import going_on
 
 if TYPE_CHECKING:
     from ..records.noise import Noise
-    from ..records.replays import Replay
+    from ..records.replays import Cells, Verdict
+    from ..records.store import Record
     from ..run.again.compare import Agreement, RunOutcome
-    from ..run.again.conditions import Conditions
     from ..run.again.original import Original
+    from ..run.again.plan import Given
     from ..run.request import Plan, Request
 
 AGAIN = Path("scratch") / "again"
@@ -72,32 +72,41 @@ def repro(
 
     original = read_original(record)
     make_display(display).line(f"repro: {record}")
+    from ..run.again.plan import Given
+
+    given = Given(output_dir, method, suite, pretrained, device, cache_dir)
+    verdict = _made_again(original, given, (cells, tolerance), write, display)
+    raise typer.Exit(DIFFERENT if verdict == "different" else 0)
+
+
+def _made_again(
+    original: "Original", given: "Given", asked: tuple["Cells", float], write: bool,
+    mode: DisplayMode,
+) -> "Verdict":  # fmt: skip
+    """Run it, compare, and tell; `asked` are the cells and the tolerance."""
+    from ..records.replays import write_replay
     from ..run.again.conditions import as_many_threads, conditions, threads_of
-    from ..run.again.plan import Given, command, plan_again
+    from ..run.again.plan import command, plan_again
+    from ..run.again.result import agreement, replay_made
     from ..run.build import pick_device
 
-    plan = plan_again(
-        original, Given(output_dir, method, suite, pretrained, device, cache_dir)
-    )  # what it is told of a cache is of the user's own
-    threads = threads_of(original)
-    line = command(plan, threads)
-    kind = pick_device(plan.request.device).type
+    plan = plan_again(original, given)  # what it says of a cache is of the user's own
+    threads, (cells, _) = threads_of(original), asked
+    line, device = command(plan, threads), pick_device(plan.request.device).type
     if write:
         _check_write(original, plan, cells)
     with as_many_threads(threads), going_on():
-        found = conditions(original, plan, kind)
+        found = conditions(original, plan, device)
         typer.echo(f"command: {line}")
         typer.echo(f"code: {found.code}")
         typer.echo(f"machine: {found.machine}")
-        now = _run(plan, cells, display)
-    agreement = _compare(original, now, cells, tolerance)
-    _tell(agreement, original, tolerance)
+        now = _run(plan, cells, mode)
+    agreed = agreement(original, now, *asked)
+    _tell(agreed, original, asked[1])
     if write:
-        from ..records.replays import write_replay
-
-        replay = _replay(original, plan, agreement, found, kind, cells, tolerance)
-        typer.echo(str(write_replay(record, replay)))
-    raise typer.Exit(DIFFERENT if agreement.verdict == "different" else 0)
+        replay = replay_made(original, plan, agreed, found, device, *asked)
+        typer.echo(str(write_replay(original.record.path, replay)))
+    return agreed.verdict
 
 
 def _check_folder(output_dir: Path, record: Path) -> None:
@@ -147,28 +156,11 @@ def _run(plan: "Plan", cells: str, mode: DisplayMode) -> "RunOutcome":
             from ..run.request import make_plan
 
             return canary(make_plan(request), make_display(mode))
+        from ..run.again.result import outcome_of
         from .run import run_all
 
         run_all([request], "", mode)
-    return _outcome(plan.target)
-
-
-def _outcome(path: Path) -> "RunOutcome":
-    from ..records.evidence import evidence_file, read_evidence
-    from ..records.store import read_record
-    from ..run.again.compare import RunOutcome
-
-    made = read_record(path)
-    evidence = read_evidence(evidence_file(path), made.provenance["evidence"])
-    return RunOutcome(made.frame, evidence, made.provenance)
-
-
-def _compare(original: "Original", now: "RunOutcome", cells: Any, tolerance: float) -> "Agreement":
-    from ..run.again.compare import RunOutcome, compare
-
-    record = original.record
-    made = RunOutcome(record.frame, original.evidence, record.provenance)
-    return compare(made, now, cells, tolerance)
+        return outcome_of(plan.target)
 
 
 def _tell(found: "Agreement", original: "Original", tolerance: float) -> None:
@@ -188,33 +180,6 @@ def _tell(found: "Agreement", original: "Original", tolerance: float) -> None:
         )
     within = f" ({tolerance:g} points)" if found.verdict == "within tolerance" else ""
     typer.echo(f"verdict: {found.verdict}{within}")
-
-
-def _replay(
-    original: "Original", plan: "Plan", found: "Agreement", then: "Conditions", device: str,
-    cells: Any, tolerance: float,
-) -> "Replay":  # fmt: skip
-    from ..records.replays import Replay, digests
-    from ..run.again.repeats import machine_name
-    from ..run.provenance.machine import hardware
-
-    record, evidence = digests(original.record.path)
-    return Replay(
-        record=record,
-        evidence=evidence,
-        verdict=found.verdict,
-        cells=cells,
-        tolerance=tolerance,
-        largest=found.largest,
-        compared=found.compared,
-        queries=found.queries,
-        otherwise=found.otherwise,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=plan.git["commit"],
-        same_code=then.same_code,
-        device=device,
-        machine=machine_name({**hardware(), "device": device}),
-    )
 
 
 # -- noise
@@ -260,7 +225,7 @@ def noise(
     typer.echo(str(write_noise(plan.target.parent, measured)))
 
 
-def _repeated(plan: "Plan", request: "Request", repeats: int, mode: DisplayMode) -> list[Any]:
+def _repeated(plan: "Plan", request: "Request", repeats: int, mode: DisplayMode) -> "list[Record]":
     """The records of so many runs; those that an interrupted call has finished are kept."""
     from ..common.digests import digest
     from ..records.store import read_record

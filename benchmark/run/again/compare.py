@@ -187,8 +187,13 @@ def _told(row: Row) -> str:
 
 def _cell(key: Key) -> str:
     step, task, direction, metric, k = key
-    parts = [str(task), *([str(direction)] if direction is not None else []), str(metric)]
+    parts = [_shown(task), *([str(direction)] if direction is not None else []), str(metric)]
     return f"step {step}, {' '.join(parts)}" + ("" if k is None else f" {k}")
+
+
+def _shown(task: str) -> str:
+    """A set's name as it is, or in escapes where it would be more than text on a terminal."""
+    return task if task.isprintable() and len(task) <= 80 else quoted(task)
 
 
 # -- answers
@@ -212,7 +217,7 @@ def _answers(
     places += [w for w in now.answers if w[2] in steps and w not in made.answers]
     for task, direction, step in places:
         one, other = (e.answers.get((task, direction, step)) for e in (made, now))
-        where = f"step {step}, {task}" + ("" if direction is None else f" {direction}")
+        where = f"step {step}, {_shown(task)}" + ("" if direction is None else f" {direction}")
         if one is None or other is None or len(one) != len(other):
             missing.append(f"answers at {where}: not to the same queries")
             continue

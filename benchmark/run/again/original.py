@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import BenchError
 from ...records.evidence import Evidence, evidence_file, read_evidence
 from ...records.identity import identity_of
+from ...records.replays import digests
 from ...records.schema import invalid
 from ...records.store import Record, read_record
 
@@ -24,10 +25,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Original:
-    """A record and the answers beside it; None where the record names none."""
+    """A record as it was read.
+
+    Attributes:
+        record: its rows and provenance.
+        evidence: the answers beside it; None where the record names none.
+        digests: of both files, see `records.replays.digests`.
+    """
 
     record: Record
     evidence: Evidence | None
+    digests: tuple[str, str | None]
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -46,7 +54,7 @@ def read_original(path: Path) -> Original:
     if path.is_dir():
         got, fix = f"the folder '{path}'", "name one of its .parquet files"
         raise BenchError("a record's file", got, fix)
-    record = read_record(path)
+    record, found = read_record(path), digests(path)
     about = record.provenance
     if set(record.frame["source"]) != {"measured"}:
         raise BenchError(
@@ -62,11 +70,11 @@ def read_original(path: Path) -> Original:
     _check_asked(record)
     seal = about.get("evidence")
     if seal is None:
-        return Original(record, None)
+        return Original(record, None, found)
     evidence = read_evidence(evidence_file(path), seal)
     if evidence.run != about.get("identity", {}).get("sha256"):
         raise invalid(path, "the evidence of this run", "that of another")
-    return Original(record, evidence)
+    return Original(record, evidence, found)
 
 
 def _check_asked(record: Record) -> None:
@@ -78,6 +86,9 @@ def _check_asked(record: Record) -> None:
             raise invalid(path, f"'{name}' among what was asked for", type(value).__name__)
         if name in _SAID_TWICE and row[name] != value:
             raise invalid(path, f"one {name}, in its rows and in its provenance", "two")
+    for name in ("data", "order", "weights", "method", "code", "hardware"):
+        if not isinstance(record.provenance.get(name, {}), dict):
+            raise invalid(path, f"provenance '{name}' of type dict", "another")
     identity = record.provenance.get("identity")
     if identity is not None and identity != identity_of(record.provenance):
         raise invalid(path, "the identity that follows from the rest", "another")

@@ -38,6 +38,8 @@ def noise_of(records: Sequence[Record]) -> Noise:
         found_in = [table.get(score, (0, 0)) for table in tables]  # no row of a route: no item
         hits[score] = tuple(count for count, _ in found_in)
         queries[score] = max(n for _, n in found_in)
+    if not hits:
+        raise BenchError("runs with a score", "none", "mend the method, or choose another", 3)
     hardware = about["hardware"]
     return Noise(
         about={**{name: str(row[name]) for name in _ABOUT}, "machine": machine_name(hardware)},

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.records.answers import AnswerKey, Evidence, levels_of
+from benchmark.records.answers import AnswerKey, Evidence, Where, levels_of
 from benchmark.records.store import to_frame
 from benchmark.run.again.compare import Agreement, RunOutcome, compare
 
@@ -218,6 +218,20 @@ def test_evidence_of_other_queries() -> None:
         now = RunOutcome(one.frame, evidence, ABOUT)
         assert compare(one, now, "all", 100.0).verdict == "different"
         assert compare(now, one, "all", 100.0).verdict == "different"
+
+
+def test_names_are_no_commands_to_a_terminal() -> None:
+    one, evil = outcome(ranks()), "a\x1b[2J"
+    assert one.evidence is not None
+    answers: dict[Where, Any] = {
+        (evil, d, s): found for (_, d, s), found in one.evidence.answers.items() if d
+    }
+    frame = one.frame[one.frame["eval_task"] == "a"].assign(eval_task=evil)
+    hostile = RunOutcome(frame, Evidence({evil: one.evidence.keys["a"]}, answers, ""), one.about)
+    found = compare(hostile, one, "all", 0.0)
+    texts = found.others + found.scores + found.answers
+    assert any(r"a\x1b" in text for text in texts)
+    assert all(text.isprintable() for text in texts)
 
 
 def test_a_record_without_evidence() -> None:

@@ -13,7 +13,7 @@ from benchmark.cli.main import app
 from benchmark.common.seeds import derive
 from benchmark.errors import BenchError
 from benchmark.records.identity import identity_of
-from benchmark.records.store import write_record
+from benchmark.records.store import Record, write_record
 from benchmark.run.again.original import Original, read_original
 from benchmark.run.again.plan import Given, command, plan_again
 from benchmark.run.request import Plan, Request, make_plan
@@ -91,9 +91,12 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Request]]:
 
     def parse(line: str) -> list[Request]:
         found: list[Request] = []
-        monkeypatch.setattr(
-            "benchmark.cli.run.run_all", lambda requests, *_: found.extend(requests) or 0
-        )
+
+        def noted(requests: list[Request], *_: object) -> int:
+            found.extend(requests)
+            return 0
+
+        monkeypatch.setattr("benchmark.cli.run.run_all", noted)
         environment, program, *words = shlex.split(line)
         assert (environment, program) == ("OMP_NUM_THREADS=1", "cl-bench")
         app(words, standalone_mode=False)
@@ -265,12 +268,30 @@ def test_a_record_that_contradicts_itself(tmp_path: Path, given: Given, kind: st
     assert e.value.code == 5
 
 
+@pytest.mark.parametrize("part", ["order", "data", "weights", "method", "code", "hardware"])
+def test_provenance_of_another_type(tmp_path: Path, given: Given, part: str) -> None:
+    path = saved(tmp_path, make_plan(Request("ft")))
+    good = read_original(path).record
+    values: tuple[Any, ...] = ([], "x", 5, None)
+    for value in values:
+        about = {k: v for k, v in good.provenance.items() if k != "identity"} | {part: value}
+        write_record(path, _rows(good), about)
+        with pytest.raises(BenchError) as e:
+            plan_again(read_original(path), given)
+        assert e.value.code == 5
+
+
+def _rows(record: Record) -> list[dict[str, Any]]:
+    plain = record.frame.astype(object).where(record.frame.notna(), None)
+    rows: list[dict[str, Any]] = plain.to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
 def test_an_identity_of_something_else(tmp_path: Path) -> None:
     path = saved(tmp_path, make_plan(Request("ft")))
     good = read_original(path).record
     wrong = good.provenance | {"identity": {"version": 1, "sha256": "0" * 64}}
-    rows = good.frame.astype(object).where(good.frame.notna(), None).to_dict("records")
-    write_record(path, rows, wrong)
+    write_record(path, _rows(good), wrong)
     with pytest.raises(BenchError) as e:
         read_original(path)
     assert e.value.code == 5
