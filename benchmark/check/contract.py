@@ -1,8 +1,9 @@
 """What a check is, what it may say, and the method that it is asked of."""
 
+import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,9 +11,10 @@ from ..data.tensors import PairTensors
 from ..errors import BenchError
 from ..run.registry import ResolvedMethod
 from ..suites.names import Kind
+from .instruments.torch_state import TorchState
 from .lab import Lab
 from .learned import Learned
-from .outcome import Group, Job, Outcome
+from .outcome import NEEDS, Group, Job, Outcome
 
 SUITES: dict[Kind, str] = {"pairs": "mini", "labelled": "mini-xtail"}
 """The embedded suite of each kind of task."""
@@ -129,6 +131,47 @@ def check(
         return Check(name, group, promise, remedy, ask, once, after, full)
 
     return make
+
+
+def walk(
+    subject: Subject,
+    kind: Kind,
+    checks: Iterable[Check],
+    done: Iterable[Outcome] = (),
+    begin: Callable[[Job], None] = lambda job: None,
+) -> Iterator[Outcome]:
+    """Ask checks one after the other, on one kind of tasks.
+
+    A check whose `needs` do not hold is not asked: it would find the same mistake, or nothing.
+    Torch is put back after each, and after a failure the method is trained anew.
+
+    Args:
+        subject: the method.
+        kind: of the tasks.
+        checks: in an order in which what is needed comes first.
+        done: outcomes that there are already, which are not asked again.
+        begin: is told of each check that is asked, before.
+    """
+    switches = TorchState.now()
+    known = {one.check: one for one in done}
+    refused = subject.found.cls.refused(subject.found.config)
+    for what in checks:
+        if what.id in known:
+            continue
+        job, started = what.job(kind), time.monotonic()
+        idle = [n for n in what.needs if n in known and known[n].stops]
+        if kind in refused and not what.once:
+            outcome = job.outcome("not applicable", f"it refuses {kind}: {refused[kind]}")
+        elif idle:
+            outcome = job.outcome("not applicable", f"{NEEDS} `{idle[0]}`, which does not hold")
+        else:
+            begin(job)
+            outcome = ask(what, subject, kind)
+        switches.restore()
+        if outcome.status == "fail":
+            subject.forget()
+        known[what.id] = outcome
+        yield replace(outcome, seconds=round(time.monotonic() - started, 2))
 
 
 def ask(what: Check, subject: Subject, kind: Kind) -> Outcome:

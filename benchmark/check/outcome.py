@@ -9,6 +9,7 @@ Group = Literal[
     "hostile",
 ]  # fmt: skip
 Status = Literal["pass", "fail", "warning", "not applicable"]
+NEEDS = "it needs"
 GROUPS: tuple[Group, ...] = get_args(Group)
 
 
@@ -32,6 +33,11 @@ class Outcome:
     said: str = ""
     remedy: str = ""
     seconds: float = 0.0
+
+    @property
+    def stops(self) -> bool:
+        """Whether what needs this check is not asked."""
+        return self.status == "fail" or self.said.startswith(NEEDS)
 
     @property
     def head(self) -> str:

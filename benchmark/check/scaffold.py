@@ -189,8 +189,8 @@ def _assigned(paper: str) -> str:
 def _literal(text: str) -> str:
     """As ruff writes it: double quotes, but where that needs more escapes."""
     escaped = text.replace("\\", "\\\\")
-    if '"' in text and "'" not in text:
-        return f"'{escaped}'"
+    if text.count('"') > text.count("'"):
+        return "'" + escaped.replace("'", "\\'") + "'"
     return '"' + escaped.replace('"', '\\"') + '"'
 
 

@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,10 +22,9 @@ import torch
 from ..errors import BenchError, MethodError
 from ..run.registry import ResolvedMethod, find_method
 from ..suites.names import Kind
-from .contract import KINDS, SUITES, Check, Subject, ask
-from .instruments.torch_state import TorchState
+from .contract import KINDS, SUITES, Subject, walk
 from .lab import make_captioned, make_lab
-from .outcome import FOUND, FOUND_REMEDY, Outcome
+from .outcome import FOUND, FOUND_REMEDY, Job, Outcome
 from .promises.every import CHECKS
 
 CHEAPER = {"router_steps": 20, "experts": 5, "hidden": 40}
@@ -61,8 +59,8 @@ def main(request: str, pipe: int) -> None:
     _guard()
     torch.set_num_threads(1)  # tiny products: more threads only wait for each other
     done = [Outcome(**one) for one in asked["done"]]
-    jobs = [what.job(kind) for what, kind in _every(asked["full"], asked["kind"])]
-    tell("jobs", [asdict(job) for job in (FOUND, *jobs)])
+    checks = [what for what in CHECKS if asked["full"] or not what.full]
+    tell("jobs", [asdict(job) for job in (FOUND, *(c.job(asked["kind"]) for c in checks))])
     tell("start", asdict(FOUND))
     started = time.monotonic()
     try:
@@ -77,7 +75,14 @@ def main(request: str, pipe: int) -> None:
     tell("found", about | {"uses": sorted(map(str, found.uses))})
     if not any(one.check == FOUND.check for one in done):
         tell("outcome", asdict(replace(FOUND.outcome("pass"), seconds=time.monotonic() - started)))
-    _ask_all(_subject(asked, found), asked["kind"], done, tell)
+    subject = _subject(asked, found)
+    subject.lab.place.tell = lambda words: tell("place", words)
+
+    def begin(job: Job) -> None:
+        tell("start", asdict(job))
+
+    for outcome in walk(subject, asked["kind"], checks, done, begin):
+        tell("outcome", asdict(outcome))
     tell("end", True)
 
 
@@ -94,52 +99,6 @@ def _subject(asked: dict[str, Any], found: ResolvedMethod) -> Subject:
         found, lab, make_captioned(lab), small, asked["method"], tuple(asked["hp"]), suites,
         asked["full"],
     )  # fmt: skip
-
-
-def _ask_all(subject: Subject, mine: Kind, done: list[Outcome], tell: Told) -> None:
-    subject.lab.place.tell = lambda words: tell("place", words)
-    switches = TorchState.now()
-    known = {(one.check, one.kind): one for one in done}
-    blocked = {key for key, one in known.items() if one.status == "fail"}
-    blocked |= {k for k, one in known.items() if one.said.startswith(_NEEDS)}
-    refused = subject.found.cls.refused(subject.found.config)
-    for what, kind in _every(subject.full, mine):
-        job = what.job(kind)
-        key = (job.check, job.kind)
-        if key in known:
-            continue
-        started = time.monotonic()
-        if reason := _reason(what, kind, blocked, {} if what.once else refused):
-            outcome = job.outcome("not applicable", reason)
-        else:
-            tell("start", asdict(job))
-            outcome = ask(what, subject, kind)
-        switches.restore()
-        if outcome.status == "fail":
-            subject.forget()
-        if outcome.status == "fail" or outcome.said.startswith(_NEEDS):
-            blocked.add(key)
-        tell("outcome", asdict(replace(outcome, seconds=round(time.monotonic() - started, 2))))
-
-
-def _every(full: bool, kind: Kind) -> Iterator[tuple[Check, Kind]]:
-    """The checks on one kind of tasks, and those on none."""
-    return ((what, kind) for what in CHECKS if full or not what.full)
-
-
-_NEEDS = "needs "
-
-
-def _reason(
-    what: Check, kind: Kind, blocked: Collection[tuple[str, str]], refused: Any
-) -> str | None:
-    """Why a check is not asked at all."""
-    if kind in refused:
-        return f"it refuses {kind}: {refused[kind]}"
-    for need in what.needs:
-        if (need, kind) in blocked or (need, "") in blocked:
-            return f"{_NEEDS}`{need}`, which does not hold"
-    return None
 
 
 def _not_found(error: BaseException, asked: str) -> Outcome:

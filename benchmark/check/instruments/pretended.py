@@ -152,6 +152,10 @@ def _bare(x: Any) -> Any:
 class _Operations(TorchDispatchMode):
     """Inside, factories and copies know the pretended device."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # by torch's default its compiler is imported here, for seconds
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:

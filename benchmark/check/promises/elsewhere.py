@@ -19,7 +19,7 @@ _REMEDY = (
 )
 
 
-@check("device", _REMEDY, needs=("trains", "class_order"))
+@check("device", _REMEDY, needs=("trains", "class_order", "same_seed"))
 def on_a_pretended_device(subject: Subject, kind: Kind) -> None:
     """Training and inference run where weights and batches are on an accelerator.
 

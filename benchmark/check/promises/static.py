@@ -89,9 +89,12 @@ def reached(file: Path) -> list[Slip]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id in _CALLS:
                 found.append((node.lineno, f"`{node.func.id}(...)`"))
+        elif isinstance(node, ast.Name) and node.id == "__builtins__":
+            found.append((node.lineno, "`__builtins__`"))
         elif isinstance(node, ast.Attribute):
             words = ast.unparse(node)
-            if node.attr in _ATTRIBUTES or words in (*_OF_TORCH, *_OF_SYS):
+            named = [n for n in (*_OF_TORCH, *_OF_SYS) if f".{words}".endswith(f".{n}")]
+            if node.attr in _ATTRIBUTES or named:
                 found.append((node.lineno, f"`{words}`"))
         elif isinstance(node, ast.ImportFrom) and node.module:
             named = [f"{node.module}.{a.name}" for a in node.names]

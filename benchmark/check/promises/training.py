@@ -173,7 +173,7 @@ def _readable(task: Task) -> str | None:
 @check(
     "training",
     "Read the current task's loader alone; declare 'samples' in `uses` to keep examples.",
-    needs=("trains", "same_seed"),
+    needs=("trains", "same_seed", "torch_stays_as_it_is"),
 )
 def other_tasks_are_not_read(subject: Subject, kind: Kind) -> None:
     """While a task is learned, no other task's pixels, captions or labels matter.
