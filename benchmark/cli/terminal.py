@@ -202,3 +202,13 @@ def told(found: Streams, code: int) -> int:
         return error.code
     typer.echo(f"the record is written, its display was lost ({found.lost.strerror})", err=True)
     return 0
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """Around runs: an interruption is one sentence, as nothing that was finished is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command goes on from here.", err=True)
+        raise typer.Exit(130) from None

@@ -15,11 +15,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from ..common.files import ROOT
+from ..common.source import content_sha
 from ..errors import BenchError, MethodError, nearest
 from ..protocol.config import Config, field_types, literals, require_choice, type_name
 from .guards.crash import is_failure, said
 from .guards.declared import check_answers, check_declared, check_name
-from .provenance.code import content_sha
 
 if TYPE_CHECKING:
     from ..protocol.badges import Badge

@@ -131,7 +131,7 @@ def make_plan(request: Request) -> Plan:
         suite = replace(suite, held_out=held_out)
     recipe = _recipe(request, suite)
     weights = request.pretrained or suite.weights
-    pretrained = _weights_name(weights)
+    pretrained = weights_name(weights)
     copies = {} if prepared is None else prepared.copies
     settings = {
         **method.overrides,
@@ -204,7 +204,7 @@ def _asked(
     return asked if suite.templates is None else {**asked, "templates": suite.templates}
 
 
-def _weights_name(pretrained: str) -> str:
+def weights_name(pretrained: str) -> str:
     """A tag as it is; a file by name and content, wherever it lies and whatever replaces it."""
     file = weights_file(pretrained)
     if file is None:
@@ -256,7 +256,7 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
     }
     if found.pop("steps", None) is not None:  # a budget of steps, replaced by one of epochs
         found["epochs"] = str(recipe.epochs)
-    if request.pretrained is not None and pretrained != _weights_name(suite.weights):
+    if request.pretrained is not None and pretrained != weights_name(suite.weights):
         found["pretrained"] = pretrained
     if request.precision != "fp32":
         found["precision"] = request.precision
