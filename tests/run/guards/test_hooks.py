@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lab import Lab
 from torch import Tensor, nn
 
 from benchmark.backbones.backbone import unit
+from benchmark.check.lab import Lab
 from benchmark.common.seeds import generator
 from benchmark.errors import MethodError
 from benchmark.protocol.config import Config

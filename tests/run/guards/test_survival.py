@@ -1,4 +1,4 @@
-"""A call survives its runs: the next one gives its own numbers, and a record tells of the failed."""
+"""A call survives its runs: the next one gives its own numbers, and a record tells of failures."""
 
 import os
 import signal
