@@ -2,6 +2,7 @@
 
     python scripts/results.py mini            # from nothing, into scratch/again; then compares
     python scripts/results.py mini --renew    # into results/; the code must be committed
+    python scripts/results.py mini --renew --method ft --method dar    # these rows alone
 
 Suites: mini (234 runs, about 4 hours on two cores, two at a time), mini-xtail (150, 2 to 4
 hours) and mini-mtil (156, 1 to 2).
@@ -19,7 +20,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import groupby
@@ -31,7 +32,7 @@ import pandas as pd
 from benchmark.backbones.load import load
 from benchmark.errors import BenchError
 from benchmark.records.naming import method_label
-from benchmark.records.store import read_record
+from benchmark.records.store import read_record, record_files
 from benchmark.run.provenance.code import unchanged
 from benchmark.run.provenance.machine import hardware, versions
 from benchmark.run.request import Plan, Request, make_plan
@@ -100,8 +101,14 @@ AGAIN = Path("scratch") / "again"
 CELL = ["step", "eval_task", "direction", "metric", "k"]
 
 
-def make_plans(suite: str, renew: bool) -> list[Plan]:
-    """All runs of a suite as the command line would plan them, in families."""
+def make_plans(suite: str, renew: bool, only: Collection[str] = ()) -> list[Plan]:
+    """All runs of a suite as the command line would plan them, in families.
+
+    Args:
+        suite: its name.
+        renew: into results/.
+        only: rows that are run; empty for all.
+    """
     folder, cache = (None, None) if renew else (AGAIN, AGAIN / "cache")
     return [
         make_plan(
@@ -110,6 +117,7 @@ def make_plans(suite: str, renew: bool) -> list[Plan]:
         for backbone, methods in FAMILIES[suite]
         for seed in SEEDS
         for method in methods
+        if not only or method in only
         for order in ORDERS[suite]
     ]
 
@@ -131,6 +139,8 @@ def is_current(plan: Plan) -> bool:
     if about.get("weights", {}).get("sha256") != weights_of(plan.backbone):
         return False
     if plan.request.output_dir is None:
+        if about.get("evidence") is None:
+            return False
         return unchanged(about, plan.method.sha, plan.method.file)
     # To be compared: it shows that an edit of the harness changed nothing, so it is made by it.
     theirs, ours = about.get("hardware", {}), hardware()
@@ -226,14 +236,17 @@ def compare(plans: Sequence[Plan], tolerance: float) -> int:
     targets = {plan.target.name: plan.target for plan in plans}
     failed, worst = False, 0.0
     folder = COMMITTED / plans[0].suite.name
+    part = len(plans) < len(make_plans(plans[0].suite.name, renew=False))
     for name in sorted(targets):
         if not (folder / name).exists():
             print(f"{name}: not committed")
             failed = True
-    for path in sorted(folder.glob("[!.]*.parquet")):
-        if path.name.endswith(".ranks.parquet"):
+    for path in record_files(COMMITTED):
+        if path.parent != folder:
             continue
         mine = targets.get(path.name)
+        if mine is None and part:
+            continue
         if mine is None or not mine.exists():
             print(f"{path.name}: not run again")
             failed = True
@@ -270,8 +283,14 @@ def main() -> None:
         metavar="POINTS",
         help="largest difference of a score that passes (default 0, bit for bit)",
     )
+    parser.add_argument(
+        "--method", action="append", default=[], metavar="NAME", help="these rows alone; repeatable"
+    )
     asked = parser.parse_args()
-    plans = make_plans(asked.suite, asked.renew)
+    rows = {name for _, names in FAMILIES[asked.suite] for name in names}
+    if unknown := sorted(set(asked.method) - rows):
+        parser.error(f"{asked.suite} has no row '{unknown[0]}', but {', '.join(sorted(rows))}")
+    plans = make_plans(asked.suite, asked.renew, asked.method)
     reasons = sorted({reason for plan in plans for reason in plan.unofficial})
     if reasons and asked.renew:
         parser.error(f"results/ takes committed code only, but {'; '.join(reasons)}")

@@ -16,6 +16,7 @@ from ..backbones.backbone import Backbone, unit
 from ..errors import BenchError
 from .badges import Badge
 from .config import Config, named_config
+from .invariants import Invariant
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
@@ -59,6 +60,12 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         training_only: names of tensors and modules that training needs, in a task or for the next
             one, and no prediction reads; what a task costs at inference leaves them out. A module
             of a method may have this attribute too.
+        invariants: promise -> settings that it depends on, each with the values for which it
+            holds. Records are held against it by `cl-bench validate`. Like `aliases`, plain
+            literals, which are read from the source and no part of the code that identifies a
+            method.
+        aliases: variant ("" for none) -> label of a method or variant that it does the same as, so
+            that equal scores are no sign of a copied record.
         budgets: where the suite gives each task a number of steps, how many of these the training
             after `before_task` has; 1, but for a method that learns several tasks at once.
     """
@@ -70,6 +77,8 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     uses: frozenset[Badge] = frozenset()
     refuses: ClassVar[Mapping[str, str]] = {}
     training_only: ClassVar[tuple[str, ...]] = ()
+    invariants: ClassVar[Mapping[Invariant, Mapping[str, tuple[Any, ...]]]] = {}
+    aliases: ClassVar[Mapping[str, str]] = {}
     budgets: int = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -203,7 +212,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         """What the method did in the task, for the record; asked once, after `after_task`.
 
         Numbers, strings, lists, and mappings with strings as keys: at most 16 KiB as JSON (see
-        `run.record.plain_report`). A record has them under `reports`, one entry for each task.
+        `run.record.costs.plain_report`). A record has them under `reports`, one entry a task.
         """
         return {}
 

@@ -12,11 +12,14 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..common.files import atomic
 from ..errors import BenchError
+from .bounded import read_bounded
 from .naming import file_stem, method_label, suite_folder
+from .provenance import validate_provenance
 from .schema import (
     INTEGERS,
     SCHEMA,
@@ -25,7 +28,6 @@ from .schema import (
     validate,
     validate_content,
     validate_name,
-    validate_provenance,
 )
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "read_record",
     "read_records",
     "read_results",
+    "record_files",
     "suite_folder",
     "to_frame",
     "validate",
@@ -45,6 +48,11 @@ __all__ = [
 
 METADATA_KEY = b"cl_bench"
 SCRATCH = "scratch"
+RANKS_SUFFIX = ".ranks.parquet"
+MOST_BYTES = 4 * 2**20  # of a file; those of the suites have 0.06
+MOST_ROWS, MOST_UNPACKED = 200_000, 2**26
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+_WHOLE, _DAMAGED = "a whole parquet file", "a damaged or foreign one"
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,10 @@ def write_record(
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def _load(path: Path) -> pa.Table:
+def _content(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise BenchError(
             f"a readable record '{path}'",
@@ -117,39 +126,33 @@ def _load(path: Path) -> pa.Table:
             "check the path and its permissions",
             code=6 if path.exists() else 4,
         ) from error
-    try:
-        # From memory, not by path: a folder named like 'a=b' would become a partition column.
-        return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise invalid(path, "a whole parquet file", "a damaged or foreign one") from error
+    if len(content) > MOST_BYTES:
+        raise invalid(path, "a record", f"more than {MOST_BYTES} bytes")
+    return content
 
 
-def _provenance(table: pa.Table, path: Path) -> dict[str, Any]:
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+def _provenance(raw: bytes | None, path: Path) -> dict[str, Any]:
     try:
-        provenance = json.loads(raw) if raw is not None else None
-    except ValueError:
+        provenance = json.loads(raw, parse_constant=_refuse) if raw is not None else None
+    except (ValueError, RecursionError):
         provenance = None
     if not isinstance(provenance, dict):
         raise invalid(path, "a record of cl-bench", "a parquet file without its provenance")
     return provenance
 
 
-def read_record(path: Path) -> Record:
-    """Read one run, refusing what is not whole, not ours, inconsistent or newer than this program.
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
-    Its name and folder are not judged: see `read_records`.
 
-    Raises:
-        BenchError: code 5 for a damaged, foreign, invalid or newer file; 4 or 6 when it cannot be
-            opened.
-    """
-    table = _load(path)
-    provenance = _provenance(table, path)
-    names = table.schema.names
-    if "schema_version" in names and pa.types.is_integer(table.schema.field("schema_version").type):
-        newest = max(table["schema_version"].drop_null().to_pylist(), default=SCHEMA_VERSION)
-        if newest > SCHEMA_VERSION:
+def _check_columns(content: bytes, schema: pa.Schema, path: Path) -> None:
+    """Refuse a file with other columns than ours, a newer program's by name."""
+    names = schema.names
+    if "schema_version" in names and pa.types.is_integer(schema.field("schema_version").type):
+        only = pa.schema([schema.field("schema_version")])
+        version = read_bounded(content, only, MOST_ROWS, MOST_UNPACKED)["schema_version"]
+        newest = pc.max(version).as_py()
+        if newest is not None and newest > SCHEMA_VERSION:
             raise BenchError(
                 f"schema version {SCHEMA_VERSION} or older in '{path}'",
                 f"version {newest}",
@@ -159,23 +162,73 @@ def read_record(path: Path) -> Record:
     for field in SCHEMA:
         if names.count(field.name) != 1:
             raise invalid(path, f"one column '{field.name}'", f"{names.count(field.name)} of them")
-        kind = table.schema.field(field.name).type
+        kind = schema.field(field.name).type
         if kind != field.type:
             raise invalid(path, f"column '{field.name}' of type {field.type}", f"type {kind}")
     if len(names) != len(SCHEMA.names):
         extra = sorted(set(names) - set(SCHEMA.names))
         raise invalid(path, "no other columns than the schema's", f"'{', '.join(extra)}'")
-    frame = _to_pandas(table.select(SCHEMA.names))
+
+
+def _opened(content: bytes, path: Path) -> tuple[pa.Schema, dict[str, Any]]:
+    """The columns and the provenance that the end of a file names; no row is read."""
+    try:
+        # From memory, not by path: a folder named like 'a=b' would become a partition column.
+        file = pq.ParquetFile(pa.BufferReader(content))
+        raw = (file.metadata.metadata or {}).get(METADATA_KEY)
+    except _UNREADABLE as error:
+        raise invalid(path, _WHOLE, _DAMAGED) from error
+    return file.schema_arrow, _provenance(raw, path)
+
+
+def read_record(path: Path) -> Record:
+    """Read one run, refusing what is not whole, not ours, inconsistent or newer than this program.
+
+    Its name and folder are not judged: see `read_records`.
+
+    Raises:
+        BenchError: code 5 for a damaged, foreign, invalid, newer or huge file; 4 or 6 when it
+            cannot be opened.
+    """
+    content = _content(path)
+    schema, provenance = _opened(content, path)
+    try:
+        _check_columns(content, schema, path)
+        frame = _to_pandas(read_bounded(content, SCHEMA, MOST_ROWS, MOST_UNPACKED))
+    except _UNREADABLE as error:
+        raise invalid(path, _WHOLE, _DAMAGED) from error
     validate_content(frame, path)
     validate_provenance(provenance, path)
     return Record(frame, provenance, path)
+
+
+def failure_of(path: Path) -> dict[str, Any] | None:
+    """What a record says of a run that failed; None for one that reached its end.
+
+    Raises:
+        BenchError: as `read_record`, of whose checks it makes only the first.
+    """
+    failed = _opened(_content(path), path)[1].get("failed")
+    return failed if isinstance(failed, dict) else None
+
+
+def record_files(folder: Path) -> list[Path]:
+    """Paths of the records of a results folder, sorted; none is read.
+
+    Args:
+        folder: holds `<suite>/<stem>.parquet`. The ranks beside a record and
+            the folder `scratch` are passed over.
+    """
+    # A leading dot is a temporary file that a killed process left behind.
+    found = [p for p in folder.glob("*/[!.]*.parquet") if p.parent.name != SCRATCH]
+    return sorted(p for p in found if not p.name.endswith(RANKS_SUFFIX))
 
 
 def read_records(folder: Path) -> list[Record]:
     """Every valid record of a results folder, ordered by path.
 
     Args:
-        folder: holds `<suite>/<stem>.parquet`. `*.ranks.parquet` and `scratch/` are passed over.
+        folder: see `record_files`.
 
     Raises:
         BenchError: code 4 when the folder does not exist; code 5 at the first record that is
@@ -189,11 +242,7 @@ def read_records(folder: Path) -> list[Record]:
             code=4,
         )
     records = []
-    for path in sorted(folder.glob("*/*.parquet")):
-        # A leading dot is a temporary file that a killed process left behind.
-        hidden = path.name.startswith(".")
-        if hidden or path.name.endswith(".ranks.parquet") or path.parent.name == SCRATCH:
-            continue
+    for path in record_files(folder):
         record = read_record(path)
         validate_name(record.frame, path)
         home = suite_folder(record.frame["suite"].iloc[0])

@@ -17,9 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.common.source import content_sha
 from benchmark.errors import BenchError
+from benchmark.records.evidence import evidence_file, read_evidence
 from benchmark.records.naming import file_stem, method_label
-from benchmark.records.schema import SCHEMA, validate, validate_provenance
+from benchmark.records.provenance import validate_provenance
+from benchmark.records.schema import SCHEMA, SCHEMA_VERSION, validate
 from benchmark.records.store import (
     METADATA_KEY,
     read_record,
@@ -28,7 +31,7 @@ from benchmark.records.store import (
     to_frame,
     write_record,
 )
-from benchmark.run.provenance.code import content_sha, rewritten, unchanged
+from benchmark.run.provenance.code import rewritten, unchanged
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "records"
@@ -87,12 +90,22 @@ def test_same_rows_same_bytes(path: Path, tmp_path: Path) -> None:
     assert again.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("version", [1])
+@pytest.mark.parametrize("version", [1, 2])
 def test_records_of_every_version_load(version: int) -> None:
     """The files under golden/records/v<n> are never rewritten."""
     (record,) = read_records(GOLDEN / f"v{version}")
+    seal = record.provenance.pop("evidence", None)
     assert record.provenance == PROVENANCE
-    pd.testing.assert_frame_equal(record.frame, to_frame(good_rows()))
+    frame = to_frame([{**row, "schema_version": version} for row in good_rows()])
+    pd.testing.assert_frame_equal(record.frame, frame)
+    assert (seal is not None) == (version > 1)
+    if seal is not None:
+        evidence = read_evidence(evidence_file(record.path), seal)
+        names = ["eval_task", "direction", "step", "metric", "k", "hits", "n_queries"]
+        rows = record.frame[names].astype(object)
+        whole = rows.where(rows.notna(), None).itertuples(index=False, name=None)
+        told = {tuple(row[:5]): tuple(row[5:]) for row in whole}
+        assert evidence.hits() == told
 
 
 def test_names() -> None:
@@ -149,7 +162,7 @@ def test_foreign_parquet(path: Path) -> None:
 
 
 def test_newer_schema(path: Path) -> None:
-    newer = pa.array([2] * len(good_rows()), pa.int16())
+    newer = pa.array([SCHEMA_VERSION + 1] * len(good_rows()), pa.int16())
     rewrite(path, lambda t: t.set_column(0, "schema_version", newer).append_column("new", newer))
     refused(path, "upgrade cl-bench")
 
@@ -354,6 +367,7 @@ def made_by(
     made = {"code": code, "method": method, "weights": weights}
     about: Row = {part: {"sha256": sha} for part, sha in made.items()}
     about["code"] |= {} if numerics is None else {"numerics": numerics}
+    about["evidence"] = {"schema": 1, "sha256": "0" * 64, "bytes": 1}
     return PROVENANCE | about | changes
 
 
@@ -394,6 +408,18 @@ def test_a_record_of_other_code_is_made_again(
     assert all(str(plan.request.cache_dir) in command for command in commands)
     script.run([plan, plan])  # taken up again, everything is there
     assert len(commands) == runs
+
+
+def test_a_committed_record_without_evidence_is_made_again(
+    script: ModuleType, plan: SimpleNamespace
+) -> None:
+    plan.request.output_dir = None
+    for about, current in (
+        (made_by("code-1", "method-1"), True),
+        (made_by("code-1", "method-1", evidence=None), False),
+    ):
+        write_record(plan.target, good_rows(), about)
+        assert script.is_current(plan) == current
 
 
 def test_what_is_compared_was_made_by_these_libraries_on_this_processor(

@@ -12,16 +12,9 @@ from textwrap import dedent
 import pytest
 
 from benchmark.common.files import PACKAGE, ROOT
+from benchmark.common.source import NO_NUMBER, content_sha, tree_sha
 from benchmark.run.provenance import code
-from benchmark.run.provenance.code import (
-    NO_NUMBER,
-    code_sha,
-    content_sha,
-    git_dirty,
-    git_state,
-    tree_sha,
-    unchanged,
-)
+from benchmark.run.provenance.code import code_sha, git_dirty, git_state, unchanged
 
 PINNED = "998e4bd0da76c90746e07454ba9adf781ee40e660aa9c88c1117b302e4899bda"
 """Of SOURCE and every syntax below, found alike by Python 3.11, 3.12 and 3.13."""

@@ -237,7 +237,7 @@ def test_the_states_of_another_run_are_not_taken(
 def test_scores_of_another_stage_are_not_taken(tmp_path: Path) -> None:
     said: list[str] = []
     space = Workspace(tmp_path / "run-1", said.append)
-    mine, other = (Scores([{"value": v, "hits": 1}], {}) for v in (0.5, 0.25))
+    mine, other = (Scores([{"value": v, "hits": 1}], {}, []) for v in (0.5, 0.25))
     space.keep_scores(1, "photos", mine)
     space.keep_scores(2, "photos", other)
     assert space.scores(1, "photos") == mine

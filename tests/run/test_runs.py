@@ -25,10 +25,10 @@ from benchmark.cli.run import run_all
 from benchmark.errors import BenchError
 from benchmark.protocol.badges import UNSEEN
 from benchmark.records.schema import validate
-from benchmark.records.store import Record, read_record
+from benchmark.records.store import Record, read_record, write_record
 from benchmark.run import runner, stages
 from benchmark.run.evaluate import Scores, evaluate
-from benchmark.run.record import REPORT_BYTES, plain_report
+from benchmark.run.record.costs import REPORT_BYTES, plain_report
 from benchmark.run.registry import find_method, method_names
 from benchmark.run.request import Plan, Request, make_plan
 from benchmark.run.runner import execute
@@ -160,12 +160,14 @@ def test_one_parquet_named_after_the_request(
 ) -> None:
     request = ask(tmp_path)
     assert run_all([request], "", "none") == 0
-    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    files = sorted((p for p in tmp_path.rglob("*") if p.is_file()), reverse=True)
     name = (
         "ft+batch_size=4+epochs=1+evals=id+limit=16+pretrained=random-0"
-        "--tiny-s--photos,gen-art--s42.parquet"
+        "--tiny-s--photos,gen-art--s42."
     )
-    assert files == [tmp_path / "scratch" / "mini" / name]
+    # Whoever takes the folder's *.parquet has the records.
+    assert files == [tmp_path / "scratch" / "mini" / (name + kind)
+                     for kind in ("parquet", "evidence")]  # fmt: skip
     assert capsys.readouterr().out == f"{files[0]}\n"
     record = read_record(files[0])
     validate(record.frame, files[0])
@@ -378,11 +380,36 @@ def test_an_interrupt_stops_all(ask: Ask, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_record_of_another_request_is_refused(ask: Ask, tmp_path: Path) -> None:
     plan = make_plan(ask(tmp_path, method="zs"))
     finish(ask(tmp_path, method="zs"))
-    with pytest.raises(BenchError, match=r"another ranks; .*--overwrite") as error:
-        run_all([ask(tmp_path, method="zs", save_ranks=True)], "", "none")
+    record = read_record(plan.target)
+    recipe = record.provenance["asked"] | {"recipe": {"lr": 1.0}}
+    frame = record.frame.astype(object)
+    rows: Any = frame.where(frame.notna(), None).to_dict("records")
+    write_record(plan.target, rows, record.provenance | {"asked": recipe})
+    with pytest.raises(BenchError, match=r"another recipe; .*--overwrite") as error:
+        run_all([ask(tmp_path, method="zs")], "", "none")
     assert error.value.code == 5
     assert str(plan.target) in str(error.value)
-    assert run_all([ask(tmp_path, method="zs", save_ranks=True, overwrite=True)], "", "none") == 0
+    assert run_all([ask(tmp_path, method="zs", overwrite=True)], "", "none") == 0
+
+
+def test_ranks_that_were_not_kept_ask_for_no_new_training(
+    ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make_plan(ask(tmp_path, method="zs"))
+    finish(ask(tmp_path, method="zs"))
+    before = plan.target.read_bytes()
+    capsys.readouterr()
+    assert run_all([ask(tmp_path, method="zs", save_ranks=True)], "", "plain") == 0
+    assert "did not keep the rank of every query" in capsys.readouterr().out
+    assert plan.target.read_bytes() == before
+    ranks = plan.target.with_suffix(".ranks.parquet")
+    assert not ranks.exists()
+    asked = ask(tmp_path, method="zs", save_ranks=True, overwrite=True)
+    assert run_all([asked], "", "none") == 0
+    assert ranks.is_file()
+    assert run_all([ask(tmp_path, method="zs")], "", "plain") == 0  # and one with them will do
+    assert "did not keep" not in capsys.readouterr().out
+    assert ranks.is_file()
 
 
 @pytest.mark.slow

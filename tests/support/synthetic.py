@@ -1,13 +1,16 @@
 """Whole runs from closed formulas: what a record would hold, without a model."""
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmark.records.naming import file_stem, suite_folder
-from benchmark.records.store import write_record
+from benchmark.records.store import Record, write_record
+from benchmark.tables import render
 from benchmark.tables.figures.charts import KINDS
-from benchmark.tables.render import build_tables
+from benchmark.validation.findings import Standing
 
 Row = dict[str, Any]
 N = 1000
@@ -118,6 +121,15 @@ def save(folder: Path, rows: list[Row], about: dict[str, Any] | None = None) -> 
     costs = {"parameters": {"trainable": 1_234_567}, "state_bytes": [0, 4096, 12288]}
     write_record(path, rows, about or (costs if r["method"] == "dar" else {}))
     return path
+
+
+def trusting(records: Sequence[Record]) -> dict[Path, Standing]:
+    """What validation would say of honest records: no made one names a commit."""
+    return {record.path: Standing("evidence") for record in records}
+
+
+build_tables = partial(render.build_tables, standings_of=trusting)
+check_tables = partial(render.check_tables, standings_of=trusting)
 
 
 def build(folder: Path, out: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ...data.tensors import Tensors
-from ...run.record import plain_report
+from ...run.record.costs import plain_report
 from ...run.state import checkpoint
 from ...run.state.checkpoint import Pristine
 from ...suites.names import Kind

@@ -43,8 +43,22 @@ def hardware() -> dict[str, Any]:
     }
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
+        found["gpu_count"] = torch.cuda.device_count()
         found["cuda"] = torch.version.cuda
+        found["cudnn"] = torch.backends.cudnn.version()
+        found["driver"] = _driver()
+        found["tf32"] = [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
+        found["deterministic"] = torch.are_deterministic_algorithms_enabled()
     return found
+
+
+def _driver() -> str | None:
+    """Version of the kernel's GPU driver, where the system tells it."""
+    try:
+        text = Path("/sys/module/nvidia/version").read_text()
+    except OSError:
+        return None
+    return text.strip()
 
 
 def _cpu() -> str:
