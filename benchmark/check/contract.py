@@ -14,7 +14,7 @@ from ..suites.names import Kind
 from .instruments.torch_state import TorchState
 from .lab import Lab
 from .learned import Learned
-from .outcome import NEEDS, Group, Question, Outcome
+from .outcome import NEEDS, Group, Outcome, Question
 
 SUITES: dict[Kind, str] = {"pairs": "mini", "labelled": "mini-xtail"}
 """The embedded suite of each kind of task."""

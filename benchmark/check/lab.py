@@ -25,7 +25,7 @@ from ..run.registry import ResolvedMethod, find_method
 from ..run.train import Fit, Progress
 from ..suites.suite import Recipe
 from .instruments.torch_state import TorchState
-from .learned import Halt, Learned, Watched, Position
+from .learned import Halt, Learned, Position, Watched
 
 RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
 CPU = torch.device("cpu")

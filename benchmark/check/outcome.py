@@ -94,5 +94,7 @@ class Checked:
         return [(group, ones) for group, ones in groups if ones]
 
 
-FOUND = Question("found", "declaration", "", "Its file imports, and defines one method with a label.")
+FOUND = Question(
+    "found", "declaration", "", "Its file imports, and defines one method with a label."
+)
 FOUND_REMEDY = "Mend the file; the rest is asked when it imports."

@@ -23,7 +23,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import BenchError
-from .outcome import FOUND, Checked, Question, Outcome
+from .outcome import FOUND, Checked, Outcome, Question
 
 KINDS = ("pairs", "labelled")
 TIMEOUT = 120.0  # seconds for one check

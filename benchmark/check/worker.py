@@ -24,7 +24,7 @@ from ..run.registry import ResolvedMethod, find_method
 from ..suites.names import Kind
 from .contract import KINDS, SUITES, Subject, walk
 from .lab import make_captioned, make_lab
-from .outcome import FOUND, FOUND_REMEDY, Question, Outcome
+from .outcome import FOUND, FOUND_REMEDY, Outcome, Question
 from .promises.every import CHECKS
 
 CHEAPER = {"router_steps": 20, "experts": 5, "hidden": 40}
