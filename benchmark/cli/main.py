@@ -9,9 +9,12 @@ import typer
 
 from .. import __version__
 from ..errors import BenchError
+from .check import check_method, init_method
+from .compare import compare
 from .data.app import app as data_app
 from .display import DisplayMode, first_word, make_display
-from .terminal import guarded_streams, streams, told
+from .repro import noise, repro
+from .terminal import going_on, guarded_streams, streams, told
 from .validate import validate
 
 RESULTS, TABLES, LEADERBOARD = Path("results"), Path("tables"), Path("leaderboard.md")
@@ -24,6 +27,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(validate)
+app.command()(check_method)
+app.command()(init_method)
 
 Methods = Annotated[
     list[str],
@@ -142,12 +147,8 @@ def run(
         for s in dict.fromkeys(seed)
         for o in dict.fromkeys(order)
     ]
-    try:
-        code = run_all(requests, why, display)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: the same command goes on from here.", err=True)
-        code = 130
-    raise typer.Exit(code)
+    with going_on():
+        raise typer.Exit(run_all(requests, why, display))
 
 
 @app.command()
@@ -249,6 +250,10 @@ def tables(
         return
     for path in build_tables(results, out, leaderboard):
         typer.echo(str(path))
+
+
+for command in (compare, repro, noise):
+    app.command()(command)
 
 
 @app.command()

@@ -6,7 +6,9 @@ from pathlib import Path, PurePath
 
 from .digests import digest
 
-NO_NUMBER = frozenset({"__init__", "__main__", "cli", "errors", "tables", "validation"})
+NO_NUMBER = frozenset(
+    {"__init__", "__main__", "check", "cli", "errors", "stats", "tables", "validation"}
+)
 """The rooms of the package that compute no number of a record; `tree_sha` has all others."""
 DECLARATIONS = frozenset({"aliases", "invariants"})
 """Attributes of a method's class that say what must hold of its records, and change no number."""

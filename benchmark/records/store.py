@@ -51,6 +51,8 @@ SCRATCH = "scratch"
 RANKS_SUFFIX = ".ranks.parquet"
 MOST_BYTES = 4 * 2**20  # of a file; those of the suites have 0.06
 MOST_ROWS, MOST_UNPACKED = 200_000, 2**26
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+_WHOLE, _DAMAGED = "a whole parquet file", "a damaged or foreign one"
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,17 @@ def _check_columns(content: bytes, schema: pa.Schema, path: Path) -> None:
         raise invalid(path, "no other columns than the schema's", f"'{', '.join(extra)}'")
 
 
+def _opened(content: bytes, path: Path) -> tuple[pa.Schema, dict[str, Any]]:
+    """The columns and the provenance that the end of a file names; no row is read."""
+    try:
+        # From memory, not by path: a folder named like 'a=b' would become a partition column.
+        file = pq.ParquetFile(pa.BufferReader(content))
+        raw = (file.metadata.metadata or {}).get(METADATA_KEY)
+    except _UNREADABLE as error:
+        raise invalid(path, _WHOLE, _DAMAGED) from error
+    return file.schema_arrow, _provenance(raw, path)
+
+
 def read_record(path: Path) -> Record:
     """Read one run, refusing what is not whole, not ours, inconsistent or newer than this program.
 
@@ -180,17 +193,25 @@ def read_record(path: Path) -> Record:
             cannot be opened.
     """
     content = _content(path)
+    schema, provenance = _opened(content, path)
     try:
-        # From memory, not by path: a folder named like 'a=b' would become a partition column.
-        file = pq.ParquetFile(pa.BufferReader(content))
-        provenance = _provenance((file.metadata.metadata or {}).get(METADATA_KEY), path)
-        _check_columns(content, file.schema_arrow, path)
+        _check_columns(content, schema, path)
         frame = _to_pandas(read_bounded(content, SCHEMA, MOST_ROWS, MOST_UNPACKED))
-    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
-        raise invalid(path, "a whole parquet file", "a damaged or foreign one") from error
+    except _UNREADABLE as error:
+        raise invalid(path, _WHOLE, _DAMAGED) from error
     validate_content(frame, path)
     validate_provenance(provenance, path)
     return Record(frame, provenance, path)
+
+
+def failure_of(path: Path) -> dict[str, Any] | None:
+    """What a record says of a run that failed; None for one that reached its end.
+
+    Raises:
+        BenchError: as `read_record`, of whose checks it makes only the first.
+    """
+    failed = _opened(_content(path), path)[1].get("failed")
+    return failed if isinstance(failed, dict) else None
 
 
 def record_files(folder: Path) -> list[Path]:

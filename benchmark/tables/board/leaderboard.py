@@ -1,6 +1,6 @@
 """The leaderboard: one line per method, suite version and backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
@@ -13,9 +13,11 @@ from ..groups import ComparableRecord, Group, ranking_orders
 from ..paper.numbers import name_tables, tables_naming
 from ..spec import ABLATED, UPPER_BOUND, is_ablation, row_key, told
 from ..writers.markdown import cell, pipes
+from .certainty import Answers, SectionRanks, answers_of, rank_section
+from .legend import LEGEND, SEEDS_TO_RANK
 from .scores import LAST_OF, RunScores, Score, held_out, scores_of
+from .sets import sets_table
 
-SEEDS_TO_RANK = 3
 NO_EVIDENCE = "no evidence: below the line until it is made again"
 NO_REMARKS: Mapping[tuple[str, str], str] = {}
 Columns = Sequence[tuple[str, Score]]
@@ -23,33 +25,6 @@ Columns = Sequence[tuple[str, Score]]
 _PAIRS: Columns = (("T→I R@1", "last_t2i"), ("I→T R@1", "last_i2t"))
 _LABELLED: Columns = (("Transfer", "transfer"), ("Average", "average"), ("Last", "last"))
 _TEXTS = {"Method", "Runs", "Why not", "Remark", "Verified"}
-LEGEND = f"""## Legend
-
-Percent. Means over two orders, each the mean of its seeds: forward and reverse, or, where a suite's
-protocol has an order II, that (`ii`) and order I (forward); where neither was run, over the orders
-that were. ± is the standard deviation over seeds (ddof = 1), pooled over these orders. Nothing is
-averaged over a hole: a number that needs a failed cell is a dash.
-
-- **T→I R@1, I→T R@1**: Recall@1 at the end, mean over the learned tasks (a labelled task counts
-  with its accuracy).
-- **Transfer, Average, Last** (labelled suites): mean accuracy of a task before it is learned, over
-  all steps, and at the end; means over tasks.
-- **Δ zero-shot**: the end minus the untouched backbone, mean of both directions.
-- **Forgetting**: just after learning minus the end, mean over all tasks but the last and both
-  directions; negative when later tasks help.
-- **OOD**: last step minus step 0 on the held-out sets, mean over sets (a set's score is the mean
-  Recall@1 of both directions, or its accuracy); a dash where a run lacks one that others have.
-- **Trained**, **Kept**: trainable parameters, and bytes kept between tasks; the largest run's.
-- **Ranked** (by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in both
-  orders over all tasks of the suite, made by committed code with the suite's settings, and no
-  failed cell at any step, evidence of every query, and no error by `cl-bench validate`.
-  `{UPPER_BOUND}` is an upper bound and has no rank, nor has what is told more than a method may
-  know.
-- **Verified**: `self`, the word of whoever made the runs; `evidence`, every score recomputes from
-  what each query got; `replayed`, run again by others. The least of a line's runs.
-- **Badges** in brackets: what the method used beyond its own weights. Some are told what no method
-  may know of a test item: its task (`task id`), what it is paired with (`test pairing`), which
-  items of its set it comes together with (`test batch`)."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +42,7 @@ class BoardLine:
         uses: badges.
         both: the two orders that a method is ranked in, see `groups.ranking_orders`.
         orders: order -> seed -> scores of that run.
+        answers: what each query of its runs got.
         trained: trainable parameters of the largest run.
         kept: bytes kept between tasks, of the largest run.
         tier: how far its runs are verified, the least of them.
@@ -82,6 +58,7 @@ class BoardLine:
     uses: str
     both: tuple[str, str]
     orders: Mapping[str, Mapping[int, RunScores]]
+    answers: Answers
     trained: int | None
     kept: int | None
     tier: Tier
@@ -101,6 +78,17 @@ class BoardLine:
             if len(percent) > 1:
                 variances.append(variance(percent))
         return fmean(means), fmean(variances) ** 0.5 if len(variances) == len(means) else None
+
+    def show(self, name: Score, sign: str = "") -> str:
+        """`53.8 ± 0.3 (1.1)`: mean, deviation over seeds, standard error from the test images."""
+        found = self.value(name)
+        if found is None:
+            return MISSING
+        mean, deviation = found
+        shown = f"{round(mean, 1) + 0.0:{sign}.1f}"  # adding 0.0 turns -0.0 into 0.0
+        shown += "" if deviation is None else f" ± {deviation:.1f}"
+        error = self.answers.error(name, self._counted())
+        return shown if error is None else f"{shown} ({error:.1f})"
 
     def total(self) -> float | None:
         """What the board is sorted by, in percent."""
@@ -123,7 +111,7 @@ class BoardLine:
             return f"fewer than {SEEDS_TO_RANK} seeds"
         if self.failed or self.total() is None:
             return "a failed cell"
-        return NO_EVIDENCE if self.tier == "self" else ""
+        return NO_EVIDENCE if self.tier == "self" else self.answers.why
 
 
 def _largest(records: Sequence[Record], *keys: str) -> int | None:
@@ -168,6 +156,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
         uses=", ".join(sorted(badges)),
         both=ranking_orders(str(one["suite"])),
         orders=orders,
+        answers=answers_of(records),
         trained=_largest(records, "parameters", "trainable"),
         kept=_largest(records, "state_bytes"),
         tier=min((one.tier for one in judged), key=TIERS.index),
@@ -183,21 +172,14 @@ def _size(number: int | None, unit: str = "") -> str:
     return f"{number} {unit}".rstrip()
 
 
-def _show(value: tuple[float, float | None] | None, sign: str = "") -> str:
-    if value is None:
-        return MISSING
-    mean = f"{round(value[0], 1) + 0.0:{sign}.1f}"
-    return mean if value[1] is None else f"{mean} ± {value[1]:.1f}"
-
-
 def _cells(line: BoardLine, columns: Columns) -> list[str]:
     counts = [f"{order} x{len(line.orders[order])}" for order in sorted(line.orders)]
     return [
         cell(named(line.label, line.uses)),
-        *(_show(line.value(name)) for _, name in columns),
-        _show(line.value("change"), "+"),
-        _show(line.value("forgetting"), "+"),
-        _show(line.value("ood"), "+"),
+        *(line.show(name) for _, name in columns),
+        line.show("change", "+"),
+        line.show("forgetting", "+"),
+        line.show("ood", "+"),
         ", ".join(counts),
         _size(line.trained),
         _size(line.kept, "B"),
@@ -211,18 +193,10 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
         return (np.inf if total is None else -total), line.key
 
     heads = [head for head, _ in columns]
-    heads = [
-        "Method",
-        *heads,
-        "Δ zero-shot",
-        "Forgetting",
-        "OOD",
-        "Runs",
-        "Trained",
-        "Kept",
-        "Verified",
-    ]
-    ranked, others, variants, rank = [], [], [], 0
+    costs = ["Runs", "Trained", "Kept", "Verified"]
+    heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", *costs]
+    ranks = ranks_of(lines)
+    ranked, others, variants = [], [], []
     for line in sorted(lines, key=place):
         shown, reason = _cells(line, columns), line.unranked()
         if is_ablation(line.method, line.key[2]):
@@ -230,12 +204,11 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
         elif reason:
             others.append([*shown, cell(reason)])
         else:
-            bound = line.method == UPPER_BOUND
-            rank += not bound
-            ranked.append([MISSING if bound else str(rank), *shown])
+            tier = ranks.ranking.tiers.get(line.label)
+            ranked.append([MISSING if tier is None else str(tier), *shown])
     parts = []
     if ranked:
-        parts.append(pipes(["Rank", *heads], ranked, _TEXTS))
+        parts += [pipes(["Rank", *heads], ranked, _TEXTS), *_resolution(ranks)]
     if others:
         parts.append("Not ranked:\n\n" + pipes([*heads, "Why not"], others, _TEXTS))
     if variants:
@@ -246,11 +219,69 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
     return "\n\n".join(parts)
 
 
+def contends(line: BoardLine) -> bool:
+    """Whether a line has a rank: it is whole, no variant for the ablations, and no upper bound."""
+    variant = is_ablation(line.method, line.key[2])
+    return not (variant or line.unranked() or line.method == UPPER_BOUND)
+
+
+def ranks_of(lines: Sequence[BoardLine]) -> SectionRanks:
+    """The rank intervals of a section, by label."""
+    return rank_section({one.label: one.answers for one in lines if contends(one)}, SEEDS_TO_RANK)
+
+
+def _resolution(ranks: SectionRanks) -> list[str]:
+    """What the section can tell, in a sentence."""
+    pairs = len(ranks.ranking.pairs)
+    if ranks.smallest is None:
+        return []
+    return [
+        f"Ranks: {pairs} comparison{'s' * (pairs > 1)}, Holm at 5 %. Smallest difference, "
+        f"{SEEDS_TO_RANK} seeds, 80 % power, a single comparison: {ranks.smallest:.1f} points."
+    ]
+
+
 def _remark(line: BoardLine) -> str:
     """Where a variant's numbers belong, and what sets its runs apart."""
     where = name_tables(tables_naming(line.label)) or "no table"
     reason = line.why or ("a failed cell" if line.failed else "")
     return f"{where}; {reason}" if reason else where
+
+
+@dataclass(frozen=True)
+class BoardSection:
+    """The lines of one suite version and backbone.
+
+    Attributes:
+        group: what they share.
+        lines: of the board, in any order.
+        records: their runs.
+    """
+
+    group: Group
+    lines: tuple[BoardLine, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def pairs(self) -> bool:
+        """Whether it learned sets of captions."""
+        learned = self.records[0].frame
+        return bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
+
+
+def sections(judged: Sequence[ComparableRecord]) -> Iterator[BoardSection]:
+    """The board's sections, by group."""
+    groups: dict[Group, dict[tuple[object, ...], list[ComparableRecord]]] = {}
+    for one in judged:
+        row = one.label, one.why, one.tasks
+        groups.setdefault(one.group, {}).setdefault(row, []).append(one)
+    for group in sorted(groups):
+        rows = groups[group].values()
+        every = [one for runs in rows for one in runs]
+        compared = [one for one in every if not one.why] or every
+        sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
+        lines = tuple(_line(runs, sets) for runs in rows)
+        yield BoardSection(group, lines, tuple(one.record for one in every))
 
 
 def render_leaderboard(
@@ -262,24 +293,13 @@ def render_leaderboard(
         judged: any runs, in any order.
         remarks: suite and version -> what is said below its heading.
     """
-    groups: dict[Group, dict[tuple[object, ...], list[ComparableRecord]]] = {}
-    for one in judged:
-        row = one.label, one.why, one.tasks
-        groups.setdefault(one.group, {}).setdefault(row, []).append(one)
     parts = ["# Leaderboard"]
-    for group in sorted(groups):
-        lines = groups[group]
-        learned = next(iter(lines.values()))[0].record.frame
-        pairs = bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
-        every = [one for runs in lines.values() for one in runs]
-        compared = [one for one in every if not one.why] or every
-        sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
-        shown = [_line(runs, sets) for runs in lines.values()]
-        section = _section(shown, _PAIRS if pairs else _LABELLED)
-        parts.append("## {} {}, {} ({})".format(*map(cell, group)))
-        remark = remarks.get((group[0], group[1]))
+    for one in sections(judged):
+        parts.append("## {} {}, {} ({})".format(*map(cell, one.group)))
+        remark = remarks.get((one.group[0], one.group[1]))
         parts += [remark] if remark else []
-        parts.append(section)
+        parts.append(_section(one.lines, _PAIRS if one.pairs else _LABELLED))
+        parts += filter(None, [sets_table(one.records)])
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")
     return "\n\n".join([*parts, LEGEND]) + "\n"

@@ -1,0 +1,1 @@
+"""Two methods side by side: which records, which numbers, in which words."""

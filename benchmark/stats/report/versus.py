@@ -1,0 +1,350 @@
+"""Two methods compared: every number of the report, before it is words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, variance
+
+from ...errors import BenchError
+from ..answered import AnsweredRun, Measured, MissingAnswer, measure
+from ..counts import PairedCounts, mcnemar, newcombe, paired_counts
+from ..distributions import student_quantile, student_tail
+from ..multiple import CORRECTIONS, Correction
+from ..paired import LEAST_SEEDS, Cell, Field, PairedDifference
+from ..resampling import percentile_interval, resampled_differences
+from ..runs import answered_run
+from ..summaries import Question, of_sets, terms_of
+from .find import Group, Side, find_sides
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How two methods are compared.
+
+    Attributes:
+        question: in which number.
+        per_set: every set alone, too.
+        over_sets: whether the sets count as draws of all sets that there could be.
+        alpha: one minus the confidence, and the level of the tests.
+        correction: of the p-values of the single sets.
+        resamples: of the bootstrap.
+        mid_p: whether McNemar's test is the mid-p variant.
+    """
+
+    question: Question
+    per_set: bool = False
+    over_sets: bool = False
+    alpha: float = 0.05
+    correction: Correction = "holm"
+    resamples: int = 10_000
+    mid_p: bool = False
+
+
+@dataclass(frozen=True)
+class CountedSet:
+    """One set in one direction.
+
+    Attributes:
+        task: the set.
+        direction: None for a labelled set.
+        images: how many.
+        queries: how many.
+        chance: mean score of blind answers, a fraction; None where it is not known.
+    """
+
+    task: str
+    direction: str | None
+    images: int
+    queries: int
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class SetDifference:
+    """The difference on one set in one direction.
+
+    Attributes:
+        counted: the set.
+        found: the difference.
+        images: interval over test images, the trained models given.
+        p: corrected for the number of rows; None for too few seeds.
+        counts: order and seed -> who answered what; none where the number is no share of queries.
+    """
+
+    counted: CountedSet
+    found: PairedDifference
+    images: Interval
+    p: float | None
+    counts: Mapping[Cell, PairedCounts]
+
+
+@dataclass(frozen=True)
+class OverSets:
+    """The same difference, where the sets are draws as well.
+
+    Attributes:
+        sets: how many.
+        interval: of it.
+        p: of it.
+        df: degrees of freedom.
+    """
+
+    sets: int
+    interval: Interval
+    p: float
+    df: int
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A whole comparison.
+
+    Attributes:
+        group: suite, version, backbone, weights.
+        a: label.
+        b: label.
+        wanted: how.
+        found: the difference.
+        images: its interval over test images, the trained models given.
+        interval: its interval over test images and training; None for too few seeds.
+        counted: what it is a mean over, set by set and direction by direction.
+        sets: every set alone; none unless asked for.
+        over_sets: None unless asked for.
+        left_out: runs that were not compared, and why.
+        remarks: what else must be known of the records.
+    """
+
+    group: Group
+    a: str
+    b: str
+    wanted: Wanted
+    found: PairedDifference
+    images: Interval
+    interval: Interval | None
+    counted: tuple[CountedSet, ...]
+    sets: tuple[SetDifference, ...]
+    over_sets: OverSets | None
+    left_out: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def compare_methods(
+    asked: tuple[str, str], results: Path, suite: str | None, backbone: str | None, wanted: Wanted
+) -> Versus:
+    """Compare two methods by all their records that can be paired.
+
+    Args:
+        asked: labels or paths, see `find_sides`.
+        results: the folder of records.
+        suite: see `find_sides`.
+        backbone: see `find_sides`.
+        wanted: how.
+
+    Raises:
+        BenchError: code 4 without such records; 5 where nothing can be paired, for want of
+            evidence, of a common order and seed, or of the same test data; 2 for a question that
+            these records have no answer to.
+    """
+    group, a, b = find_sides(asked, results, suite, backbone)
+    left_out: list[str] = []
+    ours, theirs = a.asked, b.asked if b.asked != a.asked else f"{b.asked} again"
+    runs = {ours: _answered(a, left_out), theirs: _answered(b, left_out)}
+    _check_sequences(runs[ours], runs[theirs])
+    numbers = {name: _numbers(some, wanted.question, left_out) for name, some in runs.items()}
+    field = Field(numbers)
+    grid = field.grid(ours, theirs)
+    if grid is None:
+        shown = [_cells(some) for some in runs.values()]
+        raise BenchError(
+            f"an order and seed that both '{a.asked}' and '{b.asked}' were run with",
+            f"{shown[0]} and {shown[1]}",
+            "run one of them with an order and seed of the other",
+            code=5,
+        )
+    for name, side in ((ours, a), (theirs, b)):
+        unpaired = [cell for cell in grid.left_out if cell in numbers[name]]
+        left_out += [f"{side.label} {order} {seed}: not in both" for order, seed in unpaired]
+    found = field.difference(ours, theirs)
+    pairs = [(numbers[ours][cell], numbers[theirs][cell]) for cell in grid.cells]
+    return Versus(
+        group=group, a=a.label, b=b.label, wanted=wanted, found=found,
+        images=percentile_interval(resampled_differences(pairs, wanted.resamples), wanted.alpha),
+        interval=found.interval(wanted.alpha),
+        counted=tuple(counted_sets(pairs[0][0])),
+        sets=tuple(_sets(runs, grid.cells, wanted)) if wanted.per_set else (),
+        over_sets=_over_sets(pairs, found, wanted) if wanted.over_sets else None,
+        left_out=tuple(dict.fromkeys(left_out)), remarks=tuple(_remarks(a, b)),
+    )  # fmt: skip
+
+
+def _answered(side: Side, left_out: list[str]) -> dict[Cell, AnsweredRun]:
+    """The runs of a side that have evidence."""
+    found: dict[Cell, AnsweredRun] = {}
+    for record in side.records:
+        run = answered_run(record)
+        if run is None:
+            left_out.append(f"{record.path.stem}: no evidence")
+        else:
+            found[run.order, run.seed] = run
+    if not found:
+        seeds = f"{len(side.records)} record{'s' * (len(side.records) > 1)}"
+        raise BenchError(
+            f"evidence of what each query of '{side.asked}' got",
+            f"{seeds} without it, made before it was kept",
+            f"run `cl-bench run -m {side.label.partition('+')[0]} --overwrite` again",
+            code=5,
+        )
+    return found
+
+
+def _check_sequences(a: Mapping[Cell, AnsweredRun], b: Mapping[Cell, AnsweredRun]) -> None:
+    for cell in sorted(a.keys() & b.keys()):
+        one, other = a[cell], b[cell]
+        if one.tasks != other.tasks:
+            raise BenchError(
+                f"the same tasks in '{one.name}' and '{other.name}'",
+                f"{','.join(one.tasks)} and {','.join(other.tasks)}",
+                "run one of them again with the tasks of the other",
+                code=5,
+            )
+
+
+def _numbers(
+    runs: Mapping[Cell, AnsweredRun], question: Question, left_out: list[str]
+) -> dict[Cell, Measured]:
+    """The number of every run that has it."""
+    found, why = {}, ""
+    for cell, run in runs.items():
+        try:
+            found[cell] = measure(run, terms_of(run, question))
+        except MissingAnswer as missing:
+            why = str(missing)
+            left_out.append(f"{run.name}: {why}")
+    if not found:
+        fix = "choose another --metric or --step, or run it again where a cell failed"
+        raise BenchError(f"runs with the number '{question.summary}'", why, fix, code=5)
+    return found
+
+
+def _cells(runs: Iterable[Cell]) -> str:
+    return ", ".join(f"{order} {seed}" for order, seed in sorted(runs))
+
+
+def counted_sets(number: Measured) -> list[CountedSet]:
+    """The sets and directions that a number is a mean over."""
+    run, found = number.run, {}
+    for term in number.terms:
+        size_N = run.sizes(term.task, term.direction)
+        found[term.task, term.direction] = CountedSet(
+            term.task, term.direction, len(size_N), int(size_N.sum()),
+            run.chance(term.task, term.direction, term.k),
+        )  # fmt: skip
+    return list(found.values())
+
+
+def _sets(
+    runs: Mapping[str, Mapping[Cell, AnsweredRun]], cells: Sequence[Cell], wanted: Wanted
+) -> list[SetDifference]:
+    a, b = runs
+    first = runs[a][cells[0]]
+    found = []
+    for question in of_sets(first, wanted.question):
+        numbers = {
+            name: {cell: measure(runs[name][cell], terms_of(runs[name][cell], question))
+                   for cell in cells}
+            for name in (a, b)
+        }  # fmt: skip
+        difference = Field(numbers).difference(a, b)
+        pairs = [(numbers[a][cell], numbers[b][cell]) for cell in cells]
+        images = percentile_interval(resampled_differences(pairs, wanted.resamples), wanted.alpha)
+        counts = {cell: one for cell in cells if (one := _counts(numbers, a, b, cell)) is not None}
+        counted = counted_sets(pairs[0][0])[0]
+        found.append(SetDifference(counted, difference, images, None, counts))
+    known = [p for one in found if (p := one.found.p) is not None]
+    if len(known) < len(found):
+        return found
+    corrected = CORRECTIONS[wanted.correction](known)
+    return [replace(one, p=p) for one, p in zip(found, corrected, strict=True)]
+
+
+def _counts(
+    numbers: Mapping[str, Mapping[Cell, Measured]], a: str, b: str, cell: Cell
+) -> PairedCounts | None:
+    """Who answered what in one run of each; None where the number is not of one step."""
+    ours, theirs = numbers[a][cell], numbers[b][cell]
+    term = ours.terms[0]
+    if len(term.steps) != 1:
+        return None
+    step = term.steps[0][0]
+    right = [
+        one.run.evidence.right(term.task, term.direction, step, term.k) for one in (ours, theirs)
+    ]
+    return paired_counts(*right)
+
+
+def _over_sets(
+    pairs: Sequence[tuple[Measured, Measured]], found: PairedDifference, wanted: Wanted
+) -> OverSets:
+    """Student's t over the sets' differences; the training seeds' variance is common to them."""
+    tasks = sorted({term.task for term in pairs[0][0].terms})
+    if len(tasks) < LEAST_SEEDS or not found.sure:
+        got = f"{len(tasks)} sets, {len(found.grid.seeds)} seeds"
+        raise BenchError(
+            f"{LEAST_SEEDS} sets and seeds or more for --over-sets", got, "leave it out", code=5
+        )
+    of_task = [
+        len(tasks) * fmean(_of_task(one, task) - _of_task(other, task) for one, other in pairs)
+        for task in tasks
+    ]
+    error = sqrt(variance(of_task) / len(tasks) + found.training)
+    df = min(len(tasks), len(found.grid.seeds)) - 1 if found.training else len(tasks) - 1
+    half = error * student_quantile(wanted.alpha, df)
+    p = student_tail(abs(found.difference) / error, df) if error else float(not found.difference)
+    return OverSets(len(tasks), (found.difference - half, found.difference + half), p, df)
+
+
+def _of_task(number: Measured, task: str) -> float:
+    """What one set brings to a number."""
+    return measure(number.run, [term for term in number.terms if term.task == task]).value
+
+
+def _remarks(*sides: Side) -> Iterable[str]:
+    for side in sides:
+        reasons = {
+            reason
+            for record in side.records
+            for reason in record.provenance.get("unofficial") or []
+        }
+        if reasons:
+            yield f"{side.label} is not for the leaderboard: {'; '.join(sorted(reasons))}"
+
+
+def mcnemars(one: SetDifference, mid_p: bool) -> list[float]:
+    """McNemar's p-value of every pair of runs, in the order of the grid."""
+    return [mcnemar(counts, mid_p) for counts in one.counts.values()]
+
+
+def newcombes(one: SetDifference, alpha: float) -> list[Interval]:
+    """Newcombe's interval of every pair of runs, in the order of the grid."""
+    return [newcombe(counts, alpha) for counts in one.counts.values()]
+
+
+def check_options(found: Versus, k: bool, direction: bool) -> None:
+    """Refuse options that had no effect on these sets.
+
+    Args:
+        found: the comparison.
+        k: whether a K was asked for.
+        direction: whether a direction was.
+
+    Raises:
+        BenchError: one was, and all sets are labelled.
+    """
+    if all(one.direction is None for one in found.counted):
+        for option, given in (("--k", k), ("--direction", direction)):
+            if given:
+                got = "labelled sets alone, which have one accuracy"
+                raise BenchError(f"image-caption sets for {option}", got, f"leave out {option}")

@@ -1,0 +1,67 @@
+"""Records and the evidence beside them as runs that can be compared."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..records.answers import Evidence
+from ..records.evidence import evidence_file, read_evidence
+from ..records.naming import method_label
+from ..records.store import Record
+from .answered import AnsweredRun
+
+_KEPT = 4096  # runs whose evidence is read once by all that is made from records
+Items = tuple[tuple[str, object], ...]
+
+
+def answered_run(record: Record) -> AnsweredRun | None:
+    """A record with what each of its queries got; None for one without evidence.
+
+    Raises:
+        BenchError: its evidence is absent (code 4), or not the record's (code 5).
+    """
+    seal = record.provenance.get("evidence")
+    if seal is None:
+        return None
+    frame, row = record.frame, record.frame.iloc[0]
+    labelled = frame[frame["metric"] == "acc"]
+    classes = dict(zip(labelled["eval_task"].tolist(), labelled["n_gallery"].tolist(), strict=True))
+    return _run(
+        record.path,
+        _items(seal),
+        method_label(row["method"], row["variant"], row["settings"]),
+        str(row["order"]),
+        int(row["seed"]),
+        tuple(str(row["task_order"]).split(",")),
+        _items(record.provenance.get("data", {}).get("test", {})),
+        _items(classes),
+    )
+
+
+def _items(mapping: dict[str, object]) -> Items:
+    return tuple(sorted(mapping.items()))
+
+
+@lru_cache(_KEPT)
+def _run(
+    path: Path, seal: Items, label: str, order: str, seed: int, tasks: tuple[str, ...],
+    data: Items, classes: Items,
+) -> AnsweredRun:  # fmt: skip
+    read = read_evidence(evidence_file(path), dict(seal))
+    # Many are held at once: a level fits a byte.
+    answers = {where: _small(answer_Q) for where, answer_Q in read.answers.items()}
+    return AnsweredRun(
+        label=label,
+        order=order,
+        seed=seed,
+        tasks=tasks,
+        evidence=Evidence(read.keys, answers, read.run),
+        data={name: str(value) for name, value in data},
+        name=path.stem,
+        classes={name: int(str(value)) for name, value in classes},
+    )
+
+
+def _small(answer_Q: np.ndarray) -> np.ndarray:
+    return answer_Q.astype(np.min_scalar_type(int(answer_Q.max())))
