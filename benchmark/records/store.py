@@ -116,6 +116,8 @@ def write_record(
 
 
 def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would never answer, a device never end
+        raise invalid(path, "a plain file", "another kind")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)

@@ -114,7 +114,10 @@ def _tier(run: Examined) -> Tier:
 
 
 def inspect(
-    results: Path, only: Collection[Path] | None = None, against: str | None = None
+    results: Path,
+    only: Collection[Path] | None = None,
+    against: str | None = None,
+    book: CodeBook | None = None,
 ) -> tuple[list[Finding], int]:
     """All checks over a results folder.
 
@@ -123,6 +126,7 @@ def inspect(
         only: files or folders in it to which the findings are confined; None for all.
         against: a ref of git: findings are confined to what changed since, and to what the change
             did to records that were there.
+        book: of commits; None for the checkout's, held against git where its history is there.
 
     Returns:
         The findings, by path and code, and the number of records that they are of.
@@ -146,7 +150,8 @@ def inspect(
             read = _read(path)
             records += [read] if isinstance(read, Record) else []
             findings += [read] if isinstance(read, Finding) else []
-    book = CodeBook(read_ledger(), verify=True, tips=(against,) if against else ())
+    if book is None:
+        book = CodeBook(read_ledger(), verify=True, tips=(against,) if against else ())
     findings += [one for run in examine(records, book) for one in run.findings]
     chosen = [path for path in files if only is None or _within(path, only)]
     if changed is not None:
