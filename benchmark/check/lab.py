@@ -25,7 +25,7 @@ from ..run.registry import ResolvedMethod, find_method
 from ..run.train import Fit, Progress
 from ..suites.suite import Recipe
 from .instruments.torch_state import TorchState
-from .learned import Halt, Learned, Watched, Whereabouts
+from .learned import Halt, Learned, Position, Watched
 
 RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
 CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ class Lab:
     device: torch.device = CPU
     precision: Precision = "fp32"
     chunks: int = 1
-    place: Whereabouts = field(default_factory=Whereabouts)
+    place: Position = field(default_factory=Position)
 
     def clip(self) -> Backbone:
         """A copy of one freshly loaded backbone."""

@@ -31,7 +31,7 @@ class Watched(Items):
 
 
 @dataclass
-class Whereabouts:
+class Position:
     """Where in the protocol a method is: the hook, the 1-based task and the step inside it.
 
     Attributes:

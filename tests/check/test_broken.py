@@ -131,6 +131,8 @@ def after_step(self, step: int, total: int) -> None:
         "other-tasks-are-not-read", "a loss of",
         {"before": "OLD = []", "body": """
 def before_task(self, task: Task) -> None:
+    if task.index == 0:
+        OLD.clear()
     OLD.append(task.loader.sets[0])
 
 def loss(self, batch: Batch) -> dict[str, Tensor]:

@@ -91,7 +91,7 @@ def _at(subject: Subject, hook: str) -> None:
 @check(
     "inference",
     "Draw nothing in the encoders; what is random belongs into training, from its generators.",
-    needs=("trains",),
+    needs=("trains", "rows_are_float32"),
 )
 def no_global_generator(subject: Subject, kind: Kind) -> None:
     """Evaluation draws from no global generator: torch's, Python's or numpy's."""

@@ -159,7 +159,7 @@ def _moved(
     """Place -> distance, of the items that are others in these batches."""
     pieces = [piece for piece in pieces if len(piece)]
     places = torch.cat(pieces).tolist()
-    again_KD = torch.cat([encode(piece) for piece in pieces])
+    again_KD = torch.cat([encode(piece).clone() for piece in pieces])
     then_KD = torch.stack([then[place] for place in places])
     far_K = torch.linalg.vector_norm((again_KD - then_KD).detach(), dim=1, dtype=torch.float64)
     size_K = torch.linalg.vector_norm(then_KD.detach(), dim=1, dtype=torch.float64).clamp(min=1)

@@ -141,5 +141,5 @@ def _put_streams(value: tuple[Any, ...]) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(streams[number], "closed", True) and not value[3][number] and number in _spare:
             # Another object on the same descriptor: the closed one cannot be opened again.
-            again = open(os.dup(_spare[number]), "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-            setattr(sys, name, again)
+            raw = os.fdopen(os.dup(_spare[number]), "w", encoding="utf-8", errors="replace")
+            setattr(sys, name, raw)
