@@ -9,6 +9,9 @@ from pathlib import Path
 from ..common.files import PACKAGE
 from ..common.limits import bounded_memory
 from ..errors import BenchError
+from ..records.evidence import SUFFIX
+from ..records.noise import noise_floor
+from ..records.replays import replay_of
 from ..records.schema import InvalidRecord, validate_name
 from ..records.store import Record, read_record, record_files, suite_folder
 from .checks.beside import check_copies, check_promises
@@ -110,7 +113,24 @@ def standings(records: Iterable[Record]) -> dict[Path, Standing]:
 
 def _tier(run: Examined) -> Tier:
     broken = any(one.code == "V09" and one.severity == "error" for one in run.findings)
-    return "self" if run.evidence is None or broken else "evidence"
+    if run.evidence is None or broken:
+        return "self"
+    return "replayed" if _replayed(run) else "evidence"
+
+
+def _replayed(run: Examined) -> bool:
+    """Whether others ran it again, and every difference is one that noise makes."""
+    try:
+        replay = replay_of(run.path)
+        if replay is None:
+            return False
+        floor = 0.0
+        if "cuda" in (replay.device, run.part("hardware", "device")):
+            found = noise_floor(run.path.parent.parent, run.row["suite"], run.row["suite_version"])
+            floor = found or 0.0
+        return replay.confirms(floor)
+    except BenchError:
+        return False
 
 
 def inspect(
@@ -164,8 +184,16 @@ def inspect(
 
 
 def _within(path: Path, only: Collection[Path]) -> bool:
-    whole = path.with_suffix(".parquet")  # evidence belongs to its record
-    return any(path.is_relative_to(place) or whole == place for place in only)
+    # Evidence belongs to its record, and the other way round.
+    return any(path.is_relative_to(place) or _whole(path) == _whole(place) for place in only)
+
+
+def _whole(path: Path) -> Path:
+    return (
+        path.with_name(path.name.removesuffix(SUFFIX) + ".parquet")
+        if path.name.endswith(SUFFIX)
+        else path
+    )
 
 
 def _read(path: Path) -> Record | Finding:

@@ -38,6 +38,8 @@ class Forgery:
     Attributes:
         rows, about, evidence: as read. Whoever changes them calls what makes them fit again.
         stem, folder: where it goes; None for the place that its content gives.
+        sealed: whether the record names the evidence that is written.
+        table, content, beside: what is done to the table, the file and the evidence's file.
     """
 
     rows: list[Row]
@@ -47,8 +49,8 @@ class Forgery:
     folder: str | None = None
     sealed: bool = True
     table: Callable[[pa.Table], pa.Table] = field(default=lambda table: table)
-    bytes: Callable[[bytes], bytes] = field(default=lambda content: content)
-    evidence_bytes: Callable[[bytes], bytes] | None = None
+    content: Callable[[bytes], bytes] = field(default=lambda content: content)
+    beside: Callable[[bytes], bytes] | None = None
 
     def set(self, **values: Any) -> None:
         """The same value in every row, and in what was asked for where that has it."""
@@ -101,15 +103,15 @@ class Forgery:
             seal = write_evidence(evidence_file(path), self.evidence)
             if self.sealed:
                 about["evidence"] = dict(seal)
-            if self.evidence_bytes is not None:
-                beside = evidence_file(path)
-                beside.write_bytes(self.evidence_bytes(beside.read_bytes()))
+            if self.beside is not None:
+                other = evidence_file(path)
+                other.write_bytes(self.beside(other.read_bytes()))
         metadata = json.dumps(about, sort_keys=True)
         table = self.table(pa.Table.from_pylist(self.rows, schema=SCHEMA))
         table = table.replace_schema_metadata({METADATA_KEY: metadata.encode()})
         out = pa.BufferOutputStream()
         pq.write_table(table, out, compression="zstd", write_page_checksum=True)
-        path.write_bytes(self.bytes(out.getvalue().to_pybytes()))
+        path.write_bytes(self.content(out.getvalue().to_pybytes()))
         return path
 
 

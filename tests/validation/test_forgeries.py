@@ -326,13 +326,12 @@ def another_title(forged: Forgery) -> None:
 def a_set_that_is_left_out(forged: Forgery) -> None:
     assert forged.evidence is not None
     forged.rows = [row for row in forged.rows if row["eval_task"] != "land"]
-    for part in ("keys", "answers"):
-        kept = {
-            where: value
-            for where, value in getattr(forged.evidence, part).items()
-            if (where if isinstance(where, str) else where[0]) != "land"
-        }
-        forged.evidence = replace(forged.evidence, **{part: kept})
+    keys, answers = forged.evidence.keys, forged.evidence.answers
+    forged.evidence = replace(
+        forged.evidence,
+        keys={task: key for task, key in keys.items() if task != "land"},
+        answers={where: found for where, found in answers.items() if where[0] != "land"},
+    )
     del forged.about["data"]["test"]["land"]
     forged.identify()
 
@@ -414,14 +413,12 @@ def evidence_that_is_not_sealed(forged: Forgery) -> None:
 
 @forgery("V09")
 def evidence_cut_short(forged: Forgery) -> None:
-    forged.evidence_bytes = lambda content: content[:-40]
+    forged.beside = lambda content: content[:-40]
 
 
 @forgery("V09")
 def evidence_with_a_bit_flipped(forged: Forgery) -> None:
-    forged.evidence_bytes = lambda content: (
-        content[:600] + bytes([content[600] ^ 4]) + content[601:]
-    )
+    forged.beside = lambda content: content[:600] + bytes([content[600] ^ 4]) + content[601:]
 
 
 @forgery("V09")
@@ -548,12 +545,12 @@ def text_that_is_no_utf8(forged: Forgery) -> None:
 
 @forgery("V01")
 def half_of_the_file(forged: Forgery) -> None:
-    forged.bytes = lambda content: content[: len(content) // 2]
+    forged.content = lambda content: content[: len(content) // 2]
 
 
 @forgery("V01")
 def flipped_bytes(forged: Forgery) -> None:
-    forged.bytes = lambda content: (
+    forged.content = lambda content: (
         content[:2000] + bytes(b ^ 255 for b in content[2000:2400]) + content[2400:]
     )
 
@@ -623,9 +620,10 @@ def test_a_forgery_is_caught_by_its_check_alone(name: str, tmp_path: Path) -> No
     case.change(forged)
     path = forged.write(tmp_path)
     findings = found(tmp_path)
-    of_it = [one for one in findings if one.path in (path, path.parent)]
+    its = {path, path.parent, path.with_suffix(".evidence")}
+    of_it = [one for one in findings if one.path in its]
     assert codes(of_it, case.severity) == case.codes, [one.line() for one in of_it]
-    others = [one for one in findings if one.path not in (path, path.parent)]
+    others = [one for one in findings if one.path not in its]
     assert others == [], [one.line() for one in others]
     if case.severity == "warning":
         assert codes(of_it) == set()

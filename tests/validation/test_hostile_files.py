@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pytest
 from forger import codes, copied, found, honest
 
 from benchmark.errors import BenchError
-from benchmark.records.answers import AnswerKey, Evidence
+from benchmark.records.answers import AnswerKey, Evidence, Where
 from benchmark.records.evidence import MOST_BYTES, read_evidence, write_evidence
 from benchmark.records.store import METADATA_KEY, read_record
 
@@ -165,7 +166,7 @@ def test_a_provenance_that_is_deep_or_no_json(results: Path, text: str) -> None:
 
 def test_a_provenance_of_odd_types_is_no_traceback(tmp_path: Path) -> None:
     """Whatever JSON can hold at a place where something else is expected."""
-    odd = (None, [], {}, "x", 1, -1e300, True, ["\ud800"], {"x": {"y": []}})
+    odd: tuple[Any, ...] = (None, [], {}, "x", 1, -1e300, True, ["\ud800"], {"x": {"y": []}})
     parts = (
         "asked", "code", "data", "method", "weights", "order", "seconds", "reports", "command",
         "created", "parameters", "shared", "identity", "evidence", "transform", "unofficial",
@@ -188,7 +189,7 @@ def test_evidence_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
     path = tmp_path / "run.evidence"
     n = 2**22
     key = AnswerKey("pairs", np.ones(n, np.int64))
-    answers = {("a", "i2t", step): np.zeros(n, np.int64) for step in range(2)}
+    answers: dict[Where, Any] = {("a", "i2t", step): np.zeros(n, np.int64) for step in range(2)}
     write_evidence(path, Evidence({"a": key}, answers, "x"))
     file = pq.ParquetFile(path)
     table = file.read()
