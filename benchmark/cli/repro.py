@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import BenchError
-from .display import DisplayOption, make_display
+from .display import DisplayMode, DisplayOption, make_display
 from .terminal import going_on
 
 if TYPE_CHECKING:
