@@ -26,9 +26,6 @@ app = typer.Typer(
     help="Benchmark of continual learning of vision-language models.",
 )
 app.add_typer(data_app, name="data")
-app.command()(validate)
-app.command()(check_method)
-app.command()(init_method)
 
 Methods = Annotated[
     list[str],
@@ -252,7 +249,7 @@ def tables(
         typer.echo(str(path))
 
 
-for command in (compare, repro, noise):
+for command in (compare, validate, repro, noise, check_method, init_method):
     app.command()(command)
 
 
