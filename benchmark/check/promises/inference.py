@@ -72,7 +72,10 @@ def _evaluated(subject: Subject, kind: Kind) -> Evaluated:
         _at(subject, "evaluation")
 
         def scored() -> list[object]:
-            return [evaluate(run.method, run.feed, which, 2, run.method.uses) for which in sets]
+            return [
+                evaluate(run.method, run.feed, which, 2, run.method.uses, again=False)
+                for which in sets
+            ]
 
         first = scored()  # fills the caches of frozen features
         generators, before, switches = Generators.now(), traced(run.method), TorchState.now()
