@@ -73,9 +73,7 @@ def compare(
         _refuse_with_all(a, per_set, over_sets, mid_p, resamples)
         from ..tables.board.tier_report import tier_report
 
-        given = tuple(
-            option for option, there in (("--k", k), ("--direction", direction)) if there
-        )
+        given = tuple(option for option, there in (("--k", k), ("--direction", direction)) if there)
         shown = tier_report(results, suite, backbone, question, alpha, chosen, given, json, md)
         typer.echo(shown)
         return
