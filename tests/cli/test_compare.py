@@ -97,7 +97,9 @@ def test_what_is_said_of_two_methods(results: Path) -> None:
 
 
 def test_exchanging_the_methods_changes_signs_and_no_digit(results: Path) -> None:
-    one, other = (data(results, *names, "--per-set") for names in (("good", "fair"), ("fair", "good")))
+    one, other = (
+        data(results, *names, "--per-set") for names in (("good", "fair"), ("fair", "good"))
+    )
     assert one["better"] == other["better"] == "good"
     for a, b in ((one, other), *zip(one["per_set"], other["per_set"], strict=True)):
         left, right = a.get("result", a), b.get("result", b)
@@ -114,7 +116,9 @@ def test_equal_records_have_no_difference(results: Path) -> None:
     assert found["result"]["p"] == 1
     assert found["better"] is None
     assert all(one["p_corrected"] == 1 for one in found["per_set"])
-    assert all(c["mcnemar_p"] == 1 for one in found["per_set"] for c in one["captions_as_independent"])
+    assert all(
+        c["mcnemar_p"] == 1 for one in found["per_set"] for c in one["captions_as_independent"]
+    )
 
 
 def test_the_same_bytes_again(results: Path) -> None:
@@ -254,7 +258,9 @@ def test_a_failed_cell_leaves_its_run_out(tmp_path: Path) -> None:
 def test_all_methods_of_a_suite(results: Path) -> None:
     text = said(results, "--all", "--suite", "lab")
     assert "Rank intervals by 3 comparisons, Holm's correction, 5 %." in text
-    ranks = [line.split()[:2] for line in text.splitlines() if line.strip().startswith(("1 ", "2-3"))]
+    ranks = [
+        line.split()[:2] for line in text.splitlines() if line.strip().startswith(("1 ", "2-3"))
+    ]
     assert ranks[0] == ["1", "good"]
     assert sorted(label for _, label in ranks[1:]) == ["fair", "same"]
     found = data(results, "--all", "--suite", "lab")["sections"][0]
