@@ -16,11 +16,11 @@ from ..resampling import percentile_interval, resampled_differences
 from ..runs import answered_run
 from ..summaries import Question, of_sets, terms_of
 from .find import Side, find_sides
-from .numbers import CountedSet, OverSets, SetDifference, Versus, Wanted
+from .numbers import Choices, CountedSet, OverSets, SetDifference, Versus
 
 
 def compare_methods(
-    asked: tuple[str, str], results: Path, suite: str | None, backbone: str | None, wanted: Wanted
+    asked: tuple[str, str], results: Path, suite: str | None, backbone: str | None, wanted: Choices
 ) -> Versus:
     """Compare two methods by all their records that can be paired.
 
@@ -134,7 +134,7 @@ def counted_sets(number: Measured) -> list[CountedSet]:
 
 
 def _sets(
-    runs: Mapping[str, Mapping[Cell, AnsweredRun]], cells: Sequence[Cell], wanted: Wanted
+    runs: Mapping[str, Mapping[Cell, AnsweredRun]], cells: Sequence[Cell], wanted: Choices
 ) -> list[SetDifference]:
     a, b = runs
     first = runs[a][cells[0]]
@@ -174,7 +174,7 @@ def _counts(
 
 
 def _over_sets(
-    pairs: Sequence[tuple[Measured, Measured]], found: PairedDifference, wanted: Wanted
+    pairs: Sequence[tuple[Measured, Measured]], found: PairedDifference, wanted: Choices
 ) -> OverSets:
     """Student's t over the sets' differences; the training seeds' variance is common to them."""
     tasks = sorted({term.task for term in pairs[0][0].terms})
