@@ -60,7 +60,8 @@ def separated(of_row: Sequence[Numbers | None], best: int) -> bool:
 
 
 def _terms(run: RunNumbers, place: At, parts: Sequence[str]) -> list[Term]:
-    answered, terms = run.answered, []
+    answered = run.answered
+    terms: list[Term] = []
     for task in parts:
         if answered is None or task not in answered.evidence.keys or task not in run.sets:
             return []
