@@ -50,7 +50,7 @@ def quoted(value: object, most: int = 80) -> str:
     text = isinstance(value, str | bytes | bytearray)
     whole = value if isinstance(value, str | bytes | bytearray) else repr(value)
     shown, n = "", min(len(whole), most)
-    while len(shown := _visible(repr(whole[:n]) if text else str(whole[:n]))) > most + 3:
+    while len(shown := visible(repr(whole[:n]) if text else str(whole[:n]))) > most + 3:
         n -= 1  # an escape takes more room than what it stands for
     if n == len(whole):
         return shown
@@ -112,7 +112,7 @@ def folded(text: str) -> str:
 def _readable(part: str) -> str:
     """A part of a message within its bounds, with nothing in it that would not be seen."""
     lines = part.split("\n")
-    kept = [_cut(_visible(line)) for line in lines[:MOST_LINES]]
+    kept = [_cut(visible(line)) for line in lines[:MOST_LINES]]
     return "\n".join(kept + [f"... ({len(lines)} lines)"] * (len(lines) > MOST_LINES))
 
 
@@ -124,7 +124,7 @@ def _cut(line: str) -> str:
     return f"{head} ... ({len(line)} characters) ... {tail}"
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """The text with escapes for what leaves no mark or would move what stands around it."""
     if text.isascii() and text.isprintable():
         return text

@@ -120,6 +120,13 @@ class DAR(Method[DARConfig]):
 
     label = "DAR"
     paper = "Dobrzeniecka et al., Beyond classification, ICML 2026"
+    invariants = {
+        "same end in every order": {
+            "reuse_threshold": (None,),
+            "routing": ("sample", "image", "text", "max", "modality", "pair", "oracle"),
+        }
+    }
+    aliases = {"margin-0.00": "dar.merge-none"}  # no two scores are closer than 0
     variants = {
         "r4": {"rank": 4, "alpha": 8.0},  # Table 3, at the same scale
         "r8": {"rank": 8, "alpha": 16.0, "dropout": 0.0},  # the row that Tables 2 to 6 call DAR

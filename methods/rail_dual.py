@@ -77,6 +77,7 @@ class RAILDual(Method[RAILDualConfig]):
 
     label = "RAIL-Dual"
     paper = "Xu et al., Advancing cross-domain discriminability, NeurIPS 2024"
+    invariants = {"same in every seed": {}}  # nothing is drawn
     refuses = {"pairs": "a regression on labels needs class labels"}
     uses = frozenset({"features"})
 

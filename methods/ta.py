@@ -55,6 +55,7 @@ class TaskArithmetic(Method[TAConfig]):
 
     label = "TA"
     paper = "Ilharco et al., Editing models with task arithmetic, ICLR 2023"
+    invariants = {"same end in every order": {"init": ("pretrained",)}}
     training_only = ("sum_N", "last_N")
     variants = {
         "mean": {"scaling": None},  # a plain average of the fine-tuned models

@@ -25,6 +25,7 @@ class ZeroShot(Method[ZeroShotConfig]):
 
     label = "ZS"
     paper = "Radford et al., Learning transferable visual models, ICML 2021"
+    invariants = {"zero-shot at every step": {}}
 
     def trainable(self) -> list[ParamGroup]:
         """Nothing: no step is made."""

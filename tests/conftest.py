@@ -55,7 +55,7 @@ def own_cache(cache: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    from lab import make_lab
+    from benchmark.check.lab import make_lab
 
     return make_lab(tmp_path_factory.mktemp("cache"))
 
@@ -63,7 +63,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="session")
 def captioned(lab):
     """Five captions or fewer per image, never the same number twice in a row."""
-    from lab import make_captioned
+    from benchmark.check.lab import make_captioned
 
     return make_captioned(lab)
 

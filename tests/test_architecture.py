@@ -99,18 +99,21 @@ ROOMS: dict[str, set[str]] = {
     "stats": {"common", "errors", "records"},
     "data": {"backbones", "common", "errors", "hub", "miniworld", "protocol"},
     "suites": {"backbones", "common", "data", "errors"},
-    "tables": {"common", "errors", "metrics", "records", "stats", "suites"},
+    "validation": {"common", "errors", "protocol", "records"},
+    "tables": {"common", "errors", "metrics", "records", "stats", "suites", "validation"},
     "run": {"backbones", "common", "data", "errors", "hub", "metrics", "protocol", "records",
             "suites"},
-    "cli": {"backbones", "common", "data", "errors", "hub", "protocol", "records", "run", "stats",
-            "suites", "tables"},
+    "check": {"backbones", "common", "data", "errors", "protocol", "records", "run", "suites",
+              "validation"},
+    "cli": {"backbones", "check", "common", "data", "errors", "hub", "protocol", "records", "run",
+            "stats", "suites", "tables", "validation"},
     "api": {"backbones", "errors", "protocol", "toolkit"},
     "__main__": {"cli"},
 }  # fmt: skip
 """Which room may import which; the package itself, which has the version, may be by all."""
 WITHOUT_TORCH = (
     "errors", "common", "miniworld", "hub", "records", "data/own", "data/catalog",
-    "data/published", "data/overlap", "stats", "suites", "tables", "cli",
+    "data/published", "data/overlap", "stats", "suites", "tables", "validation", "cli",
 )  # fmt: skip
 """Rooms that start without torch, and with them all that they import."""
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..errors import BenchError
+from ..errors import BenchError, visible
 from ..protocol.badges import UNSEEN
 from ..records.overlap import overlap_file, read_overlap
 from ..run.registry import find_method, method_names
@@ -98,7 +98,7 @@ def _records() -> list[str]:
     lines = []
     suites = [path.parent for path in record_files(RESULTS)]
     for folder in sorted(p for p in RESULTS.glob("*") if p.is_dir()):
-        lines.append(f"  {folder}: {suites.count(folder)} records")
+        lines.append(f"  {visible(str(folder))}: {suites.count(folder)} records")
     return ["\nrecords (cl-bench show FILE)", *(lines or ["  none yet"])]
 
 
@@ -126,7 +126,8 @@ def show_record(path: Path, k: int) -> str:
         table = render_matrix(matrix(frame, None, "acc", None))
         parts.append(f"accuracy, rows: after each stage\n{table}")
     parts += _routes(frame)
-    return "\n\n".join(parts)
+    # A record may be anybody's: nothing in it may move the cursor or colour the screen.
+    return "\n".join(map(visible, "\n\n".join(parts).split("\n")))
 
 
 def _head(about: dict[str, Any], row: Any) -> str:

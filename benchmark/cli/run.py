@@ -1,14 +1,16 @@
 """`cl-bench run`: one plan after the other, each a no-op when its record is there."""
 
-import traceback
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ..common.files import atomic
 from ..errors import BenchError, MethodError
 from ..records.naming import method_label
-from ..records.store import RANKS_SUFFIX, Record, read_record
+from ..records.store import RANKS_SUFFIX, Record, failure_of, read_record
+from ..run.guards.crash import failure, files_of, is_failure, keep_traceback
+from ..run.guards.process.interrupts import interrupted, noting_interrupts
+from ..run.guards.process.kept import kept
 from ..run.provenance.code import unchanged
 from ..run.request import Plan, Request, make_plan
 from .display import Display, DisplayMode, make_display
@@ -29,8 +31,24 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
 
     Raises:
         BenchError: a mistake that the user can mend; of several, the first.
+        KeyboardInterrupt: the user's wish to end the call; one of a method's own is a failed run.
     """
-    display = make_display(mode)
+    with noting_interrupts():
+        codes, errors = _run_each(requests, why, make_display(mode))
+    if not errors:
+        return max(codes)
+    if len(requests) == 1:
+        raise errors[0]
+    first = errors[0]
+    said = f"expected {first.expected}, got {first.got}"
+    got = f"{len(errors)} of {len(requests)} runs that failed, the first with '{said}'"
+    raise BenchError("every run to finish", got, first.fix, first.code)
+
+
+def _run_each(
+    requests: list[Request], why: str, display: Display
+) -> tuple[list[int], list[BenchError]]:
+    """Exit codes of the runs that came to their end, and the errors of the others."""
     codes: list[int] = []
     errors: list[BenchError] = []
 
@@ -53,16 +71,14 @@ def run_all(requests: list[Request], why: str, mode: DisplayMode) -> int:
                 codes.append(_run(plan, display))
         except BenchError as e:
             failed(e)
-        except (Exception, SystemExit) as e:
+        except BaseException as e:
+            if not is_failure(e, files_of(plan.method.cls, plan.method.file)):
+                raise
             failed(_crash(plan.request, plan, e))
-    if not errors:
-        return max(codes)
-    if len(requests) == 1:
-        raise errors[0]
-    first = errors[0]
-    said = f"expected {first.expected}, got {first.got}"
-    got = f"{len(errors)} of {len(requests)} runs that failed, the first with '{said}'"
-    raise BenchError("every run to finish", got, first.fix, first.code)
+        if interrupted():  # and a method has kept it to itself
+            raise KeyboardInterrupt
+        gc.collect()  # what a failed run has left
+    return codes, errors
 
 
 def _plans(
@@ -72,48 +88,55 @@ def _plans(
     plans = []
     head = "importing torch, checking what was asked"
     with display.phase(head, len(requests), "runs") as advance:
+        # Imported first: what torch changes in the process is no plugin's doing.
+        from ..protocol import method as _  # noqa: F401
+
         for request in requests:
             try:
-                plans.append(make_plan(request))
+                with kept("the import", display.line):
+                    plans.append(make_plan(request))
             except MethodError as e:
-                failed(e)
+                failed(_with_traceback(request, e))
             except BenchError:
                 raise
-            except (Exception, SystemExit) as e:
+            except BaseException as e:
+                if not is_failure(e, frozenset()):
+                    raise
                 failed(_crash(request, None, e))
+            if interrupted():
+                raise KeyboardInterrupt
             advance(1)
     return plans
 
 
 def _kind(plan: Plan) -> str:
     """What runs are alike in that take as long as each other."""
-    with suppress(OSError):  # of which its run will tell
-        if not plan.request.overwrite and plan.target.exists():
+    with suppress(OSError, BenchError):  # of which its run will tell
+        if not plan.request.overwrite and plan.target.exists() and failure_of(plan.target) is None:
             return DONE
     name = method_label(plan.method.name, plan.method.variant)
     return f"{name} {plan.method.overrides} {plan.request.order.count(',')}"
 
 
-def _crash(request: Request, plan: Plan | None, error: BaseException) -> MethodError:
+def _crash(request: Request, plan: Plan | None, error: BaseException) -> BenchError:
     """One sentence for what nobody foresaw, with the whole traceback in a file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if plan and Path(frame.filename) == plan.method.file]
-    where = (own or frames)[-1]
-    said = str(traceback.TracebackException.from_exception(error))  # whatever its __str__ does
-    text = " ".join(said.split())[:200]
+    files = files_of(plan.method.cls, plan.method.file) if plan else frozenset[Path]()
+    return failure(request.method, error, files, None, _keep(request, plan, error))
+
+
+def _with_traceback(request: Request, error: MethodError) -> MethodError:
+    """The error of a method that could not be read, with the file that has its traceback."""
+    if error.__cause__ is None or isinstance(error.__cause__, BenchError):
+        return error
+    file = _keep(request, None, error.__cause__)
+    fix = error.fix if file is None else f"{error.fix}; the whole traceback is in '{file}'"
+    return MethodError(error.expected, error.got, fix, error.code)
+
+
+def _keep(request: Request, plan: Plan | None, error: BaseException) -> Path | None:
     scratch = plan.scratch if plan else (request.output_dir or Path()) / "scratch"
-    file = scratch / "failed" / f"{plan.stem if plan else Path(request.method).stem}.txt"
-    fix = "mend it"
-    with suppress(BenchError), atomic(file) as temporary:
-        temporary.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        fix = f"mend it, or report it where it is ours; the whole traceback is in '{file}'"
-    return MethodError(
-        f"the method '{request.method}' to run to its end",
-        f"{type(error).__name__}{': ' * bool(text)}{text} "
-        f"({Path(where.filename).name}, line {where.lineno}, in {where.name})",
-        fix,
-        code=3,
-    )
+    name = plan.stem if plan else Path(request.method.partition(":")[0]).stem
+    return keep_traceback(error, scratch / "failed" / f"{name}.txt")
 
 
 def _first_line(plan: Plan, why: str) -> str:
@@ -127,7 +150,7 @@ def _first_line(plan: Plan, why: str) -> str:
 
 
 def _run(plan: Plan, display: Display) -> int:
-    if not plan.request.overwrite and (there := _existing(plan)) is not None:
+    if not plan.request.overwrite and (there := _existing(plan, display)) is not None:
         display.line(f"already finished, nothing to do (--overwrite runs it again){there[1]}")
         if plan.request.save_ranks and not plan.target.with_suffix(RANKS_SUFFIX).is_file():
             display.line(
@@ -141,11 +164,14 @@ def _run(plan: Plan, display: Display) -> int:
     return _end(read_record(plan.target), plan, display)
 
 
-def _existing(plan: Plan) -> tuple[Record, str] | None:
+def _existing(plan: Plan, display: Display) -> tuple[Record, str] | None:
     """The record of this very request, and what to say of its code."""
     if not _is_there(plan.target):
         return None
     record = read_record(plan.target)
+    if told := record.provenance.get("failed"):
+        display.line(f"an earlier try has failed, so it is run again: {told.get('error')}")
+        return None
     made = record.provenance.get("asked") or {}
     keys = [k for k, v in plan.asked.items() if made.get(k) != v]
     if plan.request.device != "auto":

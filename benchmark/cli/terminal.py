@@ -93,6 +93,15 @@ class Guarded(io.RawIOBase):
         return len(data)
 
 
+class _Lasting(io.TextIOWrapper):
+    """A text stream that ends with the command: what a method's code closes stays open."""
+
+    def close(self) -> None:
+        """Write out what is there."""
+        with suppress(OSError, ValueError):
+            self.flush()
+
+
 @dataclass
 class Streams:
     """Standard output and error of a command.
@@ -170,7 +179,7 @@ def _guarded(stream: TextIO) -> tuple[TextIO, Guarded | None]:
         stream.flush()
     encoding = codecs.lookup(stream.encoding).name
     return (
-        io.TextIOWrapper(
+        _Lasting(
             io.BufferedWriter(guard),
             encoding=ASCII if encoding == "ascii" else encoding,
             errors=ERRORS,
@@ -193,3 +202,13 @@ def told(found: Streams, code: int) -> int:
         return error.code
     typer.echo(f"the record is written, its display was lost ({found.lost.strerror})", err=True)
     return 0
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """Around runs: an interruption is one sentence, as nothing that was finished is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: the same command goes on from here.", err=True)
+        raise typer.Exit(130) from None

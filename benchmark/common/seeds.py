@@ -12,6 +12,22 @@ def derive(*key: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little") >> 1
 
 
+def seed_globally(*key: object) -> None:
+    """Seed the global generators of torch, numpy and Python, from which a method's code may draw.
+
+    Nothing of ours does: its draws come from `generator`.
+    """
+    import random
+
+    import numpy as np
+    import torch
+
+    seed = derive(*key)
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
 def generator(*key: object) -> "torch.Generator":
     """A fresh CPU generator seeded by the key."""
     import torch  # seeds alone are for rooms without it, too

@@ -30,7 +30,7 @@ class Keyed(Protocol):
 Cached = Callable[[Keyed, Callable[[Any], Tensor]], Tensor]
 
 
-def _no_log(key: str, value_B: Tensor) -> None:
+def no_log(key: str, value_B: Tensor) -> None:
     """Outside an evaluation nothing is counted."""
 
 
@@ -45,7 +45,7 @@ class Context:
         cached: see `Images.cached`.
     """
 
-    log: Log = _no_log
+    log: Log = no_log
     task: int | None = None
     partner: Partner | None = None
     cached: Cached | None = None

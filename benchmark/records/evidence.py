@@ -17,12 +17,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..common.files import atomic
 from ..errors import BenchError
 from .answers import KS, AnswerKey, Evidence, Integers, Where, levels_of
+from .bounded import check_declared, column_bytes
 
 __all__ = [
     "KS",
@@ -171,7 +171,8 @@ def read_evidence(path: Path, seal: Mapping[str, Any] | None = None) -> Evidence
         return _parsed(content)
     except BenchError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError,
+            OverflowError, RecursionError, MemoryError) as error:  # fmt: skip
         raise _foreign(path, " ".join(str(error).split())[:120] or "a damaged one") from error
 
 
@@ -208,7 +209,10 @@ def _parsed(content: bytes) -> Evidence:
     names = ["eval_task", "direction", "payload"]
     file = pq.ParquetFile(buffer, read_dictionary=names, page_checksum_verification=True)
     table = file.read(use_threads=False)
-    if len(table) > MOST_ROWS or sum(_size(table[name]) for name in names) > 2 * MOST_QUERIES:
+    if (
+        len(table) > MOST_ROWS
+        or sum(column_bytes(table[name]) for name in names) > 2 * MOST_QUERIES
+    ):
         raise ValueError("more than it declares")
     columns = table.to_pydict()
     keys: dict[str, AnswerKey] = {}
@@ -224,33 +228,6 @@ def _parsed(content: bytes) -> Evidence:
             raise ValueError(f"answers of '{task}' that have no key, or twice")
         answers[where] = _answers(keys[task], direction, payload, n)
     return Evidence(keys, answers, about["run"])
-
-
-def _size(column: pa.ChunkedArray) -> int:
-    """Bytes of all values of a dictionary's column."""
-    total = 0
-    for chunk in column.chunks:
-        length = pc.fill_null(pc.binary_length(chunk.dictionary), 0).to_numpy().astype(np.int64)
-        count = np.bincount(chunk.indices.drop_null().to_numpy(), minlength=len(length))
-        total += int((count[: len(length)] * length).sum())
-    return total
-
-
-def check_declared(metadata: pq.FileMetaData, rows: int, size: int) -> None:
-    """Refuse a parquet file that says it is larger than so many rows or bytes when unpacked.
-
-    Raises:
-        ValueError: it does, or its groups of rows do not add up to what it says.
-    """
-    groups = [metadata.row_group(i) for i in range(min(metadata.num_row_groups, 64))]
-    if metadata.num_row_groups > len(groups):
-        raise ValueError(f"{metadata.num_row_groups} groups of rows")
-    n = metadata.num_rows
-    if not 0 <= n <= rows or sum(group.num_rows for group in groups) != n:
-        raise ValueError(f"{n} rows")
-    columns = (group.column(c) for group in groups for c in range(group.num_columns))
-    if sum(column.total_uncompressed_size for column in columns) > size:
-        raise ValueError("columns that unpack to more than any record's")
 
 
 def _key(payload: bytes, n: int) -> AnswerKey:

@@ -1,9 +1,8 @@
 """What a record is: its columns, and the checks that make it trustworthy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,39 +79,22 @@ INTEGERS = {
 DTYPES: dict[str, object] = dict(SCHEMA.empty_table().to_pandas(types_mapper=INTEGERS.get).dtypes)
 
 
-# The types of what is read from a record's provenance. A part may be absent (a paper's numbers have
-# none); a star stands for every entry.
-_PROVENANCE: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("asked", "code", "data", "hardware", "method", "weights"), (dict,)),
-    **dict.fromkeys(("peak_memory", "seconds"), (dict,)),
-    **dict.fromkeys(("asked.config", "asked.recipe", "data.train", "data.test"), (dict,)),
-    **dict.fromkeys(("identity", "options"), (dict,)),
-    "identity.version": (int,),
-    "identity.sha256": (str,),
-    "evidence": (dict, type(None)),
-    **dict.fromkeys(("evidence.schema", "evidence.bytes"), (int,)),
-    "evidence.sha256": (str,),
-    **dict.fromkeys(("data.train.*", "data.test.*", "weights.sha256"), (str,)),
-    "code.commit": (str, type(None)),
-    "code.numerics": (int,),
-    **dict.fromkeys(("code.sha256", "method.sha256"), (str,)),
-    "peak_memory.*": (int, float, dict),
-    "peak_memory.*.*": (int, float),
-    "seconds.*": (int, float),
-    **dict.fromkeys(("reports", "unofficial"), (list,)),
-    "reports.*": (dict,),
-    "unofficial.*": (str,),
-}
+class InvalidRecord(BenchError):
+    """A record that cannot be trusted (code 5).
+
+    Attributes:
+        check: code of the check that it fails, see `validation.findings`.
+    """
+
+    check = "V01"
 
 
-def invalid(path: Path, expected: str, got: str) -> BenchError:
-    """The error of a record that cannot be trusted (code 5), naming the file and the remedy."""
-    return BenchError(
-        f"{expected} in '{path}'",
-        got,
-        "restore the file from version control, or delete it and repeat its run",
-        code=5,
-    )
+def invalid(path: Path, expected: str, got: str, check: str = "V01") -> InvalidRecord:
+    """The error of a record that cannot be trusted, naming the file and the remedy."""
+    fix = "restore the file from version control, or delete it and repeat its run"
+    error = InvalidRecord(f"{expected} in '{path}'", got, fix, code=5)
+    error.check = check
+    return error
 
 
 Complaint = tuple[str, str]
@@ -179,10 +161,13 @@ def _check_steps(frame: pd.DataFrame) -> Iterator[Complaint]:
             yield f"every evaluation set at step {step}", f"none for '{missing[0]}'"
 
 
-def _check_cells(frame: pd.DataFrame) -> Iterator[Complaint]:
+def _check_once(frame: pd.DataFrame) -> Iterator[Complaint]:
     doubled = frame[list(CELL)].duplicated().to_numpy()
     if doubled.any():
         yield "every cell once", f"two rows for {_at(frame, doubled)}"
+
+
+def _check_cells(frame: pd.DataFrame) -> Iterator[Complaint]:
     ok = (frame["status"] == "ok").to_numpy(dtype=np.bool_)
     has_value, has_hits = (frame[name].notna().to_numpy() for name in ("value", "hits"))
     filled, empty = ~ok & (has_value | has_hits), ok & ~(has_value & has_hits)
@@ -223,6 +208,12 @@ def _check_growth(recall: pd.DataFrame) -> Iterator[Complaint]:
         highest[step, task, direction] = hits
 
 
+_CHECKS: Mapping[Callable[[pd.DataFrame], Iterator[Complaint]], str] = {
+    _check_shape: "V01", _check_columns: "V01", _check_steps: "V07", _check_once: "V07",
+    _check_cells: "V08",
+}  # fmt: skip
+
+
 def validate_content(frame: pd.DataFrame, path: Path) -> None:
     """Check that a record is whole and consistent.
 
@@ -236,9 +227,9 @@ def validate_content(frame: pd.DataFrame, path: Path) -> None:
             of range, value != hits / n_queries (tolerance 1e-12), recall that falls as k grows, a
             value beside a status other than ok.
     """
-    for check in (_check_shape, _check_columns, _check_steps, _check_cells):
+    for check, code in _CHECKS.items():
         for expected, got in check(frame):
-            raise invalid(path, expected, got)
+            raise invalid(path, expected, got, code)
 
 
 def validate_name(frame: pd.DataFrame, path: Path) -> None:
@@ -268,31 +259,3 @@ def validate(frame: pd.DataFrame, path: Path) -> None:
     """Both checks of a record before it is written: `validate_content` and `validate_name`."""
     validate_content(frame, path)
     validate_name(frame, path)
-
-
-def _at_place(value: Any, names: list[str]) -> Iterator[Any]:
-    """What JSON holds at a place of `_PROVENANCE`."""
-    if not names:
-        yield value
-    elif isinstance(value, dict | list):
-        entries = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, inner in entries:
-            if names[0] in (name, "*"):
-                yield from _at_place(inner, names[1:])
-
-
-def validate_provenance(provenance: dict[str, Any], path: Path) -> None:
-    """Check the types of all that is read from a record's provenance.
-
-    Args:
-        provenance: as read from the file.
-        path: named in the error.
-
-    Raises:
-        BenchError: code 5 and the first part that is of another type.
-    """
-    for place, kinds in _PROVENANCE.items():
-        for found in _at_place(provenance, place.split(".")):
-            if not isinstance(found, kinds):
-                wanted = " or ".join(kind.__name__ for kind in kinds)
-                raise invalid(path, f"provenance '{place}' of type {wanted}", type(found).__name__)

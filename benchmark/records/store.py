@@ -12,11 +12,14 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..common.files import atomic
 from ..errors import BenchError
+from .bounded import read_bounded
 from .naming import file_stem, method_label, suite_folder
+from .provenance import validate_provenance
 from .schema import (
     INTEGERS,
     SCHEMA,
@@ -25,7 +28,6 @@ from .schema import (
     validate,
     validate_content,
     validate_name,
-    validate_provenance,
 )
 
 __all__ = [
@@ -47,6 +49,11 @@ __all__ = [
 METADATA_KEY = b"cl_bench"
 SCRATCH = "scratch"
 RANKS_SUFFIX = ".ranks.parquet"
+MOST_BYTES = 4 * 2**20  # of a file; those of the suites have 0.06
+MOST_ROWS, MOST_UNPACKED = 200_000, 2**26
+_PLAIN_SCHEMA: pa.Schema = SCHEMA.remove_metadata()
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+_WHOLE, _DAMAGED = "a whole parquet file", "a damaged or foreign one"
 
 
 @dataclass(frozen=True)
@@ -109,9 +116,12 @@ def write_record(
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def _load(path: Path) -> pa.Table:
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would never answer, a device never end
+        raise invalid(path, "a plain file", "another kind")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise BenchError(
             f"a readable record '{path}'",
@@ -119,22 +129,64 @@ def _load(path: Path) -> pa.Table:
             "check the path and its permissions",
             code=6 if path.exists() else 4,
         ) from error
-    try:
-        # From memory, not by path: a folder named like 'a=b' would become a partition column.
-        return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise invalid(path, "a whole parquet file", "a damaged or foreign one") from error
+    if len(content) > MOST_BYTES:
+        raise invalid(path, "a record", f"more than {MOST_BYTES} bytes")
+    return content
 
 
-def _provenance(table: pa.Table, path: Path) -> dict[str, Any]:
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+def _provenance(raw: bytes | None, path: Path) -> dict[str, Any]:
     try:
-        provenance = json.loads(raw) if raw is not None else None
-    except ValueError:
+        provenance = json.loads(raw, parse_constant=_refuse) if raw is not None else None
+    except (ValueError, RecursionError):
         provenance = None
     if not isinstance(provenance, dict):
         raise invalid(path, "a record of cl-bench", "a parquet file without its provenance")
     return provenance
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _check_version(newest: int | None, path: Path) -> None:
+    if newest is not None and newest > SCHEMA_VERSION:
+        raise BenchError(
+            f"schema version {SCHEMA_VERSION} or older in '{path}'",
+            f"version {newest}",
+            "upgrade cl-bench (pip install --upgrade cl-bench)",
+            code=5,
+        )
+
+
+def _check_columns(content: bytes, schema: pa.Schema, path: Path) -> None:
+    """Refuse a file with other columns than ours, a newer program's by name."""
+    if schema.remove_metadata() == _PLAIN_SCHEMA:
+        return
+    names = schema.names
+    if "schema_version" in names and pa.types.is_integer(schema.field("schema_version").type):
+        only = pa.schema([schema.field("schema_version")])
+        version = read_bounded(content, only, MOST_ROWS, MOST_UNPACKED)["schema_version"]
+        _check_version(pc.max(version).as_py(), path)
+    for field in SCHEMA:
+        if names.count(field.name) != 1:
+            raise invalid(path, f"one column '{field.name}'", f"{names.count(field.name)} of them")
+        kind = schema.field(field.name).type
+        if kind != field.type:
+            raise invalid(path, f"column '{field.name}' of type {field.type}", f"type {kind}")
+    if len(names) != len(SCHEMA.names):
+        extra = sorted(set(names) - set(SCHEMA.names))
+        raise invalid(path, "no other columns than the schema's", f"'{', '.join(extra)}'")
+
+
+def _opened(content: bytes, path: Path) -> tuple[pa.Schema, dict[str, Any]]:
+    """The columns and the provenance that the end of a file names; no row is read."""
+    try:
+        # From memory, not by path: a folder named like 'a=b' would become a partition column.
+        file = pq.ParquetFile(pa.BufferReader(content))
+        raw = (file.metadata.metadata or {}).get(METADATA_KEY)
+    except _UNREADABLE as error:
+        raise invalid(path, _WHOLE, _DAMAGED) from error
+    return file.schema_arrow, _provenance(raw, path)
 
 
 def read_record(path: Path) -> Record:
@@ -143,34 +195,31 @@ def read_record(path: Path) -> Record:
     Its name and folder are not judged: see `read_records`.
 
     Raises:
-        BenchError: code 5 for a damaged, foreign, invalid or newer file; 4 or 6 when it cannot be
-            opened.
+        BenchError: code 5 for a damaged, foreign, invalid, newer or huge file; 4 or 6 when it
+            cannot be opened.
     """
-    table = _load(path)
-    provenance = _provenance(table, path)
-    names = table.schema.names
-    if "schema_version" in names and pa.types.is_integer(table.schema.field("schema_version").type):
-        newest = max(table["schema_version"].drop_null().to_pylist(), default=SCHEMA_VERSION)
-        if newest > SCHEMA_VERSION:
-            raise BenchError(
-                f"schema version {SCHEMA_VERSION} or older in '{path}'",
-                f"version {newest}",
-                "upgrade cl-bench (pip install --upgrade cl-bench)",
-                code=5,
-            )
-    for field in SCHEMA:
-        if names.count(field.name) != 1:
-            raise invalid(path, f"one column '{field.name}'", f"{names.count(field.name)} of them")
-        kind = table.schema.field(field.name).type
-        if kind != field.type:
-            raise invalid(path, f"column '{field.name}' of type {field.type}", f"type {kind}")
-    if len(names) != len(SCHEMA.names):
-        extra = sorted(set(names) - set(SCHEMA.names))
-        raise invalid(path, "no other columns than the schema's", f"'{', '.join(extra)}'")
-    frame = _to_pandas(table.select(SCHEMA.names))
+    content = _content(path)
+    schema, provenance = _opened(content, path)
+    try:
+        _check_columns(content, schema, path)
+        table = read_bounded(content, SCHEMA, MOST_ROWS, MOST_UNPACKED)
+        _check_version(pc.max(table["schema_version"]).as_py(), path)
+        frame = _to_pandas(table)
+    except _UNREADABLE as error:
+        raise invalid(path, _WHOLE, _DAMAGED) from error
     validate_content(frame, path)
     validate_provenance(provenance, path)
     return Record(frame, provenance, path)
+
+
+def failure_of(path: Path) -> dict[str, Any] | None:
+    """What a record says of a run that failed; None for one that reached its end.
+
+    Raises:
+        BenchError: as `read_record`, of whose checks it makes only the first.
+    """
+    failed = _opened(_content(path), path)[1].get("failed")
+    return failed if isinstance(failed, dict) else None
 
 
 def record_files(folder: Path) -> list[Path]:

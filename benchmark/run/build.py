@@ -15,7 +15,7 @@ from ..backbones.backbone import Backbone
 from ..backbones.load import load
 from ..common.files import cache_root
 from ..common.report import SILENT, Report
-from ..common.seeds import derive, generator
+from ..common.seeds import generator, seed_globally
 from ..data.batches import draw_pairs, join, spread_texts
 from ..data.cache.frozen import FrozenFeatures
 from ..data.items import Items
@@ -149,7 +149,7 @@ def build_method(ground: Ground) -> Built:
 
     tools = Tools(generate, ground.reference, join, ground.reference_texts)
     pristine = Pristine.of(ground.clip)
-    torch.manual_seed(derive(seed, "init"))
+    seed_globally(seed, "init")
     method: Method = plan.method.cls(ground.clip, plan.method.config, tools)
     return Built(method.to(ground.device), pristine)
 

@@ -20,9 +20,11 @@ from ..metrics.accuracy import rank_of, top1
 from ..metrics.retrieval import first_positive_rank, hits
 from ..protocol.badges import Badge
 from ..protocol.lookup import Lookup
-from ..protocol.method import Encoder
-from ..protocol.types import Context, Log
+from ..protocol.method import Encoder, Frozen
+from ..protocol.types import Context, Log, no_log
 from ..records.answers import KS
+from .guards.returns import checked_classifier, checked_scores, checked_shape
+from .guards.rows import Called, check_alone, check_finite, check_rows, tolerance, watched
 
 BATCH = 256
 
@@ -125,6 +127,7 @@ def evaluate(
     step: int = 0,
     uses: frozenset[Badge] = frozenset(),
     advance: Advance = ignore,
+    again: bool = True,
 ) -> Scores:
     """Score one set.
 
@@ -136,18 +139,22 @@ def evaluate(
         uses: what the method declares. With "task id", items carry their learned task; with
             "test pairing", the features of what they are paired with.
         advance: is called with the number of items that were encoded, see `items_of`.
+        again: whether a few items are encoded in other batches too, and compared.
 
     Raises:
-        ValueError: an embedding or a score is NaN or infinite.
+        Undefined: an embedding or a score is NaN or infinite, or an embedding zero.
+        MethodError: rows or scores that are none, or that depend on the batch (see `guards.rows`).
     """
     learned = which.position if which.position is not None and which.position < step else -1
     task = learned if "task id" in uses else None
     shown = task is not None or len(which.scope) > 1
     places = [p if shown and p is not None and p < step else -1 for p in which.places]
     pairing = "test pairing" in uses
+    own = isinstance(encoder, Frozen) or "test batch" in uses or not again
+    allowed = None if own else tolerance(feed.clip.precision, feed.device)
     if isinstance(which.data, PairTensors):
-        return _pairs(encoder, feed, which.data, task, pairing, advance)
-    return _labelled(encoder, feed, which, which.data, task, pairing, places, advance)
+        return _pairs(encoder, feed, which, which.data, task, pairing, allowed, advance)
+    return _labelled(encoder, feed, which, which.data, task, pairing, places, allowed, advance)
 
 
 def items_of(which: EvalSet) -> int:
@@ -175,7 +182,7 @@ def failed_rows(which: EvalSet, status: str, error: str) -> list[Row]:
 def _encode(order_N: Tensor, encode: Callable[[Tensor], Tensor], advance: Advance) -> Tensor:
     parts = []
     for rows in order_N.split(BATCH):
-        parts.append(encode(rows))
+        parts.append(encode(rows).clone())  # a method may use the memory again for the next batch
         advance(len(rows))
     return torch.cat(parts)
 
@@ -192,25 +199,39 @@ def _encode_by_length(
 def _pairs(
     encoder: Encoder,
     feed: Items,
+    which: EvalSet,
     data: PairTensors,
     task: int | None,
     pairing: bool,
+    allowed: float | None,
     advance: Advance,
 ) -> Scores:
     counts, tokens = _Counts(), data.tokens_ML
+    of_image, of_text = counts.of("image"), counts.of("text")
 
-    def images(rows: Tensor) -> Tensor:
+    def images(rows: Tensor, log: Log = of_image) -> Tensor:
         partner = Lookup(partial(feed.captions_of, data), rows) if pairing else None
-        context = Context(counts.of("image"), task, partner)
-        return encoder.encode_image(feed.images(data, rows, context, cached=True))
+        items = feed.images(data, rows, Context(log, task, partner), cached=True)
+        return checked_shape(encoder.encode_image(items), len(rows), feed.device, "encode_image()")
 
-    def texts(rows: Tensor) -> Tensor:
+    def texts(rows: Tensor, log: Log = of_text) -> Tensor:
         partner = Lookup(partial(feed.image_of, data), rows) if pairing else None
-        context = Context(counts.of("text"), task, partner)
-        return encoder.encode_text(feed.texts(tokens, data.text_key, rows, context, cached=True))
+        context = Context(log, task, partner)
+        items = feed.texts(tokens, data.text_key, rows, context, cached=True)
+        return checked_shape(encoder.encode_text(items), len(rows), feed.device, "encode_text()")
 
     image_ND = _encode(torch.arange(len(data)), images, advance)
     text_MD = _encode_by_length(feed.clip.end_of_text(tokens), texts, advance)
+    for rows_ND, encode, hook, items in (
+        (image_ND, images, "encode_image()", "image"),
+        (text_MD, texts, "encode_text()", "caption"),
+    ):
+        called = Called(hook, which.title, items)
+        check_rows(rows_ND, called)
+        if allowed is not None:
+            n, place_K = len(rows_ND), watched(len(rows_ND))
+            then_KD = rows_ND[place_K.to(rows_ND.device)]
+            check_alone(place_K, then_KD, partial(encode, log=no_log), allowed, called, n)
     device = image_ND.device
     owner_M1 = data.owner_M[:, None].to(device)
     offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))
@@ -233,23 +254,37 @@ def _labelled(
     task: int | None,
     pairing: bool,
     places: list[int],
+    allowed: float | None,
     advance: Advance,
 ) -> Scores:
     counts = _Counts()
     partner = (lambda: None) if pairing else None  # there are no pairs here
     of_text, of_image = (Context(counts.of(m), task, partner) for m in ("text", "image"))
     classes = feed.classes(which.scope, learned=places, context=of_text, cached=True)
-    score = encoder.classifier(classes)
+    score = checked_classifier(encoder.classifier(classes))
     advance(_prompts(which))
 
-    label_N = which.right_N()
+    label_N, called = which.right_N(), Called("classifier()", which.title, "image")
+    hook = "the function that classifier() returns"
+
+    def scores(rows: Tensor, context: Context = of_image) -> Tensor:
+        score_BC = score(feed.images(data, rows, context, cached=True))
+        return checked_scores(score_BC, len(rows), len(classes), feed.device, hook)
+
+    place_K, then = watched(len(data)), list[Tensor]()
 
     def guess(rows: Tensor) -> Tensor:
-        score_BC = score(feed.images(data, rows, of_image, cached=True))
+        score_BC = scores(rows)
+        check_finite(score_BC, rows, len(data), called)
+        if allowed is not None:
+            then.append(score_BC[(place_K[torch.isin(place_K, rows)] - rows[0]).to(feed.device)])
         right_B = label_N[rows].to(score_BC.device)
         return torch.stack([top1(score_BC), rank_of(score_BC, right_B)], dim=1)
 
     guess_N, rank_N = _encode(torch.arange(len(data)), guess, advance).cpu().T
+    if allowed is not None:
+        plain = partial(scores, context=Context(no_log, task, partner))
+        check_alone(place_K, torch.cat(then), plain, allowed, called, len(data))
     right = int((guess_N == label_N).sum())
     rows = [_row("acc", None, None, right, len(data), len(classes))]
     ranks = {"image": rank_N.tolist()}

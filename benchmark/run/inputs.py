@@ -15,7 +15,7 @@ from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
 from ..protocol.method import Frozen
 from ..suites.names import Kind
-from ..suites.suite import Dataset, Suite
+from ..suites.suite import Dataset, Recipe, Suite
 from .build import Ground, open_ground
 from .evaluate import EvalSet, Row, evaluate, items_of
 from .request import Plan
@@ -43,6 +43,11 @@ class Inputs:
     evals: tuple[EvalSet, ...]
     reference_data: Tensors | None
     identity: dict[str, Any]
+
+    def steps(self, recipe: Recipe) -> list[int]:
+        """Steps of each task, where a method makes those of the recipe."""
+        batches = [-(-len(self.train[name]) // recipe.batch_size) for name in self.order]
+        return [recipe.steps or recipe.epochs * count for count in batches]
 
 
 def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inputs:

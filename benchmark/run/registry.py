@@ -12,17 +12,21 @@ from importlib.metadata import EntryPoint, entry_points
 from math import isfinite
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
+from ..common.files import ROOT
+from ..common.source import content_sha
 from ..errors import BenchError, MethodError, nearest
 from ..protocol.config import Config, field_types, literals, require_choice, type_name
-from .provenance.code import content_sha
+from .guards.crash import is_failure, said
+from .guards.declared import check_answers, check_declared, check_name
 
 if TYPE_CHECKING:
     from ..protocol.badges import Badge
     from ..protocol.method import Method
 
 GROUP = "cl_bench.methods"
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -112,30 +116,47 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
     check_method(asked)
     path, _, variant = asked.partition(":")
     if path.endswith(".py"):
-        file = Path(path)
-        name, module = file.stem.replace("_", "-"), _import_file(file)
-        origin = "path"
+        file = Path(path).absolute()
+        name, origin = file.stem.replace("_", "-"), "path"
+        check_name(name, "rename the file")
+        module = _import_file(file)
     else:
         name, _, variant = asked.partition(".")
+        check_name(name, "rename the entry point")
         module, origin = _import_named(name)
+        file = Path(inspect.getfile(module))
     cls = _only_method(module, asked)
-    _check_settings(cls)
-    base = _own_code(asked, lambda: _base_config(cls, name, variant))
+    _own_code(f"declarations of '{asked}' that can be read", file, lambda: check_declared(cls))
+    what = f"a Config of '{asked}' that can be made (a frozen dataclass that extends Config)"
+    base = _own_code(what, file, lambda: _base_config(cls, name, variant))
     changes = _changes(base, name, hp)
-    config = _own_code(asked, lambda: replace(base, **changes))
+    config = _own_code(what, file, lambda: replace(base, **changes))
+    what = f"badges and refusals of '{asked}' that can be read"
+    _own_code(what, file, lambda: check_answers(cls, config))
     overrides = {
         key: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         for key, value in sorted(vars(config).items())
         if value != getattr(base, key)
     }
-    source = Path(inspect.getfile(cls))
-    return ResolvedMethod(name, variant, cls, config, overrides, source, _sha_of(module), origin)
+    sha = _sha_of(module, file)
+    return ResolvedMethod(name, variant, cls, config, overrides, file, sha, origin)
+
+
+def is_built_in(method: ResolvedMethod) -> bool:
+    """Whether a method is the one of its name in methods/, whatever it was asked for by.
+
+    A file elsewhere, an entry point and a link under another name are not, wherever they lead.
+    """
+    folder, own = (ROOT / "methods").resolve(), _built_in().get(method.name)
+    if own is None or not own.resolve().is_relative_to(folder):
+        return False
+    return method.origin != "entry point" and own.resolve() == method.file.resolve()
 
 
 @cache
-def _sha_of(module: ModuleType) -> str:
+def _sha_of(module: ModuleType, file: Path) -> str:
     """`content_sha` of the code that was imported, whatever is saved in its file since."""
-    return content_sha(Path(inspect.getfile(module)))
+    return content_sha(file)
 
 
 def _import_named(name: str) -> tuple[ModuleType, str]:
@@ -147,10 +168,12 @@ def _import_named(name: str) -> tuple[ModuleType, str]:
         return module, "methods" if built_in else "entry point"
     except BenchError:
         raise
-    except (Exception, SystemExit) as e:
+    except BaseException as e:
+        if not is_failure(e, frozenset()):
+            raise
         raise MethodError(
             f"{'' if built_in else 'the entry point '}'{name}' ({value}) to import",
-            f"{type(e).__name__}: {e}",
+            said(e),
             "mend the file" if built_in else "mend or uninstall that package",
         ) from e
 
@@ -166,11 +189,16 @@ def _import_file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BenchError:
         raise
-    except (Exception, SystemExit) as e:
-        raise MethodError(
-            "a method file that imports", f"{type(e).__name__}: {e}", f"mend '{file}'"
-        ) from e
+    except BaseException as e:
+        if not is_failure(e, frozenset({file})):
+            raise
+        fix = "write @dataclass(frozen=True) above its Config in" if _unfrozen(e) else "mend"
+        raise MethodError("a method file that imports", said(e), f"{fix} '{file}'") from e
     return module
+
+
+def _unfrozen(error: BaseException) -> bool:
+    return isinstance(error, TypeError) and "non-frozen dataclass" in said(error)
 
 
 def _only_method(module: ModuleType, asked: str) -> "type[Method[Any]]":
@@ -194,29 +222,16 @@ def _only_method(module: ModuleType, asked: str) -> "type[Method[Any]]":
     return own[0]
 
 
-def _own_code(asked: str, make: Callable[[], Config]) -> Config:
-    """What a method's Config makes of its values, with a sentence for what it raises itself."""
+def _own_code(what: str, file: Path, make: Callable[[], R]) -> R:
+    """What a method's own code gives, with a sentence for what it raises itself."""
     try:
         return make()
     except BenchError:
         raise
-    except (Exception, SystemExit) as e:
-        raise MethodError(
-            f"a Config of '{asked}' that can be made (a frozen dataclass that extends Config)",
-            f"{type(e).__name__}: {e}",
-            "mend the method's file",
-        ) from e
-
-
-def _check_settings(cls: "type[Method]") -> None:
-    """Refuse annotated settings of a class that is no dataclass: none of them could be set."""
-    config = cls.Config
-    if inspect.get_annotations(config) and "__dataclass_fields__" not in vars(config):
-        raise BenchError(
-            f"{config.__name__} to be a frozen dataclass",
-            "a class with annotations alone, whose settings nobody could set or see",
-            "write @dataclass(frozen=True) above it",
-        )
+    except BaseException as e:
+        if not is_failure(e, frozenset({file})):
+            raise
+        raise MethodError(what, said(e), f"mend '{file}'") from e
 
 
 def _base_config(cls: "type[Method[Any]]", name: str, variant: str) -> Config:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..backbones.known import Precision, check_backbone, image_side
 from ..common.digests import digest
-from ..common.files import ROOT, cache_root, file_sha256, weights_file
+from ..common.files import cache_root, file_sha256, weights_file
 from ..data.split import ImageSource, Pairs
 from ..errors import BenchError
 from ..hub.lock import lock_path
@@ -18,7 +18,7 @@ from ..suites.names import PUBLISHED, Templates
 from ..suites.ready import PreparedData, ready
 from ..suites.suite import Recipe, Suite
 from .provenance.code import code_sha, git_dirty, git_state
-from .registry import ResolvedMethod, find_method
+from .registry import ResolvedMethod, find_method, is_built_in
 from .suitable import check_suitable
 from .task_order import resolve_order
 
@@ -131,7 +131,7 @@ def make_plan(request: Request) -> Plan:
         suite = replace(suite, held_out=held_out)
     recipe = _recipe(request, suite)
     weights = request.pretrained or suite.weights
-    pretrained = _weights_name(weights)
+    pretrained = weights_name(weights)
     copies = {} if prepared is None else prepared.copies
     settings = {
         **method.overrides,
@@ -204,7 +204,7 @@ def _asked(
     return asked if suite.templates is None else {**asked, "templates": suite.templates}
 
 
-def _weights_name(pretrained: str) -> str:
+def weights_name(pretrained: str) -> str:
     """A tag as it is; a file by name and content, wherever it lies and whatever replaces it."""
     file = weights_file(pretrained)
     if file is None:
@@ -256,7 +256,7 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
     }
     if found.pop("steps", None) is not None:  # a budget of steps, replaced by one of epochs
         found["epochs"] = str(recipe.epochs)
-    if request.pretrained is not None and pretrained != _weights_name(suite.weights):
+    if request.pretrained is not None and pretrained != weights_name(suite.weights):
         found["pretrained"] = pretrained
     if request.precision != "fp32":
         found["precision"] = request.precision
@@ -285,8 +285,12 @@ def _unofficial(
     elif published and git["commit"] is not None and git_dirty(lock_path()):
         reasons.append(f"{lock_path().name} is not committed")
     # Whatever it was called by: its code must be in the commit that the record names.
-    if not method.file.resolve().is_relative_to((ROOT / "methods").resolve()):
-        reasons.append("the method is a file outside methods/")
+    if not is_built_in(method):
+        reasons.append(
+            "the method is an entry point"
+            if method.origin == "entry point"
+            else "the method is a file outside methods/"
+        )
     if git["commit"] is None:
         reasons.append("the code is not in a git checkout")
     elif git["dirty"]:

@@ -8,31 +8,35 @@ inside a task), so that the same command goes on where a killed one was.
 import gc
 import time
 from dataclasses import asdict
+from functools import partial
 
 import torch
 
 from ..common.digests import digest
-from ..common.files import cache_root
 from ..common.report import Report
-from ..common.seeds import derive, generator
+from ..common.seeds import generator, seed_globally
 from ..data.batches import close, kept_bytes, make_loader
 from ..data.tensors import LabelTensors
-from ..errors import BenchError
+from ..errors import BenchError, MethodError
 from ..protocol.method import Frozen, no_grad_after_task, trainable_count
 from ..protocol.types import Loader, Task
-from .build import Built, build_method, open_ground
+from .build import Built, Ground, build_method, open_ground
+from .guards.crash import RunPlace
+from .guards.process.kept import kept
+from .guards.returns import checked_key, nothing_left
+from .guards.training import Constants
 from .inputs import Inputs, open_inputs
-from .provenance.machine import hardware, versions
 from .provenance.usage import Usage
 from .record.costs import Costs, plain_report
+from .record.failed import Failing
 from .record.rows import Cell
 from .record.write import write_run
 from .request import Plan
 from .stages import Stages
 from .state import checkpoint
-from .state.shared import Trained
+from .state.shared import shared_training
 from .state.workspace import Saved, Workspace
-from .train import Fit, Progress
+from .train import Fit, Progress, with_more_data
 
 SAVE_EVERY = 3.0  # seconds of training between saved steps, and at least 20 times a save's cost
 
@@ -47,6 +51,7 @@ class Run:
         space: where unfinished work is kept.
         report: what the user sees.
         usage: what was spent before; filled while running, like `costs`.
+        place: is told where the run is.
     """
 
     def __init__(
@@ -57,31 +62,24 @@ class Run:
         space: Workspace,
         report: Report,
         usage: Usage,
+        place: RunPlace,
     ) -> None:
         self.plan, self.inputs, self.space = plan, inputs, space
-        self.report, self.usage, self.costs = report, usage, Costs()
-        self.stages = Stages(inputs, plan.method.uses, space, report, usage)
+        self.report, self.usage, self.costs, self.place = report, usage, Costs(), place
+        self.stages = Stages(inputs, plan.method.uses, space, report, usage, place)
         self.loaders: list[Loader] = []  # of the finished tasks
         self.pristine, self.method = built.pristine, built.method
-        known = ("weights", "normalisation", "transform", "torch", "device", "threads")
-        about = (
-            plan.code, plan.method.sha, plan.backbone, plan.request.precision, repr(versions()),
-            repr(hardware()),
-        )  # fmt: skip
-        self.trained = Trained(
-            cache_root(plan.request.cache_dir),
-            (*about, *(repr(inputs.identity[k]) for k in known)),
-            plan.request.fresh,
-            report.line,
-        )
+        same = partial(built.pristine.unchanged, "clip.logit_scale")
+        self.constants = Constants(inputs.clip, same, plan.asked["config"])
+        self.trained = shared_training(plan, inputs, report.line)
 
     def _seed(self, *key: object) -> tuple[object, ...]:
         """Seeds depend on the run's seed and the key, never on the place in the order."""
         return (self.plan.request.seed, *key)
 
     def _reseed(self, *key: object) -> None:
-        """A hook that draws from torch's global generator repeats its draws in every process."""
-        torch.manual_seed(derive(*self._seed(*key)))
+        """A hook that draws from a global generator repeats its draws in every process."""
+        seed_globally(*self._seed(*key))
 
     def _task(self, index: int) -> Task:
         name = self.inputs.order[index]
@@ -103,23 +101,22 @@ class Run:
         """All stages; returns every cell."""
         saved = self.space.newest(len(self.inputs.order), self.stages.scored)
         self.method.eval()
-        self.report.planned(self._planned(), 0 if saved is None else saved.tasks)
+        self.report.planned(
+            self.inputs.steps(self.plan.recipe), 0 if saved is None else saved.tasks
+        )
         cells = self.stages.run(0, Frozen(self.inputs.clip.scale))
         for index in range(len(self.inputs.order)):
             task = self._task(index)
-            if saved is not None and index < saved.tasks:
-                self._replay(task, saved)
-            else:
-                self._learn(task, saved)
-            self.method.eval()
-            cells += self.stages.run(index + 1, self.method)
+            self.place.begin(self.inputs.order[index], index + 1)
+            with kept(f"training of task {index + 1}", self.report.line):
+                if saved is not None and index < saved.tasks:
+                    self._replay(task, saved)
+                else:
+                    self._learn(task, saved)
+                self.method.eval()
+            with kept(f"evaluation at stage {index + 1}", self.report.line):
+                cells += self.stages.run(index + 1, self.method)
         return cells
-
-    def _planned(self) -> list[int]:
-        """Steps of each task, where a method makes those of the recipe."""
-        recipe, train = self.plan.recipe, self.inputs.train
-        batches = [-(-len(train[name]) // recipe.batch_size) for name in self.inputs.order]
-        return [recipe.steps or recipe.epochs * count for count in batches]
 
     def _replay(self, task: Task, saved: Saved) -> None:
         """Rebuild what a finished task built; after the last one, load its tensors."""
@@ -137,16 +134,21 @@ class Run:
             inside = saved if saved and saved.step and saved.tasks == task.index else None
             if inside:
                 self._restore(inside)  # first: what is trained may depend on the state
+            self.place.hook = "trainable"
             fit = Fit(self.method, task, self.plan.recipe, self._seed(self._data(task)))
+            self.place.steps, self.place.hook = fit.progress.total, "loss"
             if inside:
                 self._restore_step(fit, inside)
             else:
                 self.costs.trainable.append(trainable_count(self.method))
             self._train(fit)
             self._reseed(self._data(task), "after")
+            self.place.hook = "after_task"
             no_grad_after_task(self.method, task)
+            self.place.hook = "report"
             with torch.no_grad():
                 self.costs.reports.append(plain_report(self.method.report()))
+            self.constants.check(self.method)
         self.costs.losses.append(fit.progress.losses)
         self.costs.chunks.append(fit.progress.chunks)
         self._end(task)
@@ -162,8 +164,10 @@ class Run:
 
     def _before(self, task: Task) -> None:
         self._reseed(self._data(task), "before")
-        self.method.before_task(task)
+        self.place.hook = "before_task"
+        nothing_left("before_task()", self.method.before_task(task))  # type: ignore[func-returns-value]
         self.method.to(self.inputs.device)
+        self.constants.check(self.method)
 
     def _data(self, task: Task) -> str:
         return self.inputs.train[self.inputs.order[task.index]].fingerprint
@@ -184,7 +188,7 @@ class Run:
 
     def _train(self, fit: Fit) -> None:
         """Train, or take what another run has trained."""
-        settings = self.method.training_key() if fit.progress.total else None
+        settings = checked_key(self.method.training_key()) if fit.progress.total else None
         if settings is None or fit.progress.step:
             self._fit(fit)
             self.costs.shared.append(None)
@@ -214,6 +218,7 @@ class Run:
             if progress.chunks != chunks:
                 chunks = progress.chunks
                 self.report.line(f"out of memory: batches are cut in {chunks}, with all negatives")
+            self.place.step = progress.step
             self.report.step(progress.step, loss, size)
             now = time.monotonic()
             if progress.step < total and now - last > max(SAVE_EVERY, 20 * cost):
@@ -226,23 +231,9 @@ class Run:
             try:
                 fit.run(on_step)
             except BenchError as e:
-                raise self._helpful(e, fit) from e
-
-    def _helpful(self, error: BenchError, fit: Fit) -> BenchError:
-        """With a remedy that helps: no --batch-size is one where the task has no more to give."""
-        name = self.inputs.order[fit.task.index]
-        data = self.inputs.train[name]
-        if "larger --batch-size" not in error.fix:
-            return error
-        if isinstance(data, LabelTensors) and len(data.names) < 2:
-            fix = f"give '{name}' a second class, or choose another --method"
-        elif len(data) < 2 and len(fit.loader) == 1:
-            limited = self.plan.request.limit is not None
-            fix = "give a larger --limit" if limited else f"give '{name}' more training images"
-        else:
-            return error
-        got = f"{error.got} in '{name}'"
-        return BenchError(error.expected, got, fix, error.code)
+                name = self.inputs.order[fit.task.index]
+                limited = self.plan.request.limit is not None
+                raise with_more_data(e, name, self.inputs.train[name], fit, limited) from e
 
     def _save_step(self, fit: Fit) -> None:
         state, same = checkpoint.method_state(self.method, self.pristine)
@@ -262,31 +253,47 @@ def execute(plan: Plan, report: Report) -> None:
     """Run a plan from where it stands to its record at `plan.target`.
 
     Raises:
-        BenchError: whatever the user can mend; everything that was finished is kept.
+        BenchError: whatever the user can mend; everything that was finished is kept. Where the
+            method failed, a record says so.
     """
-    usage = Usage()
+    usage, place = Usage(), RunPlace(tasks=len(plan.suite.tasks))
+    failing = Failing(plan, usage, place)
     with usage.phase("prepare"):
         ground = open_ground(plan, report)
-        built = build_method(ground)
+        built = _built(ground, report, failing)
         inputs = open_inputs(plan, report, ground)
+    place.tasks = len(inputs.order)
     about = [repr(inputs.identity), plan.code, plan.method.sha, repr(plan.asked)]
     if plan.request.fresh:  # it goes on from no state that holds what others have trained
         about.append("fresh")
     identity = digest(about)
-    space = Workspace(plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}", report.line)
+    folder = plan.scratch / "running" / f"{plan.stem[:150]}-{identity[:12]}"
+    space = Workspace(folder, report.line)
     with space.locked():
         usage.add(space.usage().spent())
-        run = Run(plan, built, inputs, space, report, usage)
+        run = Run(plan, built, inputs, space, report, usage, place)
         try:
             cells = run.go()
-        except torch.OutOfMemoryError as e:
-            raise BenchError(
-                "enough memory outside the training step's forward and backward pass",
-                str(e).splitlines()[0],
-                "use a smaller --backbone; the same command goes on from here",
-                code=3,
-            ) from e
+        except BaseException as e:
+            if not failing.is_failure(e):
+                raise
+            raise failing.recorded(e, inputs, run.costs, run.stages.reached()) from None
         write_run(plan, inputs, run.costs, usage, cells)
         space.remove()
-    del run, inputs, built, ground
-    gc.collect()  # a method and its run hold each other; the next run may need the memory
+    with kept("the end", report.line):
+        del run, inputs, built, ground
+        gc.collect()  # a method and its run hold each other; the next run may need the memory
+
+
+def _built(ground: Ground, report: Report, failing: Failing) -> Built:
+    """The method; where its own code fails, the record of a run without a score."""
+    try:
+        with kept("__init__", report.line):
+            return build_method(ground)
+    except BaseException as e:
+        # What a method says of the backbone or of its settings is the user's to mend.
+        told = isinstance(e, BenchError) and not isinstance(e, MethodError)
+        if told or not failing.is_failure(e):
+            raise
+        error = e
+    raise failing.recorded(error, open_inputs(ground.plan, report, ground), Costs(), []) from None

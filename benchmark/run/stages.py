@@ -1,11 +1,16 @@
 """Scores all sets at the stages of a run; what is finished is on disk at once."""
 
+from contextlib import nullcontext
+
 import torch
 
 from ..common.report import Report
 from ..protocol.badges import Badge
-from ..protocol.method import Encoder
+from ..protocol.method import Encoder, Method
 from .evaluate import EvalSet, Scores, evaluate, failed_rows, items_of
+from .guards.crash import RunPlace
+from .guards.evaluation import Untouched
+from .guards.rows import Undefined
 from .inputs import Inputs
 from .provenance.usage import Usage
 from .record.rows import Cell, score_text
@@ -21,6 +26,7 @@ class Stages:
         space: where finished scores are kept.
         report: what the user sees.
         usage: filled with what evaluation takes.
+        place: is told where the run is.
     """
 
     def __init__(
@@ -30,9 +36,10 @@ class Stages:
         space: Workspace,
         report: Report,
         usage: Usage,
+        place: RunPlace,
     ) -> None:
         self.inputs, self.uses, self.space = inputs, uses, space
-        self.report, self.usage = report, usage
+        self.report, self.usage, self.place = report, usage, place
 
     def scored(self, step: int) -> bool:
         """Whether every set was scored at that stage."""
@@ -46,17 +53,29 @@ class Stages:
             encoder: in eval mode.
         """
         cells = []
+        self.place.stage, self.place.hook = step, "encode_image"
+        watch = Untouched(encoder) if isinstance(encoder, Method) else None
         stage = f"stage {step}/{len(self.inputs.order)}"
         with self.usage.phase("evaluate"), self.report.evaluating(stage, len(self.inputs.evals)):
             for which in self.inputs.evals:
                 scores = self.space.scores(step, which.name)
+                self.place.scored = which.name
                 if scores is None:
-                    scores = self._score(step, encoder, which)
+                    with nullcontext() if watch is None else watch.during(which.title):
+                        scores = self._score(step, encoder, which)
                     self.space.keep_scores(step, which.name, scores)
                     self.space.keep_usage(self.usage.spent())
                 self.report.evaluated(which.title, score_text(scores.rows))
                 cells.append((step, which, scores))
+        self.place.stage = self.place.scored = None
         return cells
+
+    def reached(self) -> list[Cell]:
+        """Every cell that is on disk."""
+        every = ((step, which) for step in range(len(self.inputs.order) + 1)
+                 for which in self.inputs.evals)  # fmt: skip
+        found = ((step, which, self.space.scores(step, which.name)) for step, which in every)
+        return [(step, which, scores) for step, which, scores in found if scores is not None]
 
     def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
         try:
@@ -64,7 +83,7 @@ class Stages:
                 return evaluate(encoder, self.inputs.feed, which, step, self.uses, advance)
         except torch.OutOfMemoryError as e:
             status, error = "oom", str(e)
-        except ValueError as e:
+        except Undefined as e:
             status, error = "failed", str(e)
         self.report.line(f"stage {step}, {which.title}: {status} ({error})")
         return Scores(failed_rows(which, status, error), {}, [])

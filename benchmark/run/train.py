@@ -13,11 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..common.seeds import derive
-from ..errors import BenchError
+from ..common.seeds import seed_globally
+from ..data.tensors import LabelTensors, Tensors
+from ..errors import BenchError, MethodError
 from ..protocol.method import Method
 from ..protocol.types import Batch, ParamGroup, Task
 from ..suites.suite import Recipe
+from .guards.returns import checked_budgets, checked_groups, checked_loader, checked_terms
+from .guards.training import Watch
 
 
 @dataclass
@@ -86,19 +89,29 @@ class Fit:
         self, method: Method, task: Task, recipe: Recipe, seed: tuple[object, ...]
     ) -> None:
         self.method, self.task, self.recipe, self.seed = method, task, recipe, seed
-        groups = _by_origin(method, [g for g in method.trainable() if g.params], recipe)
+        declared = checked_groups(method.trainable(), method)
+        groups = _by_origin(method, [g for g in declared if g.params], recipe)
         self.params = [p for g in groups for p in g["params"]]
-        self.loader = method.loader(task)
+        samples = "samples" in method.uses
+        self.loader = checked_loader(method.loader(task), task.loader, samples)
+        budgets = checked_budgets(method.budgets, task.index + 1, samples)
         self.peaks = [g["lr"] for g in groups]
         self.optimizer = torch.optim.AdamW(groups, fused=True) if groups else None
-        steps = recipe.steps * method.budgets or recipe.epochs * len(self.loader)
+        steps = recipe.steps * budgets or recipe.epochs * len(self.loader)
         self.progress = Progress(total=steps if groups else 0)
+        self.watch = Watch(method, self.params, self.optimizer)
 
     def run(self, on_step: Callable[[Progress, float, int], None]) -> None:
         """Train to the end; on_step(progress, loss, number of images) after each step."""
         steps = len(self.loader)
         self._only_trainable()
-        while self.progress.step < self.progress.total:
+        with self.watch.training():
+            self._steps(steps, on_step)
+        if self.optimizer is not None:
+            self.optimizer.zero_grad(set_to_none=True)  # of no use to anyone, and large
+
+    def _steps(self, steps: int, on_step: Callable[[Progress, float, int], None]) -> None:
+        while (first := self.progress.step) < self.progress.total:
             epoch, start = divmod(self.progress.step, steps)
             for batch in self.loader.epoch(epoch, start):
                 loss = self._step(batch)
@@ -111,8 +124,13 @@ class Fit:
                 on_step(self.progress, loss, len(batch.images))
                 if last:
                     break
-        if self.optimizer is not None:
-            self.optimizer.zero_grad(set_to_none=True)  # of no use to anyone, and large
+            if self.progress.step == first:
+                raise MethodError(
+                    f"loader() to give {steps} batches in an epoch",
+                    f"none from batch {start} of epoch {epoch} on",
+                    "give as many batches as len() says, in every epoch",
+                    code=3,
+                )
 
     def _step(self, batch: Batch) -> float:
         step, total = self.progress.step, self.progress.total
@@ -141,11 +159,12 @@ class Fit:
         assert self.optimizer is not None
         while True:
             self.method.clip.chunks = self.progress.chunks
-            torch.manual_seed(derive(*self.seed, "step", self.progress.step))
+            seed_globally(*self.seed, "step", self.progress.step)
             self.method.train()
             self.optimizer.zero_grad(set_to_none=True)
             try:
-                terms = self.method.loss(batch)
+                with self.watch.step():
+                    terms = checked_terms(self.method.loss(batch))
                 torch.stack(list(terms.values())).sum().backward()
                 values = torch.stack([t.detach() for t in terms.values()]).tolist()  # the one sync
                 return dict(zip(terms, values, strict=True))
@@ -166,3 +185,18 @@ class Fit:
         mine = {id(p) for p in self.params}
         for p in self.method.parameters():
             p.requires_grad_(id(p) in mine)
+
+
+def with_more_data(
+    error: BenchError, name: str, data: Tensors, fit: Fit, limited: bool
+) -> BenchError:
+    """With a remedy that helps: no --batch-size is one where a task has no more to give."""
+    if "larger --batch-size" not in error.fix:
+        return error
+    if isinstance(data, LabelTensors) and len(data.names) < 2:
+        fix = f"give '{name}' a second class, or choose another --method"
+    elif len(data) < 2 and len(fit.loader) == 1:
+        fix = "give a larger --limit" if limited else f"give '{name}' more training images"
+    else:
+        return error
+    return BenchError(error.expected, f"{error.got} in '{name}'", fix, error.code)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import BenchError
@@ -9,8 +10,11 @@ from ..records.naming import method_label, overrides
 from ..records.store import Record
 from ..suites.find import find_suite
 from ..suites.names import suite_names
+from ..validation.findings import Standing, Tier
 
 _GROUP = ("suite", "suite_version", "backbone", "pretrained")
+NO_STANDINGS: Mapping[Path, Standing] = {}
+_UNKNOWN = Standing("self")
 Group = tuple[str, ...]
 """The values of `_GROUP`: what comparable runs share."""
 
@@ -25,6 +29,8 @@ class ComparableRecord:
         label: method, variant and overrides; the name of its row.
         tasks: the tasks learned, sorted.
         why: why it is shown but compared with nothing, '' if it is compared.
+        tier: how far it is verified.
+        unsound: whether a check found an error in it.
     """
 
     record: Record
@@ -32,6 +38,8 @@ class ComparableRecord:
     label: str
     tasks: tuple[str, ...]
     why: str
+    tier: Tier = "self"
+    unsound: bool = False
 
 
 def ranking_orders(suite: str) -> tuple[str, str]:
@@ -84,6 +92,8 @@ def _facts(judged: ComparableRecord) -> Iterator[tuple[str, Any]]:
 def _check_agreement(judged: Sequence[ComparableRecord]) -> None:
     first: dict[tuple[Group, str, str], tuple[Any, ComparableRecord]] = {}
     for one in judged:
+        if one.unsound:  # it has its reason, and is pooled with none
+            continue
         for what, value in _facts(one):
             # What is shown apart must agree only with what it is pooled with.
             other_value, other = first.setdefault((one.group, one.why, what), (value, one))
@@ -96,11 +106,14 @@ def _check_agreement(judged: Sequence[ComparableRecord]) -> None:
                 )
 
 
-def judge(records: Sequence[Record]) -> list[ComparableRecord]:
+def judge(
+    records: Sequence[Record], standings: Mapping[Path, Standing] = NO_STANDINGS
+) -> list[ComparableRecord]:
     """Say of every record whether it is compared with the others of its group.
 
     Args:
         records: any runs, in any order.
+        standings: path -> what the checks said of it; of others nothing is known.
 
     Returns:
         The same runs, ordered by path.
@@ -117,10 +130,13 @@ def judge(records: Sequence[Record]) -> list[ComparableRecord]:
         row, tasks = record.frame.iloc[0], _tasks(record)
         group = tuple(str(row[name]) for name in _GROUP)
         missing = whole[group[:2]] - set(tasks)
-        reasons = list(record.provenance.get("unofficial", []))
+        standing = standings.get(record.path, _UNKNOWN)
+        reasons = [*filter(None, [standing.why()]), *record.provenance.get("unofficial", [])]
         if missing:
             reasons.append(f"{len(tasks)} of {len(tasks) + len(missing)} tasks")
         label = method_label(row["method"], row["variant"], row["settings"])
-        judged.append(ComparableRecord(record, group, label, tasks, "; ".join(reasons)))
+        unsound = bool(standing.why())
+        why = "; ".join(reasons)
+        judged.append(ComparableRecord(record, group, label, tasks, why, standing.tier, unsound))
     _check_agreement(judged)
     return judged

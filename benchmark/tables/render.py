@@ -1,13 +1,16 @@
 """All that is made from records: tables, figures, their index, the leaderboard; is it fresh?"""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..common.files import atomic
+from ..common.limits import bounded_memory
 from ..records.overlap import SuiteOverlap, read_overlaps
-from ..records.store import read_records
+from ..records.store import Record, read_records
+from ..validation.findings import Standing
+from ..validation.inspect import standings
 from .assemble import make_table
 from .board.leaderboard import render_leaderboard
 from .figures.charts import KINDS, Picture
@@ -27,6 +30,7 @@ from .writers.tidy_csv import render_csv
 
 __all__ = ["Freshness", "build_tables", "check_tables", "final_row", "matrix", "render_matrix"]
 
+StandingsOf = Callable[[Sequence[Record]], Mapping[Path, Standing]]
 _WRITERS = {"md": render_markdown, "csv": render_csv, "tex": render_latex}
 _INDEX = """The tables of two papers, of DAR and of CoDyRA, and Figure 1 of the first: ours, from
 the records under `results/`, and what the paper prints. Every table has a block for each suite (and
@@ -77,8 +81,12 @@ def _draw(figures: Mapping[str, Picture]) -> Iterator[tuple[str, bytes]]:
                 yield f"{name}.{kind}", content
 
 
-def _render_all(results_dir: Path, out_dir: Path, leaderboard: Path) -> dict[Path, bytes]:
-    judged = judge(read_records(results_dir))
+def _render_all(
+    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf
+) -> dict[Path, bytes]:
+    with bounded_memory():
+        records = read_records(results_dir)
+    judged = judge(records, standings_of(records))
     runs = [read_run(one) for one in judged]
     tables = [make_table(runs, spec) for spec in ALL_TABLES]
     figures = make_figures(runs) | make_rank_figures(runs)
@@ -112,7 +120,9 @@ def _left_over(out_dir: Path, files: Mapping[Path, bytes]) -> list[Path]:
     return [path for path in others if MARK.encode() in path.read_bytes()]
 
 
-def build_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Path]:
+def build_tables(
+    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf = standings
+) -> list[Path]:
     """Write every table, the figures and the leaderboard; the same records give the same bytes.
 
     Of figures that holds as long as the same software draws them, see `figures.draw`.
@@ -123,6 +133,7 @@ def build_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Pa
             `codyra-table-<n>...`), `figure-1-<suite>` and `codyra-ranks-<suite>` as `.pdf`, `.svg`
             and `.png`, and their index go. Figures of suites without records are removed from it.
         leaderboard: the file of the leaderboard.
+        standings_of: says how far each record is verified.
 
     Returns:
         The files written.
@@ -131,7 +142,7 @@ def build_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> list[Pa
         BenchError: a record is invalid, or two that would be compared contradict each other
             (code 5); a file cannot be written (code 6).
     """
-    files = _render_all(results_dir, out_dir, leaderboard)
+    files = _render_all(results_dir, out_dir, leaderboard, standings_of)
     for path, content in files.items():
         with atomic(path) as temporary:
             temporary.write_bytes(content)
@@ -158,7 +169,9 @@ class Freshness(NamedTuple):
         return f"drawn by other versions, so that only what they show was compared: {names}"
 
 
-def check_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> Freshness:
+def check_tables(
+    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf = standings
+) -> Freshness:
     """Whether the generated files are what the records say. Writes nothing.
 
     All files are compared byte for byte but the figures that other software drew than is installed
@@ -166,7 +179,7 @@ def check_tables(results_dir: Path, out_dir: Path, leaderboard: Path) -> Freshne
     reason alone: of these, the digest of what they show is compared. Args and errors are those of
     `build_tables`.
     """
-    files = _render_all(results_dir, out_dir, leaderboard)
+    files = _render_all(results_dir, out_dir, leaderboard, standings_of)
     stale: list[Path] = []
     not_compared: list[Path] = []
     for path, content in files.items():

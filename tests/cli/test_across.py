@@ -12,6 +12,7 @@ import pytest
 from clouds import picture
 from PIL import Image
 from preparing import served
+from synthetic import build_tables, check_tables
 from typer.testing import CliRunner, Result
 
 from benchmark.backbones.known import image_side
@@ -30,7 +31,6 @@ from benchmark.records.overlap import (
 )
 from benchmark.suites import published
 from benchmark.suites.names import EMBEDDED, PUBLISHED
-from benchmark.tables.render import build_tables, check_tables
 from benchmark.tables.writers.overlap_page import overlap_line, render_overlap_page
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.common.source import content_sha
 from benchmark.errors import BenchError
 from benchmark.records.evidence import evidence_file, read_evidence
 from benchmark.records.naming import file_stem, method_label
-from benchmark.records.schema import SCHEMA, SCHEMA_VERSION, validate, validate_provenance
+from benchmark.records.provenance import validate_provenance
+from benchmark.records.schema import SCHEMA, SCHEMA_VERSION, validate
 from benchmark.records.store import (
     METADATA_KEY,
     read_record,
@@ -29,7 +31,7 @@ from benchmark.records.store import (
     to_frame,
     write_record,
 )
-from benchmark.run.provenance.code import content_sha, rewritten, unchanged
+from benchmark.run.provenance.code import rewritten, unchanged
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "records"

@@ -12,16 +12,9 @@ from textwrap import dedent
 import pytest
 
 from benchmark.common.files import PACKAGE, ROOT
+from benchmark.common.source import NO_NUMBER, content_sha, tree_sha
 from benchmark.run.provenance import code
-from benchmark.run.provenance.code import (
-    NO_NUMBER,
-    code_sha,
-    content_sha,
-    git_dirty,
-    git_state,
-    tree_sha,
-    unchanged,
-)
+from benchmark.run.provenance.code import code_sha, git_dirty, git_state, unchanged
 
 PINNED = "998e4bd0da76c90746e07454ba9adf781ee40e660aa9c88c1117b302e4899bda"
 """Of SOURCE and every syntax below, found alike by Python 3.11, 3.12 and 3.13."""
@@ -439,3 +432,37 @@ def test_no_record_of_an_installed_package_is_official(tmp_path: Path) -> None:
         assert state == NOWHERE
         assert "the code is not in a git checkout" in unofficial
         assert Path(target).parts[:2] == ("out", "scratch")
+
+
+PROMISE = """
+class X(Method):
+    label = "X"
+    invariants = {"same in every seed": {}}
+    aliases: Mapping[str, str] = {"a": "b"}
+"""
+
+
+def test_what_a_class_promises_is_no_part_of_its_content(tmp_path: Path) -> None:
+    """One kind of statement alone: plain values, under these names, in the body of a class."""
+    file = tmp_path / "x.py"
+
+    def sha(text: str) -> str:
+        file.write_text(text)
+        return content_sha(file)
+
+    bare = sha('class X(Method):\n    label = "X"\n')
+    assert sha(PROMISE) == bare
+    for change in (
+        ("{}}", "f()}"),  # it runs something
+        ("invariants", "invariant"),
+        ("    invariants", "    x = invariants"),
+        ("    label", "    y = 3\n    label"),
+        ('    aliases: Mapping[str, str] = {"a": "b"}', "    aliases: Mapping[str, str]"),
+    ):
+        assert sha(PROMISE.replace(*change)) != bare, change
+    assert sha("invariants = {}\n") != sha("")
+    assert sha("def f():\n    aliases = {}\n") != sha("def f():\n    pass\n")
+    inside = (
+        "class X(Method):\n    def f(self):\n        invariants = {}\n        return invariants\n"
+    )
+    assert sha(inside) != sha(inside.replace("        invariants = {}\n", ""))

@@ -337,7 +337,8 @@ def test_a_failed_run_names_the_line_and_keeps_the_traceback(tmp_path: Path, cac
         str(file), order="photos", limit=16, epochs=1, evals="id", output_dir=tmp_path / "out",
         cache_dir=cache,
     )  # fmt: skip
-    with pytest.raises(BenchError, match=r"KeyError: 'missing' \(broken.py, line 8, in after_task"):
+    where = r"raised in after_task in task 1 of 1, photos, after step 1 of 1 \(broken.py, line 8, "
+    with pytest.raises(BenchError, match=rf"KeyError: 'missing', {where}"):
         run_all([request], "", "none")
     (kept,) = (tmp_path / "out" / "scratch" / "failed").glob("*.txt")
     assert "Traceback (most recent call last)" in kept.read_text()

@@ -1,6 +1,8 @@
 """Whole runs from closed formulas: what a record would hold, without a model."""
 
 import zlib
+from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ import numpy as np
 from benchmark.records.answers import AnswerKey, Evidence, Integers, Where
 from benchmark.records.evidence import evidence_file, write_evidence
 from benchmark.records.naming import file_stem, suite_folder
-from benchmark.records.store import write_record
+from benchmark.records.store import Record, write_record
+from benchmark.tables import render
 from benchmark.tables.figures.charts import KINDS
-from benchmark.tables.render import build_tables
+from benchmark.validation.findings import Standing
 
 Row = dict[str, Any]
 N = 1000
@@ -161,6 +164,15 @@ def save(
         about = {**about, "evidence": dict(write_evidence(evidence_file(path), answers(rows)))}
     write_record(path, rows, about)
     return path
+
+
+def trusting(records: Sequence[Record]) -> dict[Path, Standing]:
+    """What validation would say of honest records: no made one names a commit."""
+    return {record.path: Standing("evidence") for record in records}
+
+
+build_tables = partial(render.build_tables, standings_of=trusting)
+check_tables = partial(render.check_tables, standings_of=trusting)
 
 
 def build(folder: Path, out: Path) -> dict[str, str]:

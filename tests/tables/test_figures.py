@@ -30,6 +30,8 @@ from synthetic import (
     SHAPES,
     Row,
     build,
+    build_tables,
+    check_tables,
     held_out_score,
     make_rows,
     save,
@@ -56,7 +58,6 @@ from benchmark.tables.figures.kept_ranks import make_rank_figures
 from benchmark.tables.figures.lettering import PITCH, spread
 from benchmark.tables.groups import judge
 from benchmark.tables.paper.numbers import printed_in
-from benchmark.tables.render import build_tables, check_tables
 from benchmark.tables.run_numbers import read_run
 
 PICTURES = {"street": "pairs", "stars": "labelled", "pantry": "pairs"}
@@ -424,10 +425,11 @@ def two_seeds(folder: Path) -> None:
     save(folder, leafy("leafy", "codyra", "forward", 0), rank_reports(0))
 
 
-DRAW = """
+DRAW = f"""
 import sys
 from pathlib import Path
-from benchmark.tables.render import build_tables
+sys.path.insert(0, {str(ROOT / "tests" / "support")!r})
+from synthetic import build_tables
 build_tables(*map(Path, sys.argv[1:]))
 """
 

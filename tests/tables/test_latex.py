@@ -5,9 +5,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from synthetic import PAPER, PAPER_HELD_OUT, make_rows, save, spoil
+from synthetic import PAPER, PAPER_HELD_OUT, build_tables, make_rows, save, spoil
 
-from benchmark.tables.render import build_tables
 from benchmark.tables.spec import TABLES
 from benchmark.tables.writers.latex import escape
 

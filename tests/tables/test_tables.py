@@ -15,7 +15,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from synthetic import FEW, PAPER, SHAPES, Row, build, make_rows, save, spoil
+from synthetic import (
+    FEW,
+    PAPER,
+    SHAPES,
+    Row,
+    build,
+    build_tables,
+    check_tables,
+    make_rows,
+    save,
+    spoil,
+)
 
 from benchmark.errors import BenchError
 from benchmark.records.store import read_record, read_records
@@ -23,7 +34,7 @@ from benchmark.tables.assemble import make_table
 from benchmark.tables.figures.charts import KINDS
 from benchmark.tables.groups import judge
 from benchmark.tables.matrix import score_matrix
-from benchmark.tables.render import build_tables, check_tables, final_row, matrix, render_matrix
+from benchmark.tables.render import final_row, matrix, render_matrix
 from benchmark.tables.run_numbers import read_run
 from benchmark.tables.spec import TABLES
 from benchmark.tables.writers.markdown import render_markdown

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Any
 
-from ...errors import BenchError
+from ...errors import MethodError
 
 REPORT_BYTES = 2**14  # of one task's report as JSON
+REPORT_DEPTH = 20  # of mappings and lists in it
 
 
 @dataclass
@@ -51,7 +52,7 @@ def plain_report(report: Mapping[str, Any]) -> dict[str, Any]:
         report: see `Method.report`.
 
     Raises:
-        BenchError: a value that is not a finite number, a string, a bool, None, a list or tuple,
+        MethodError: a value that is not a finite number, a string, a bool, None, a list or tuple,
             or a mapping with strings as keys; or more than `REPORT_BYTES` as JSON.
     """
     if not isinstance(report, Mapping):
@@ -59,33 +60,41 @@ def plain_report(report: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = _plain(report, "report")
     size = len(json.dumps(plain).encode())
     if size > REPORT_BYTES:
-        raise BenchError(
+        raise MethodError(
             f"a `report` of at most {REPORT_BYTES} bytes as JSON",
             f"{size}",
             "report sums or means instead of single values",
+            code=3,
         )
     return plain
 
 
-def _plain(value: Any, place: str) -> Any:
-    if value is None or isinstance(value, str | bool | int):
+def _plain(value: Any, place: str, depth: int = 0) -> Any:
+    if depth > REPORT_DEPTH:
+        raise _odd(place[:60], f"more than {REPORT_DEPTH} levels, or a part that holds itself,")
+    if value is None or isinstance(value, str | bool):
         return value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise _odd(place, "a whole number of more than 64 bits")
+        return int(value)
     if isinstance(value, float):
         if not isfinite(value):
             raise _odd(place, str(value))
         return value
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        return [_plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
         if odd := [key for key in value if not isinstance(key, str)]:
             raise _odd(place, f"the key {odd[0]!r}")
-        return {key: _plain(item, f"{place}.{key}") for key, item in value.items()}
+        return {key: _plain(item, f"{place}.{key}", depth + 1) for key, item in value.items()}
     raise _odd(place, type(value).__name__)
 
 
-def _odd(place: str, got: str) -> BenchError:
-    return BenchError(
+def _odd(place: str, got: str) -> MethodError:
+    return MethodError(
         "finite numbers, strings, lists and mappings with strings as keys in a method's `report`",
         f"{got} at {place}",
         "let `report` return plain values, of a tensor its tolist()",
+        code=3,
     )

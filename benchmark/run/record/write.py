@@ -1,6 +1,7 @@
 """A run's provenance, and its files."""
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,8 +107,23 @@ def _costs(inputs: Inputs, costs: Costs, usage: Usage) -> dict[str, Any]:
     }
 
 
-def write_run(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage, cells: list[Cell]) -> None:
+def write_run(
+    plan: Plan,
+    inputs: Inputs,
+    costs: Costs,
+    usage: Usage,
+    cells: list[Cell],
+    failed: Mapping[str, Any] | None = None,
+) -> None:
     """Check and write the record, its evidence, and the ranks where they were asked for.
+
+    Args:
+        plan: what was asked for.
+        inputs: its data.
+        costs: of its tasks.
+        usage: what it has spent.
+        cells: of all stages.
+        failed: why the run did not reach its end; None where it did.
 
     Raises:
         BenchError: the record is not consistent, or the folder cannot be written.
@@ -124,4 +140,5 @@ def write_run(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage, cells: lis
         with atomic(ranks) as temporary:
             pq.write_table(pa.Table.from_pylist(ranks_of(cells)), temporary, compression="zstd")
     seal = write_evidence(evidence_file(plan.target), evidence)
-    write_record(plan.target, rows, about | {"evidence": dict(seal)})
+    told = {} if failed is None else {"failed": dict(failed)}
+    write_record(plan.target, rows, about | {"evidence": dict(seal)} | told)

@@ -15,7 +15,11 @@ import torch
 from torch import Tensor
 
 from ...common.digests import digest, tensor_digest
+from ...common.files import cache_root
 from ...common.report import Say, silent
+from ..inputs import Inputs
+from ..provenance.machine import hardware, versions
+from ..request import Plan
 from ..train import Fit
 from . import checkpoint
 from .checkpoint import DamagedCheckpoint
@@ -77,6 +81,24 @@ class Trained:
 
     def _path(self, key: str) -> Path:
         return self.root / "trained" / f"{key[:32]}.safetensors"
+
+
+def shared_training(plan: Plan, inputs: Inputs, say: Say) -> Trained:
+    """Where a run keeps what it trains, and finds what others have trained alike.
+
+    Args:
+        plan: of the run.
+        inputs: its data.
+        say: see `Trained`.
+    """
+    known = ("weights", "normalisation", "transform", "torch", "device", "threads")
+    about = (
+        plan.code, plan.method.sha, plan.backbone, plan.request.precision, repr(versions()),
+        repr(hardware()),
+    )  # fmt: skip
+    identity = (repr(inputs.identity[k]) for k in known)
+    root = cache_root(plan.request.cache_dir)
+    return Trained(root, (*about, *identity), plan.request.fresh, say)
 
 
 def _tensors(params: Sequence[Tensor]) -> dict[str, Tensor]:

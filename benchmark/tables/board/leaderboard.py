@@ -7,6 +7,7 @@ from statistics import fmean, variance
 import numpy as np
 
 from ...records.store import Record
+from ...validation.findings import TIERS, Tier
 from ..cells import MISSING, named
 from ..groups import ComparableRecord, Group, ranking_orders
 from ..paper.numbers import name_tables, tables_naming
@@ -17,12 +18,13 @@ from .legend import LEGEND, SEEDS_TO_RANK
 from .scores import LAST_OF, RunScores, Score, held_out, scores_of
 from .sets import sets_table
 
+NO_EVIDENCE = "no evidence: below the line until it is made again"
 NO_REMARKS: Mapping[tuple[str, str], str] = {}
 Columns = Sequence[tuple[str, Score]]
 """Heads, and the scores below them."""
 _PAIRS: Columns = (("T→I R@1", "last_t2i"), ("I→T R@1", "last_i2t"))
 _LABELLED: Columns = (("Transfer", "transfer"), ("Average", "average"), ("Last", "last"))
-_TEXTS = {"Method", "Runs", "Why not", "Remark"}
+_TEXTS = {"Method", "Runs", "Why not", "Remark", "Verified"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class BoardLine:
         answers: what each query of its runs got.
         trained: trainable parameters of the largest run.
         kept: bytes kept between tasks, of the largest run.
+        tier: how far its runs are verified, the least of them.
     """
 
     label: str
@@ -58,6 +61,7 @@ class BoardLine:
     answers: Answers
     trained: int | None
     kept: int | None
+    tier: Tier
 
     def _counted(self) -> list[str]:
         return [order for order in self.both if order in self.orders] or sorted(self.orders)
@@ -107,7 +111,7 @@ class BoardLine:
             return f"fewer than {SEEDS_TO_RANK} seeds"
         if self.failed or self.total() is None:
             return "a failed cell"
-        return self.answers.why
+        return NO_EVIDENCE if self.tier == "self" else self.answers.why
 
 
 def _largest(records: Sequence[Record], *keys: str) -> int | None:
@@ -155,6 +159,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
         answers=answers_of(records),
         trained=_largest(records, "parameters", "trainable"),
         kept=_largest(records, "state_bytes"),
+        tier=min((one.tier for one in judged), key=TIERS.index),
     )
 
 
@@ -178,6 +183,7 @@ def _cells(line: BoardLine, columns: Columns) -> list[str]:
         ", ".join(counts),
         _size(line.trained),
         _size(line.kept, "B"),
+        line.tier,
     ]
 
 
@@ -187,7 +193,8 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
         return (np.inf if total is None else -total), line.key
 
     heads = [head for head, _ in columns]
-    heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", "Runs", "Trained", "Kept"]
+    costs = ["Runs", "Trained", "Kept", "Verified"]
+    heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", *costs]
     ranks = ranks_of(lines)
     ranked, others, variants = [], [], []
     for line in sorted(lines, key=place):
@@ -288,7 +295,7 @@ def render_leaderboard(
     """
     parts = ["# Leaderboard"]
     for one in sections(judged):
-        parts.append("## {} {}, {} ({})".format(*one.group))
+        parts.append("## {} {}, {} ({})".format(*map(cell, one.group)))
         remark = remarks.get((one.group[0], one.group[1]))
         parts += [remark] if remark else []
         parts.append(_section(one.lines, _PAIRS if one.pairs else _LABELLED))

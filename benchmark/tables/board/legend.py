@@ -42,9 +42,12 @@ difference may be surer than its two numbers: the ranks say how sure, and
   Recall@1 of both directions, or its accuracy); a dash where a run lacks one that others have.
 - **Trained**, **Kept**: trainable parameters, and bytes kept between tasks; the largest run's.
 - **Ranked** (sorted by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in
-  both orders over all tasks of the suite, made by committed code with the suite's settings, with
-  evidence of what each query got, and no failed cell at any step. `{UPPER_BOUND}` is an upper bound
-  and has no rank, nor has what is told more than a method may know.
+  both orders over all tasks of the suite, made by committed code with the suite's settings, no
+  failed cell at any step, evidence of what each query got, and no error by `cl-bench validate`.
+  `{UPPER_BOUND}` is an upper bound and has no rank, nor has what is told more than a method may
+  know.
+- **Verified**: `self`, the word of whoever made the runs; `evidence`, every score recomputes from
+  what each query got; `replayed`, run again by others. The least of a line's runs.
 - **Badges** in brackets: what the method used beyond its own weights. Some are told what no method
   may know of a test item: its task (`task id`), what it is paired with (`test pairing`), which
   items of its set it comes together with (`test batch`)."""

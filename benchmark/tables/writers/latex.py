@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from ...errors import visible
 from ..cells import MISSING
 from ..columns import Column
 from ..grids import Grid, PaperTable, Section, Shown
@@ -23,7 +24,7 @@ _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
 def escape(text: str) -> str:
     """Any text as LaTeX that prints it; `words in backticks` become typewriter."""
-    plain = _PATTERN.sub(lambda found: _SPECIAL[found[0]], text)
+    plain = _PATTERN.sub(lambda found: _SPECIAL[found[0]], visible(text))
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", plain)
 
 

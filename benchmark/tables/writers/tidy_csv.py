@@ -2,17 +2,28 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
+from ...errors import visible
 from ..columns import Column
 from ..grids import Grid, PaperTable, Shown, TableLine
 from ..run_numbers import Metric
 
+_FORMULA = re.compile(r"[=@]|[+-](?![0-9.]+$)")
 _HEAD = (
     "source", "suite", "version", "backbone", "pretrained", "order", "method", "dataset",
     "direction", "metric", "k", "step", "seeds", "mean", "sd", "test_error", "status", "paper",
     "note", "why_not",
 )  # fmt: skip
+
+
+def _safe(value: object) -> object:
+    """A text on one line, that no spreadsheet takes for a formula."""
+    if not isinstance(value, str):
+        return value
+    shown = visible(value)
+    return f"'{shown}" if _FORMULA.match(shown) else shown
 
 
 def _number(value: float | None) -> str:
@@ -51,5 +62,5 @@ def render_csv(table: PaperTable) -> str:
     writer.writerow(_HEAD)
     for section in table.sections:
         for grid in section.grids:
-            writer.writerows(_lines(grid, table.spec.order))
+            writer.writerows(map(_safe, line) for line in _lines(grid, table.spec.order))
     return out.getvalue()

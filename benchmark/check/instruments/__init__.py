@@ -1,0 +1,1 @@
+"""What looks at a method from outside: at the process, at objects, at files; and a device."""

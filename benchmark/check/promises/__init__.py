@@ -1,0 +1,1 @@
+"""The promises themselves, a module for each group."""

@@ -1,0 +1,70 @@
+"""The types of what is read from a record's provenance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .schema import invalid
+
+# The types of what is read from a record's provenance. A part may be absent (a paper's numbers have
+# none); a star stands for every entry.
+_PROVENANCE: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("asked", "code", "data", "hardware", "method", "weights"), (dict,)),
+    **dict.fromkeys(("peak_memory", "seconds"), (dict,)),
+    **dict.fromkeys(("asked.config", "asked.recipe", "data.train", "data.test"), (dict,)),
+    **dict.fromkeys(("identity", "options"), (dict,)),
+    **dict.fromkeys(("order", "parameters", "options"), (dict,)),
+    **dict.fromkeys(("command", "order.tasks"), (list,)),
+    **dict.fromkeys(("chunks", "inference_bytes", "losses", "shared"), (list,)),
+    "state_bytes": (int, list),
+    "parameters.*": (int, list),
+    **dict.fromkeys(("parameters.*.*", "inference_bytes.*", "state_bytes.*"), (int,)),
+    **dict.fromkeys(("command.*", "order.tasks.*"), (str,)),
+    **dict.fromkeys(("created", "transform", "hardware.device", "data.reference"), (str,)),
+    **dict.fromkeys(("method.label", "method.origin", "method.paper"), (str,)),
+    **dict.fromkeys(("asked.method", "asked.order", "asked.suite", "asked.variant"), (str,)),
+    "reports.*.parameters_kept": (int, float),
+    "identity.version": (int,),
+    "identity.sha256": (str,),
+    "evidence": (dict, type(None)),
+    **dict.fromkeys(("evidence.schema", "evidence.bytes"), (int,)),
+    "evidence.sha256": (str,),
+    **dict.fromkeys(("data.train.*", "data.test.*", "weights.sha256"), (str,)),
+    "code.commit": (str, type(None)),
+    "code.numerics": (int,),
+    **dict.fromkeys(("code.sha256", "method.sha256"), (str,)),
+    "peak_memory.*": (int, float, dict),
+    "peak_memory.*.*": (int, float),
+    "seconds.*": (int, float),
+    **dict.fromkeys(("reports", "unofficial"), (list,)),
+    "reports.*": (dict,),
+    "unofficial.*": (str,),
+}
+
+
+def _at_place(value: Any, names: list[str]) -> Iterator[Any]:
+    """What JSON holds at a place of `_PROVENANCE`."""
+    if not names:
+        yield value
+    elif isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in entries:
+            if names[0] in (name, "*"):
+                yield from _at_place(inner, names[1:])
+
+
+def validate_provenance(provenance: dict[str, Any], path: Path) -> None:
+    """Check the types of all that is read from a record's provenance.
+
+    Args:
+        provenance: as read from the file.
+        path: named in the error.
+
+    Raises:
+        BenchError: code 5 and the first part that is of another type.
+    """
+    for place, kinds in _PROVENANCE.items():
+        for found in _at_place(provenance, place.split(".")):
+            if not isinstance(found, kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds)
+                raise invalid(path, f"provenance '{place}' of type {wanted}", type(found).__name__)
