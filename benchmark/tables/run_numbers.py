@@ -252,10 +252,12 @@ def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[At, float]]:
         yield of_run(Metric.PARAMETERS_TRAINED), max(trained)
         if kept := reports[0].get("parameters_kept", trained[0]):
             yield At(first, "", Metric.PARAMETERS_KEPT, None, 1), kept
-    if read := about.get("parameters", {}).get("inference"):
+    read, read_bytes = about.get("parameters", {}).get("inference"), about.get("inference_bytes")
+    if isinstance(read, list) and read and read_bytes:
         yield of_run(Metric.NUMBERS_READ), read[-1]
-        yield of_run(Metric.BYTES_READ), about["inference_bytes"][-1]
-    if states := about.get("state_bytes"):
+        yield of_run(Metric.BYTES_READ), read_bytes[-1]
+    states = about.get("state_bytes")
+    if isinstance(states, list) and states:
         yield of_run(Metric.BYTES_KEPT), states[-1]
     for metric, phase in _PHASES.items():
         peaks = about.get("peak_memory", {}).get(phase)

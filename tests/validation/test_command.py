@@ -92,7 +92,7 @@ def test_warnings_of_one_kind_are_counted(results: Path) -> None:
         forged.evidence, forged.about["evidence"] = None, None
         for row in forged.rows:
             row["schema_version"] = 1
-        (row,) = forged.at(step=8, eval_task="planes")
+        (row,) = forged.at(step=8, eval_task="scenes")
         row["hits"] -= seed - 49  # each seed has its own
         row["value"] = row["hits"] / row["n_queries"]
         forged.write(results)
