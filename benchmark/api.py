@@ -4,9 +4,10 @@ from .backbones.backbone import PARALLEL, Backbone, unit
 from .backbones.sites import MAPS, PROJECTIONS, Delta
 from .errors import BenchError
 from .protocol.badges import Badge
+from .protocol.class_rows import encode_classes
 from .protocol.config import Config, require, require_choice, require_no_step
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
-from .protocol.method import Method, encode_classes, prompt_classifier
+from .protocol.method import Method, prompt_classifier
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.autoencoder_routers import (
     ROUTERS,

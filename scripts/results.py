@@ -1,7 +1,7 @@
 """Runs everything that is committed under results/, suite by suite, and can compare it.
 
     python scripts/results.py mini            # from nothing, into scratch/again; then compares
-    python scripts/results.py mini --renew    # into results/; the code must be committed
+    python scripts/results.py mini --renew --reason "..."    # into results/, from committed code
     python scripts/results.py mini --renew --method ft --method dar    # these rows alone
 
 Suites: mini (234 runs, about 4 hours on two cores, two at a time), mini-xtail (150, 2 to 4
@@ -32,10 +32,12 @@ import pandas as pd
 from benchmark.backbones.load import load
 from benchmark.errors import BenchError
 from benchmark.records.naming import method_label
-from benchmark.records.store import read_record, record_files
+from benchmark.records.store import read_record, read_records, record_files
 from benchmark.run.provenance.code import unchanged
 from benchmark.run.provenance.machine import hardware, versions
 from benchmark.run.request import Plan, Request, make_plan
+from benchmark.validation.checks.history import supersede
+from benchmark.validation.ledger import LEDGER, renew_ledger
 
 SEEDS = (42, 43, 44)
 FEW_SHOT_ORDERS = ("forward", "ii")  # orders I and II
@@ -286,6 +288,10 @@ def main() -> None:
     parser.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="these rows alone; repeatable"
     )
+    parser.add_argument(
+        "--reason", default="", metavar="TEXT",
+        help="why records are replaced, for results/superseded.csv; needed where some are",
+    )  # fmt: skip
     asked = parser.parse_args()
     rows = {name for _, names in FAMILIES[asked.suite] for name in names}
     if unknown := sorted(set(asked.method) - rows):
@@ -294,9 +300,23 @@ def main() -> None:
     reasons = sorted({reason for plan in plans for reason in plan.unofficial})
     if reasons and asked.renew:
         parser.error(f"results/ takes committed code only, but {'; '.join(reasons)}")
+    if asked.renew:
+        tell_replaced(parser, plans, asked.reason)
     run(plans)
     if not asked.renew:
         sys.exit(compare(plans, asked.tolerance))
+    commits = {record.provenance["code"]["commit"] for record in read_records(COMMITTED)}
+    if renew_ledger(commits):
+        print(f"{LEDGER}: commits added")
+
+
+def tell_replaced(parser: argparse.ArgumentParser, plans: Sequence[Plan], reason: str) -> None:
+    """Says which records are going to be replaced, and why, before any is."""
+    old = [plan.target for plan in plans if plan.target.exists() and not is_current(plan)]
+    if old and not reason.strip():
+        parser.error(f"{len(old)} records are replaced ({old[0]} ...): say why by --reason TEXT")
+    if old:
+        supersede(COMMITTED, old, reason)
 
 
 if __name__ == "__main__":

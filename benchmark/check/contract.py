@@ -14,7 +14,7 @@ from ..suites.names import Kind
 from .instruments.torch_state import TorchState
 from .lab import Lab
 from .learned import Learned
-from .outcome import NEEDS, Group, Job, Outcome
+from .outcome import NEEDS, Group, Outcome, Question
 
 SUITES: dict[Kind, str] = {"pairs": "mini", "labelled": "mini-xtail"}
 """The embedded suite of each kind of task."""
@@ -88,7 +88,7 @@ Ask = Callable[[Subject, Kind], str | None]
 
 
 @dataclass(frozen=True)
-class Check:
+class Promise:
     """One promise of the protocol, and how it is asked.
 
     Attributes:
@@ -110,25 +110,25 @@ class Check:
     needs: tuple[str, ...] = ()
     full: bool = False
 
-    def job(self, kind: Kind) -> Job:
+    def job(self, kind: Kind) -> Question:
         """The check with that kind of task."""
-        return Job(self.id, self.group, "" if self.once else kind, self.promise)
+        return Question(self.id, self.group, "" if self.once else kind, self.promise)
 
 
 def check(
     group: Group, remedy: str, *, once: bool = False, needs: tuple[str, ...] = (),
     full: bool = False,
-) -> Callable[[Ask], Check]:  # fmt: skip
+) -> Callable[[Ask], Promise]:  # fmt: skip
     """Make a check of a function: its name is the id, and its first line the promise.
 
-    The arguments are those of `Check`; `needs` has names of the functions of other checks.
+    The arguments are those of `Promise`; `needs` has names of the functions of other checks.
     """
 
-    def make(ask: Ask) -> Check:
+    def make(ask: Ask) -> Promise:
         name = getattr(ask, "__name__").replace("_", "-")  # noqa: B009 - a callable may have none
         promise = (ask.__doc__ or "").splitlines()[0]
         after = tuple(one.replace("_", "-") for one in needs)
-        return Check(name, group, promise, remedy, ask, once, after, full)
+        return Promise(name, group, promise, remedy, ask, once, after, full)
 
     return make
 
@@ -136,9 +136,9 @@ def check(
 def walk(
     subject: Subject,
     kind: Kind,
-    checks: Iterable[Check],
+    checks: Iterable[Promise],
     done: Iterable[Outcome] = (),
-    begin: Callable[[Job], None] = lambda job: None,
+    begin: Callable[[Question], None] = lambda job: None,
 ) -> Iterator[Outcome]:
     """Ask checks one after the other, on one kind of tasks.
 
@@ -174,7 +174,7 @@ def walk(
         yield replace(outcome, seconds=round(time.monotonic() - started, 2))
 
 
-def ask(what: Check, subject: Subject, kind: Kind) -> Outcome:
+def ask(what: Promise, subject: Subject, kind: Kind) -> Outcome:
     """Ask one check of a method; whatever its code raises is an outcome."""
     subject.lab.place.at("")
     job = what.job(kind)

@@ -73,7 +73,8 @@ def compare(
         _refuse_with_all(a, per_set, over_sets, mid_p, resamples)
         from ..tables.board.tier_report import tier_report
 
-        shown = tier_report(results, suite, backbone, question, alpha, chosen, json, md)
+        given = tuple(option for option, there in (("--k", k), ("--direction", direction)) if there)
+        shown = tier_report(results, suite, backbone, question, alpha, chosen, given, json, md)
         typer.echo(shown)
         return
     if a is None or b is None:
@@ -82,7 +83,8 @@ def compare(
         )
     _refuse_without_sets(per_set, mid_p, correction, metric)
     from ..stats.report.data import as_json
-    from ..stats.report.versus import Wanted, check_options, compare_methods
+    from ..stats.report.numbers import Wanted
+    from ..stats.report.versus import check_options, compare_methods
     from ..stats.report.words import blocks, render
 
     wanted = Wanted(question, per_set, over_sets, alpha, chosen, _resamples(resamples), mid_p)

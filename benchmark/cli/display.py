@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ from .meters import Meter, Meters, Remaining, Training
 from .terminal import streams
 
 DisplayMode = Literal["auto", "rich", "plain", "none"]
+DisplayOption = Annotated[DisplayMode, typer.Option(help="live view or plain lines")]
 EVERY = 10.0  # seconds between plain lines of long work
 SELDOM = 60.0  # the same where it has taken long already
 LOOK = 1.0  # seconds between looks at the meters

@@ -12,7 +12,8 @@ from ..errors import BenchError
 from .check import check_method, init_method
 from .compare import compare
 from .data.app import app as data_app
-from .display import DisplayMode, first_word, make_display
+from .display import DisplayOption, first_word, make_display
+from .order.command import order
 from .repro import noise, repro
 from .terminal import going_on, guarded_streams, streams, told
 from .validate import validate
@@ -26,9 +27,6 @@ app = typer.Typer(
     help="Benchmark of continual learning of vision-language models.",
 )
 app.add_typer(data_app, name="data")
-app.command()(validate)
-app.command()(check_method)
-app.command()(init_method)
 
 Methods = Annotated[
     list[str],
@@ -38,7 +36,6 @@ Methods = Annotated[
         help="name, name.variant, or a path to a method's .py file; repeat it for several runs",
     ),
 ]
-DisplayOption = Annotated[DisplayMode, typer.Option(help="live view or plain lines")]
 
 
 @app.command()
@@ -151,45 +148,7 @@ def run(
         raise typer.Exit(run_all(requests, why, display))
 
 
-@app.command()
-def order(
-    suite: Annotated[
-        str | None, typer.Option("--suite", "-s", help="a suite's name or a .toml file")
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="open_clip model, or blip-base [the suite's]")
-    ] = None,
-    pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
-    evals: Annotated[str, typer.Option(help="all | id (tasks only, which is faster)")] = "all",
-    limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
-    cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
-    display: DisplayOption = "auto",
-) -> None:
-    """Zero-shot scores of a backbone on every set, beside published ones, and the tasks' order."""
-    shown = make_display(display, ends=True)
-    shown.line(f"order: zero-shot scores on {suite or 'the default suite'}")
-    from ..run.request import Request
-    from ..suites.ready import default_suite
-    from ..tables.spec import ZERO_SHOT
-    from .order.report import order_plan, order_report
-
-    named = suite if suite is not None else default_suite(cache_dir, backbone)[0]
-    request = Request(
-        method=ZERO_SHOT,
-        suite=named,
-        backbone=backbone,
-        pretrained=pretrained,
-        evals=evals,  # type: ignore[arg-type]
-        limit=limit,
-        device=device,
-        precision=precision,  # type: ignore[arg-type]
-        cache_dir=cache_dir,
-    )
-    with shown.phase("importing torch, checking what was asked"):
-        plan = order_plan(request, shown)
-    typer.echo(order_report(plan, shown))
+app.command()(order)
 
 
 @app.command()
@@ -252,7 +211,7 @@ def tables(
         typer.echo(str(path))
 
 
-for command in (compare, repro, noise):
+for command in (compare, validate, repro, noise, init_method, check_method):
     app.command()(command)
 
 

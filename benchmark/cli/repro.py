@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import BenchError
-from .display import DisplayMode, make_display
+from .display import DisplayMode, DisplayOption, make_display
 from .terminal import going_on
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ SHOWN = 10  # differences
 DIFFERENT = 3  # exit code
 
 Cache = Annotated[Path | None, typer.Option(help="cache folder [CL_BENCH_CACHE or ~/.cache]")]
-Shown = Annotated[DisplayMode, typer.Option(help="live view or plain lines")]
 
 
 def repro(
@@ -59,7 +58,7 @@ def repro(
     write: Annotated[
         bool, typer.Option("--write", help="keep the verdict beside the record, in replays/")
     ] = False,
-    display: Shown = "auto",
+    display: DisplayOption = "auto",
 ) -> None:
     """Make a record again, from nothing, and compare every score and every answer.
 
@@ -199,7 +198,7 @@ def noise(
         Path | None, typer.Option(help="noise goes to DIR/<suite>/noise [results]")
     ] = None,
     cache_dir: Cache = None,
-    display: Shown = "auto",
+    display: DisplayOption = "auto",
 ) -> None:
     """Make one run several times, each from nothing, and keep how far its scores differ.
 

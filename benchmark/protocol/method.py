@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypeVar  # typing's has no default before Python 3.13
 
-from ..backbones.backbone import Backbone, unit
+from ..backbones.backbone import Backbone
 from ..errors import BenchError
 from .badges import Badge
+from .class_rows import encode_classes
 from .config import Config, named_config
 from .invariants import Invariant
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
-PROMPTS = 256  # class prompts that a text tower takes at a time
 ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
 
 
@@ -253,28 +253,6 @@ def prompt_classifier(
     """
     class_CD = encode_classes(encoder.encode_text, classes)
     return lambda images: scale * encoder.encode_image(images) @ class_CD.T
-
-
-def encode_classes(encode: Callable[[Texts], Tensor], classes: Classes) -> Tensor:
-    """One unit row per class (C, D), from at most `PROMPTS` prompts at a time.
-
-    A classifier of a method's own asks here, too: all prompts in one batch would be ImageNet's
-    80,000, which need 46 GiB on ViT-B/16.
-
-    Args:
-        encode: texts -> their rows (B, D), for example the method's `encode_text`.
-        classes: C classes with their prompts.
-    """
-    parts = torch.arange(len(classes.prompts), device=classes.owner_M.device).split(PROMPTS)
-    if len(parts) == 1:
-        return class_rows(encode(classes.prompts), classes)
-    return class_rows(torch.cat([encode(classes.prompts[rows]) for rows in parts]), classes)
-
-
-def class_rows(text_MD: Tensor, classes: Classes) -> Tensor:
-    """Embeddings of all prompts (M, D) -> one unit row per class (C, D), the mean's direction."""
-    sum_CD = text_MD.new_zeros(len(classes), text_MD.shape[1])
-    return unit(sum_CD.index_add(0, classes.owner_M, text_MD))
 
 
 class Frozen:

@@ -19,7 +19,7 @@ from .schema import CELL
 FOLDER = "noise"
 FORM = 1
 LEAST, MOST = 2, 100  # repeats
-_MOST_BYTES = 2**21
+_MOST_BYTES = 2**20
 _WHAT = "a measurement of noise"
 _TEXTS = ("suite", "suite_version", "method", "variant", "settings", "backbone", "pretrained",
           "order", "task_order", "machine")  # fmt: skip

@@ -51,6 +51,7 @@ SCRATCH = "scratch"
 RANKS_SUFFIX = ".ranks.parquet"
 MOST_BYTES = 4 * 2**20  # of a file; those of the suites have 0.06
 MOST_ROWS, MOST_UNPACKED = 200_000, 2**26
+_PLAIN_SCHEMA: pa.Schema = SCHEMA.remove_metadata()
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 _WHOLE, _DAMAGED = "a whole parquet file", "a damaged or foreign one"
 
@@ -116,6 +117,8 @@ def write_record(
 
 
 def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would never answer, a device never end
+        raise invalid(path, "a plain file", "another kind")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -145,20 +148,25 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
+def _check_version(newest: int | None, path: Path) -> None:
+    if newest is not None and newest > SCHEMA_VERSION:
+        raise BenchError(
+            f"schema version {SCHEMA_VERSION} or older in '{path}'",
+            f"version {newest}",
+            "upgrade cl-bench (pip install --upgrade cl-bench)",
+            code=5,
+        )
+
+
 def _check_columns(content: bytes, schema: pa.Schema, path: Path) -> None:
     """Refuse a file with other columns than ours, a newer program's by name."""
+    if schema.remove_metadata() == _PLAIN_SCHEMA:
+        return
     names = schema.names
     if "schema_version" in names and pa.types.is_integer(schema.field("schema_version").type):
         only = pa.schema([schema.field("schema_version")])
         version = read_bounded(content, only, MOST_ROWS, MOST_UNPACKED)["schema_version"]
-        newest = pc.max(version).as_py()
-        if newest is not None and newest > SCHEMA_VERSION:
-            raise BenchError(
-                f"schema version {SCHEMA_VERSION} or older in '{path}'",
-                f"version {newest}",
-                "upgrade cl-bench (pip install --upgrade cl-bench)",
-                code=5,
-            )
+        _check_version(pc.max(version).as_py(), path)
     for field in SCHEMA:
         if names.count(field.name) != 1:
             raise invalid(path, f"one column '{field.name}'", f"{names.count(field.name)} of them")
@@ -194,7 +202,9 @@ def read_record(path: Path) -> Record:
     schema, provenance = _opened(content, path)
     try:
         _check_columns(content, schema, path)
-        frame = _to_pandas(read_bounded(content, SCHEMA, MOST_ROWS, MOST_UNPACKED))
+        table = read_bounded(content, SCHEMA, MOST_ROWS, MOST_UNPACKED)
+        _check_version(pc.max(table["schema_version"]).as_py(), path)
+        frame = _to_pandas(table)
     except _UNREADABLE as error:
         raise invalid(path, _WHOLE, _DAMAGED) from error
     validate_content(frame, path)

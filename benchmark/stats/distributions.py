@@ -99,7 +99,7 @@ def sum_tail(d: float, estimated: float, df: float, known: float) -> float:
     step = min(_STEP, 0.5 / math.sqrt(df))
     front = half * math.log(half) - math.lgamma(half)
     terms = []
-    for place in range(int(-90 / half / step), int(6 / step) + 1):
+    for place in range(int(-(3 + 40 / half) / step), int(6 / step) + 1):
         y = place * step
         exponent = front + half * (y - math.exp(y))
         if exponent > -745:
@@ -117,12 +117,27 @@ def sum_quantile(alpha: float, estimated: float, df: float, known: float) -> flo
 
 
 def _where(tail: Callable[[float], float], alpha: float) -> float:
-    """Where a falling tail is alpha, to the last bit but one, by bisection."""
+    """Where a falling tail is alpha, by false position (Illinois) on its logarithm."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     low, high = 0.0, 1.0
-    while tail(high) > alpha:
+    while (reached := tail(high)) > alpha:
         low, high = high, 2 * high
-    while (middle := (low + high) / 2) not in (low, high):
-        low, high = (middle, high) if tail(middle) > alpha else (low, middle)
+    above, below = _log_ratio(tail(low), alpha), _log_ratio(reached, alpha)
+    kept = 0
+    for _ in range(200):
+        if high - low <= 1e-14 * high or not below:
+            break
+        place = (low * below - high * above) / (below - above)
+        if not low < place < high:
+            place = (low + high) / 2
+        here = _log_ratio(tail(place), alpha)
+        if here > 0:
+            low, above, below, kept = place, here, below / 2 if kept == 1 else below, 1
+        else:
+            high, below, above, kept = place, here, above / 2 if kept == -1 else above, -1
     return high
+
+
+def _log_ratio(tail: float, alpha: float) -> float:
+    return math.log(max(tail, _SMALLEST) / alpha)

@@ -233,7 +233,8 @@ def _check_images(every: Sequence[Measured]) -> None:
                 continue
             left, right = one.evidence.keys[task], other.evidence.keys[task]
             same = left.kind == right.kind and np.array_equal(left.value_N, right.value_N)
-            if not same or one.data.get(task) != other.data.get(task):
+            known = task in one.data and task in other.data
+            if not same or (known and one.data[task] != other.data[task]):
                 raise _foreign(f"the same test data of '{task}'", one, other)
 
 

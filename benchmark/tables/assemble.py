@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from .best import best_mean, contends
+from .best import winner
 from .cells import TableRow, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
 from .grids import Footnote, Grid, PaperTable, Section, Shown, TableLine
@@ -22,27 +22,34 @@ from .spec import (
 )
 
 APART = "†"
-_PERCENT = "Percent, mean ± standard deviation over seeds."
+_PERCENT = (
+    "Percent, mean ± standard deviation over seeds (standard error from the draw of the test "
+    "images)."
+)
 _BADGES = (
     "Brackets beside a method: what it used beyond its own weights; beside a number: what the "
     "paper prints."
 )
+_BOLD = (
+    "is bold where a paired test of the same images and seeds tells it from every other one (5 %, "
+    "Holm)"
+)
 _BEST = (
-    f"The best of a column is bold; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
+    f"The best of a column {_BOLD}; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
     "that are told the task, the test pairing or the test batch."
 )
 _BEST_KNOWN = (
-    f"The best of a column is bold; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
+    f"The best of a column {_BOLD}; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
     "that are told the test pairing or the test batch. The task is known to all."
 )
 _STAGES = (
     "Stage 0 is the untouched backbone, stage t comes after t tasks, Δ is the last stage minus "
-    f"stage 0. The best Δ is bold; `{UPPER_BOUND}`, an upper bound that learns all tasks at the "
+    f"stage 0. The best Δ {_BOLD}; `{UPPER_BOUND}`, an upper bound that learns all tasks at the "
     f"last stage, takes no part, nor does `{ZERO_SHOT}`, which does not move."
 )
 _BEST_VARIANT = (
-    "The best of a column is bold; rows that are told the task, the test pairing or the test batch "
-    "take no part."
+    f"The best of a column {_BOLD}; rows that are told the task, the test pairing or the test "
+    "batch take no part."
 )
 _OVER_STEPS = (
     "Transfer: a set's accuracy, mean over the steps before it is learned (the first set has "
@@ -139,16 +146,15 @@ def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper)
     ]
     rows = [row for _, row in chosen]
     best = [
-        best_mean(rows, [line[number] for line in cells], column, spec)
+        winner(rows, [line[number] for line in cells], column, spec)
         for number, column in enumerate(columns)
     ]
     lines = []
-    for (name, row), found in zip(chosen, cells, strict=True):
+    for place, ((name, row), found) in enumerate(zip(chosen, cells, strict=True)):
         line = []
-        for column, cell, top in zip(columns, found, best, strict=True):
+        for column, cell, first in zip(columns, found, best, strict=True):
             printed = paper.beside(row, column)
-            wins = cell.mean is not None and cell.mean == top and contends(row, column, spec)
-            line.append(Shown(cell, wins, printed, paper.note(printed)))
+            line.append(Shown(cell, place == first, printed, paper.note(printed)))
         lines.append(TableLine(_stubs(name, row, spec), row, tuple(line)))
     heads = (*spec.stubs, "Method")
     return Grid(title, heads, tuple(columns), tuple(lines), tuple(_notes(chosen, spec)))

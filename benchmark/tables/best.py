@@ -1,8 +1,9 @@
-"""Which number of a column is the best: what stands bold in the tables."""
+"""Which number of a column is the best and told from all others: what is bold in the tables."""
 
 from collections.abc import Sequence
 
 from .cells import TableCell, TableRow
+from .certain import measured, separated
 from .columns import Column
 from .run_numbers import Metric
 from .spec import UPPER_BOUND, ZERO_SHOT, TableSpec, told
@@ -17,10 +18,13 @@ def contends(row: TableRow, column: Column, spec: TableSpec) -> bool:
     return row.method != ZERO_SHOT or column.place.metric != Metric.CHANGE
 
 
-def best_mean(
+def winner(
     rows: Sequence[TableRow], cells: Sequence[TableCell], column: Column, spec: TableSpec
-) -> float | None:
-    """The highest mean of a column among the rows that contend; None for fewer than two of them.
+) -> int | None:
+    """The row with the highest mean of a column, among those that contend.
+
+    Only where the paired test tells it from each of the others, see `certain.separated`; so None
+    where one of these has no evidence or too few seeds, and for fewer than two of them.
 
     Args:
         rows: of the table.
@@ -28,6 +32,16 @@ def best_mean(
         column: which one.
         spec: of the table.
     """
-    means = [c.mean for row, c in zip(rows, cells, strict=True) if contends(row, column, spec)]
-    known = [mean for mean in means if mean is not None]
-    return max(known) if len(known) > 1 else None  # one row alone is the best of nothing
+    means = {
+        place: cell.mean
+        for place, (row, cell) in enumerate(zip(rows, cells, strict=True))
+        if cell.mean is not None and contends(row, column, spec)
+    }
+    if len(means) < 2:  # one row alone is the best of nothing
+        return None
+    places = list(means)
+    best = max(places, key=means.__getitem__)
+    numbers = [
+        measured(rows[place].of(column.group), column.place, column.parts) for place in places
+    ]
+    return best if separated(numbers, places.index(best)) else None

@@ -1,11 +1,12 @@
 """Cells and rows of tables: the numbers of several runs, pooled over seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import fmean, stdev
 
 from ..records.naming import method_label
+from .certain import measured, test_error
 from .groups import Group
 from .run_numbers import At, Metric, Outcome, RunNumbers
 from .spec import row_key
@@ -32,14 +33,16 @@ class TableCell:
         status: 'ok', 'missing', or the status of the first seed's number that is not ok.
         mean: over seeds, in percent or the unit of `UNITS`; None unless ok.
         sd: standard deviation over seeds (ddof = 1), likewise; None below two seeds.
+        error: standard error from the draw of test images, in percent; None without evidence.
     """
 
     status: str
     mean: float | None = None
     sd: float | None = None
+    error: float | None = None
 
     def show(self, form: str = "") -> str:
-        """`46.9 ± 0.2`, `46.9`, the status, or a dash where nothing was recorded.
+        """`46.9 ± 0.2 (1.1)`, `46.9`, the status, or a dash where nothing was recorded.
 
         Args:
             form: '+' for a change, which shows its sign; else the unit that follows.
@@ -50,7 +53,8 @@ class TableCell:
             return f"{self.mean:.2f}{form}"
         sign = form
         shown = f"{round(self.mean, 1) + 0.0:{sign}.1f}"  # adding 0.0 turns -0.0 into 0.0
-        return shown if self.sd is None else f"{shown} ± {self.sd:.1f}"
+        shown += "" if self.sd is None else f" ± {self.sd:.1f}"
+        return shown if self.error is None else f"{shown} ({self.error:.1f})"
 
 
 def pool(outcomes: Sequence[Outcome], unit: float = 100) -> TableCell:
@@ -103,7 +107,10 @@ class TableRow:
     def cell(self, group: Group, place: At, parts: Sequence[str]) -> TableCell:
         """One number, pooled over the seeds of a group. See `RunNumbers.outcome`."""
         unit, _ = UNITS.get(place.metric, (100, ""))
-        return pool([run.outcome(place, parts) for run in self.of(group)], unit)
+        runs = self.of(group)
+        cell = pool([run.outcome(place, parts) for run in runs], unit)
+        numbers = None if cell.mean is None else measured(runs, place, parts)
+        return cell if numbers is None else replace(cell, error=test_error(numbers))
 
 
 def _identity(run: RunNumbers) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ class Shown:
 
     Attributes:
         measured: our number; None in a printed block.
-        best: whether it is the best of its column.
+        best: whether it is the best of its column, and told from all others.
         printed: the paper's number, None where there is none to show.
         note: number of the footnote of that number, 0 for none.
     """

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import BenchError
 from ..metrics.continual import Hole, set_average, set_transfer
+from ..stats.answered import AnsweredRun
+from ..stats.runs import answered_run
 from .groups import ComparableRecord, Group
 
 MIB = 2**20
@@ -113,6 +116,7 @@ class RunNumbers:
         sets: name -> evaluation set.
         numbers: where -> value and status; a score has its step, never None for the end.
         reports: what the method said of each task, see `Method.report`.
+        answered: what each of its queries got; None without evidence.
     """
 
     group: Group
@@ -128,6 +132,7 @@ class RunNumbers:
     sets: Mapping[str, SetInfo]
     numbers: Mapping[At, Outcome]
     reports: tuple[Mapping[str, Any], ...] = ()
+    answered: AnsweredRun | None = None
 
     @property
     def worlds(self) -> frozenset[str]:
@@ -212,7 +217,16 @@ def read_run(judged: ComparableRecord) -> RunNumbers:
         sets=sets,
         numbers=numbers,
         reports=tuple(judged.record.provenance.get("reports") or ()),
+        answered=_answered(judged),
     )
+
+
+def _answered(judged: ComparableRecord) -> AnsweredRun | None:
+    """Its evidence, of a run that is compared with others; None where it can't be read."""
+    try:
+        return None if judged.why else answered_run(judged.record)
+    except BenchError:  # the leaderboard says so
+        return None
 
 
 def first_tasks(runs: Iterable[RunNumbers]) -> list[RunNumbers]:
@@ -238,10 +252,12 @@ def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[At, float]]:
         yield of_run(Metric.PARAMETERS_TRAINED), max(trained)
         if kept := reports[0].get("parameters_kept", trained[0]):
             yield At(first, "", Metric.PARAMETERS_KEPT, None, 1), kept
-    if read := about.get("parameters", {}).get("inference"):
+    read, read_bytes = about.get("parameters", {}).get("inference"), about.get("inference_bytes")
+    if isinstance(read, list) and read and read_bytes:
         yield of_run(Metric.NUMBERS_READ), read[-1]
-        yield of_run(Metric.BYTES_READ), about["inference_bytes"][-1]
-    if states := about.get("state_bytes"):
+        yield of_run(Metric.BYTES_READ), read_bytes[-1]
+    states = about.get("state_bytes")
+    if isinstance(states, list) and states:
         yield of_run(Metric.BYTES_KEPT), states[-1]
     for metric, phase in _PHASES.items():
         peaks = about.get("peak_memory", {}).get(phase)

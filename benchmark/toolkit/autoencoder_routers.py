@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..protocol.badges import UNSEEN, Badge
+from ..protocol.class_rows import encode_classes
 from ..protocol.config import Config, require
-from ..protocol.method import encode_classes
 from ..protocol.types import Classes, Images, Task, Texts
 
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code

@@ -9,6 +9,9 @@ from pathlib import Path
 from ..common.files import PACKAGE
 from ..common.limits import bounded_memory
 from ..errors import BenchError
+from ..records.evidence import SUFFIX
+from ..records.noise import noise_floor
+from ..records.replays import replay_of
 from ..records.schema import InvalidRecord, validate_name
 from ..records.store import Record, read_record, record_files, suite_folder
 from .checks.beside import check_copies, check_promises
@@ -110,11 +113,31 @@ def standings(records: Iterable[Record]) -> dict[Path, Standing]:
 
 def _tier(run: Examined) -> Tier:
     broken = any(one.code == "V09" and one.severity == "error" for one in run.findings)
-    return "self" if run.evidence is None or broken else "evidence"
+    if run.evidence is None or broken:
+        return "self"
+    return "replayed" if _replayed(run) else "evidence"
+
+
+def _replayed(run: Examined) -> bool:
+    """Whether others ran it again, and every difference is one that noise makes."""
+    try:
+        replay = replay_of(run.path)
+        if replay is None:
+            return False
+        floor = 0.0
+        if "cuda" in (replay.device, run.part("hardware", "device")):
+            found = noise_floor(run.path.parent.parent, run.row["suite"], run.row["suite_version"])
+            floor = found or 0.0
+        return replay.confirms(floor)
+    except BenchError:
+        return False
 
 
 def inspect(
-    results: Path, only: Collection[Path] | None = None, against: str | None = None
+    results: Path,
+    only: Collection[Path] | None = None,
+    against: str | None = None,
+    book: CodeBook | None = None,
 ) -> tuple[list[Finding], int]:
     """All checks over a results folder.
 
@@ -123,6 +146,7 @@ def inspect(
         only: files or folders in it to which the findings are confined; None for all.
         against: a ref of git: findings are confined to what changed since, and to what the change
             did to records that were there.
+        book: of commits; None for the checkout's, held against git where its history is there.
 
     Returns:
         The findings, by path and code, and the number of records that they are of.
@@ -146,7 +170,8 @@ def inspect(
             read = _read(path)
             records += [read] if isinstance(read, Record) else []
             findings += [read] if isinstance(read, Finding) else []
-    book = CodeBook(read_ledger(), verify=True, tips=(against,) if against else ())
+    if book is None:
+        book = CodeBook(read_ledger(), verify=True, tips=(against,) if against else ())
     findings += [one for run in examine(records, book) for one in run.findings]
     chosen = [path for path in files if only is None or _within(path, only)]
     if changed is not None:
@@ -159,8 +184,16 @@ def inspect(
 
 
 def _within(path: Path, only: Collection[Path]) -> bool:
-    whole = path.with_suffix(".parquet")  # evidence belongs to its record
-    return any(path.is_relative_to(place) or whole == place for place in only)
+    # Evidence belongs to its record, and the other way round.
+    return any(path.is_relative_to(place) or _whole(path) == _whole(place) for place in only)
+
+
+def _whole(path: Path) -> Path:
+    return (
+        path.with_name(path.name.removesuffix(SUFFIX) + ".parquet")
+        if path.name.endswith(SUFFIX)
+        else path
+    )
 
 
 def _read(path: Path) -> Record | Finding:

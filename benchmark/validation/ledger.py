@@ -10,13 +10,13 @@ import ast
 import hashlib
 import json
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ..common.digests import digest
-from ..common.files import ROOT
+from ..common.files import ROOT, atomic
 from ..common.git import git, git_line
 from ..common.source import bytes_sha, files_sha
 from ..errors import BenchError
@@ -200,6 +200,35 @@ def _constant(sources: Mapping[str, bytes], places: Collection[str], name: str) 
                     return frozenset(ast.literal_eval(value.args[0]))
                 return ast.literal_eval(value)
     return None
+
+
+def made_from_git(commits: Iterable[str]) -> Ledger:
+    """What git says of these commits.
+
+    Raises:
+        BenchError: code 5, where it does not have one of them in the history of HEAD.
+    """
+    ledger = Ledger()
+    for commit in sorted(commits):
+        if (found := from_git(commit)) is None:
+            fix = "make those records again from a commit of this history"
+            raise BenchError("commits in the history of HEAD", f"'{commit}'", fix, 5)
+        ledger = ledger.merged(found)
+    return ledger
+
+
+def renew_ledger(commits: Iterable[str], root: Path = ROOT) -> bool:
+    """Write the ledger of exactly these commits; whether it was another before.
+
+    Raises:
+        BenchError: as `made_from_git`, or (code 6) it cannot be written.
+    """
+    path, text = root / LEDGER, made_from_git(commits).text()
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return True
 
 
 class CodeBook:

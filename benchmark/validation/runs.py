@@ -53,7 +53,7 @@ Where = tuple[int, str, Direction, int | None]
 
 def _cells(frame: pd.DataFrame) -> list[ScoredCell]:
     columns = (
-        frame[name].astype(object).where(frame[name].notna(), None).tolist()
+        frame[name].array.to_numpy(dtype=object, na_value=None).tolist()
         for name in ScoredCell._fields
     )
     return [ScoredCell(*values) for values in zip(*columns, strict=True)]

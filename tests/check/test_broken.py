@@ -131,6 +131,8 @@ def after_step(self, step: int, total: int) -> None:
         "other-tasks-are-not-read", "a loss of",
         {"before": "OLD = []", "body": """
 def before_task(self, task: Task) -> None:
+    if task.index == 0:
+        OLD.clear()
     OLD.append(task.loader.sets[0])
 
 def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -267,7 +269,7 @@ def before_task(self, task: Task) -> None:
         "same-seed", "a loss of",
         {"imports": "import random", "body": """
 def loss(self, batch: Batch) -> dict[str, Tensor]:
-    return {k: v * (1 + random.random()) for k, v in super().loss(batch).items()}
+    return {k: v * (1 + random.SystemRandom().random()) for k, v in super().loss(batch).items()}
 """},
     ),
     "extends another method": (

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.check import report
-from benchmark.check.outcome import Checked, Job, Outcome
+from benchmark.check.outcome import Checked, Outcome, Question
 from benchmark.check.session import Session
 from benchmark.cli.main import app
 from benchmark.errors import BenchError
@@ -141,8 +141,11 @@ def test_a_method_that_there_is_not_ends_the_command_with_2() -> None:
 
 def some() -> Checked:
     promise = "Rows have length 1."
-    jobs = [Job("found", "declaration", "", "It imports."), Job("b", "inference", "pairs", promise)]
-    jobs.append(Job("b", "inference", "labelled", promise))
+    jobs = [
+        Question("found", "declaration", "", "It imports."),
+        Question("b", "inference", "pairs", promise),
+    ]
+    jobs.append(Question("b", "inference", "labelled", promise))
     outcomes = [
         jobs[0].outcome("pass"),
         jobs[1].outcome("fail", "lengths of <b>3 | [x](y) @all\nhere", "Return `unit(x)`."),

@@ -136,6 +136,7 @@ def test_equal(repro: Cli, place: Callable[..., Path], tmp_path: Path) -> None:
     assert not list((tmp_path / "again").rglob("running/*"))
 
 
+@pytest.mark.slow
 def test_nothing_of_an_earlier_run_is_taken(
     repro: Cli, place: Callable[..., Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +262,7 @@ class Plugin(Method):
 '''
 
 
+@pytest.mark.slow
 def test_a_method_by_path(
     repro: Cli, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +323,7 @@ def test_it_never_stands_among_records(
         assert (done.code, "--output-dir" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_noise(cli: Cli, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On one processor there is none; a score that was moved in one of the runs is found."""
     words = ("noise", "--method", "zs", "--suite", "mini-mtil", "--output-dir", tmp_path / "out",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.check.contract import KINDS, Check, Subject, ask
+from benchmark.check.contract import KINDS, Promise, Subject, ask
 from benchmark.check.promises import (
     declaration,
     elsewhere,
@@ -64,7 +64,7 @@ APART = {whole.run_to_a_record.id, whole.cost_of_a_step.id, hostile.settings_mat
 SMALL = {"router_steps": 20, "experts": 5, "hidden": 40}
 
 
-def _late(one: Check, kind: str, name: str) -> bool:
+def _late(one: Promise, kind: str, name: str) -> bool:
     if one.id == training.another_seed.id:
         return name not in SEEDED or kind != "pairs"
     other = kind == "labelled" and ("pairs", name) not in REFUSED
@@ -100,7 +100,7 @@ def subject(lab, captioned):
 
 
 @pytest.mark.parametrize(("one", "kind", "name"), CASES)
-def test_every_method_keeps_every_promise(one: Check, kind: Any, name: str, subject: Any) -> None:
+def test_every_method_keeps_every_promise(one: Promise, kind: Any, name: str, subject: Any) -> None:
     outcome = ask(one, subject(name), kind)
     assert outcome.status in ("pass", "not applicable"), f"{outcome.said} {outcome.remedy}"
 

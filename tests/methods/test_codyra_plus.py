@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from benchmark.errors import BenchError
 from benchmark.protocol.badges import UNSEEN
-from benchmark.protocol.method import Method, class_rows
+from benchmark.protocol.class_rows import class_rows
+from benchmark.protocol.method import Method
 from benchmark.protocol.types import Context
 from benchmark.records.store import read_record
 from benchmark.run.registry import find_method

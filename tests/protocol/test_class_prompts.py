@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.protocol.method import PROMPTS, Frozen
+from benchmark.protocol.class_rows import PROMPTS
+from benchmark.protocol.method import Frozen
 
 METHODS = ("ft", "dar", "l2p", "lora-ft", "rail-primal", "rail-dual", "moe-adapter",
            "codyra-plus", "codyra-rail-primal", "codyra-rail-dual")  # fmt: skip
@@ -50,7 +51,7 @@ def test_no_more_than_a_batch_of_prompts_at_a_time(
     monkeypatch.setattr(method.clip, "text_tower", counted)
     scores_BC = method.classifier(feed.classes((large,), learned=[0]))(images)
     assert 1 <= max(counted.sizes, default=1) <= PROMPTS
-    monkeypatch.setattr("benchmark.protocol.method.PROMPTS", 10**6)
+    monkeypatch.setattr("benchmark.protocol.class_rows.PROMPTS", 10**6)
     whole_BC = method.classifier(feed.classes((large,), learned=[0]))(images)
     assert max(counted.sizes, default=10**6) > 2 * PROMPTS
     torch.testing.assert_close(scores_BC, whole_BC, rtol=1e-4, atol=1e-5)
@@ -61,6 +62,6 @@ def test_the_frozen_classifier_takes_batches_too(lab: Any, monkeypatch: pytest.M
     feed, large = lab.feed(lab.clip()), many(lab.labelled[0])
     images = feed.images(large, torch.arange(6))
     scores_BC = Frozen(feed.clip.scale).classifier(feed.classes((large,)))(images)
-    monkeypatch.setattr("benchmark.protocol.method.PROMPTS", 10**6)
+    monkeypatch.setattr("benchmark.protocol.class_rows.PROMPTS", 10**6)
     whole_BC = Frozen(feed.clip.scale).classifier(feed.classes((large,)))(images)
     assert scores_BC.equal(whole_BC)

@@ -159,5 +159,5 @@ def test_a_row_that_cannot_be(tmp_path: Path, kind: str) -> None:
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     path = noise_file(tmp_path / "mini", measured())
     path.parent.mkdir(parents=True)
-    path.write_text("[" + " " * 2**21 + "]")
+    path.write_text("[" + " " * 2**20 + "]")
     _refused(path)

@@ -432,3 +432,37 @@ def test_no_record_of_an_installed_package_is_official(tmp_path: Path) -> None:
         assert state == NOWHERE
         assert "the code is not in a git checkout" in unofficial
         assert Path(target).parts[:2] == ("out", "scratch")
+
+
+PROMISE = """
+class X(Method):
+    label = "X"
+    invariants = {"same in every seed": {}}
+    aliases: Mapping[str, str] = {"a": "b"}
+"""
+
+
+def test_what_a_class_promises_is_no_part_of_its_content(tmp_path: Path) -> None:
+    """One kind of statement alone: plain values, under these names, in the body of a class."""
+    file = tmp_path / "x.py"
+
+    def sha(text: str) -> str:
+        file.write_text(text)
+        return content_sha(file)
+
+    bare = sha('class X(Method):\n    label = "X"\n')
+    assert sha(PROMISE) == bare
+    for change in (
+        ("{}}", "f()}"),  # it runs something
+        ("invariants", "invariant"),
+        ("    invariants", "    x = invariants"),
+        ("    label", "    y = 3\n    label"),
+        ('    aliases: Mapping[str, str] = {"a": "b"}', "    aliases: Mapping[str, str]"),
+    ):
+        assert sha(PROMISE.replace(*change)) != bare, change
+    assert sha("invariants = {}\n") != sha("")
+    assert sha("def f():\n    aliases = {}\n") != sha("def f():\n    pass\n")
+    inside = (
+        "class X(Method):\n    def f(self):\n        invariants = {}\n        return invariants\n"
+    )
+    assert sha(inside) != sha(inside.replace("        invariants = {}\n", ""))

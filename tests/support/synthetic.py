@@ -1,11 +1,16 @@
 """Whole runs from closed formulas: what a record would hold, without a model."""
 
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmark.records.answers import AnswerKey, Evidence, Integers, Where
+from benchmark.records.evidence import evidence_file, write_evidence
 from benchmark.records.naming import file_stem, suite_folder
 from benchmark.records.store import Record, write_record
 from benchmark.tables import render
@@ -114,12 +119,50 @@ def spoil(rows: list[Row], step: int, *tasks: str, status: str = "oom") -> list[
     return rows
 
 
-def save(folder: Path, rows: list[Row], about: dict[str, Any] | None = None) -> Path:
+def answers(rows: list[Row]) -> Evidence:
+    """What each query got, so that the hits are those of the rows.
+
+    Every image has one caption. The images of a set that a method answers are the first so many in
+    an order of that method, the same for all its runs.
+    """
+    keys: dict[str, AnswerKey] = {}
+    found: dict[Where, Integers] = {}
+    for row in rows:
+        task, step = row["eval_task"], row["step"]
+        keys.setdefault(task, _key(row["kind"]))
+        if row["hits"] is None or row["metric"] not in ("hit", "acc"):
+            continue
+        seed = zlib.crc32(f"{task} {row['method']}".encode())
+        place_Q = np.random.default_rng(seed).permutation(N)
+        right_Q = place_Q < row["hits"]
+        where = task, row["direction"], step
+        if row["metric"] == "acc":
+            found[where] = np.where(right_Q, keys[task].value_N, (keys[task].value_N + 1) % N)
+        else:
+            level_Q = found.setdefault(where, np.full(N, 3, np.int64))
+            better = {1: 0, 5: 1, 10: 2}[row["k"]]
+            found[where] = np.where(right_Q, np.minimum(level_Q, better), level_Q)
+    return Evidence(keys, found, "synthetic")
+
+
+def _key(kind: str) -> AnswerKey:
+    if kind == "pairs":
+        return AnswerKey("pairs", np.ones(N, np.int64))
+    return AnswerKey("labelled", np.arange(N, dtype=np.int64))
+
+
+def save(
+    folder: Path, rows: list[Row], about: dict[str, Any] | None = None, evidence: bool = True
+) -> Path:
+    """Write a record, and with it what each of its queries got."""
     r = rows[0]
     stem = file_stem(r["method"], r["variant"], r["settings"], r["backbone"], r["order"], r["seed"])
     path = folder / suite_folder(r["suite"]) / f"{stem}.parquet"
     costs = {"parameters": {"trainable": 1_234_567}, "state_bytes": [0, 4096, 12288]}
-    write_record(path, rows, about or (costs if r["method"] == "dar" else {}))
+    about = about or (costs if r["method"] == "dar" else {})
+    if evidence:
+        about = {**about, "evidence": dict(write_evidence(evidence_file(path), answers(rows)))}
+    write_record(path, rows, about)
     return path
 
 

@@ -374,13 +374,19 @@ def test_a_run_is_in_the_tables_of_its_own_world(texts: dict[str, str]) -> None:
         assert not lines_of(texts[f"table-{number}.csv"], source="measured"), number
 
 
-def test_who_is_told_the_task_is_best_only_where_all_are(texts: dict[str, str]) -> None:
-    def row(name: str) -> str:
-        lines = texts[name].split("### Last")[1].splitlines()
-        return next(line for line in lines if "route-oracle" in line)
+def test_who_is_told_the_task_is_best_only_where_all_are(tmp_path: Path) -> None:
+    for suite, seed in product(("xtail", "mtil"), range(3)):
+        save(tmp_path / "r", few(suite, "ft", seed))
+        save(tmp_path / "r", few(suite, "ewc", seed))
+        save(tmp_path / "r", few(suite, "dar", seed, variant="route-oracle", uses="task id"))
+    texts = build(tmp_path / "r", tmp_path)
 
-    assert "**" not in row("codyra-table-1.md")
-    assert "**" in row("codyra-table-2.md")
+    def rows(name: str) -> list[str]:
+        lines = texts[name].split("### Last")[1].partition("\n## ")[0].splitlines()
+        return [line.split("|")[1].strip() for line in lines if "**" in line]
+
+    assert rows("codyra-table-1.md") == ["codyra"]
+    assert rows("codyra-table-2.md") == ["codyra-plus.route-oracle [task id]"]
 
 
 # ---- The paper -----------------------------------------------------------------------------------

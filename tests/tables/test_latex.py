@@ -1,6 +1,7 @@
 """LaTeX without a LaTeX: what it prints, and whether its structure can compile."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ HOSTILE = "100% _wild_ & {odd} #1 \\x ~^ | $5"
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("latex")
     same = {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai"}
-    for method, variant, seed in (("ft", "", 0), ("dar", "r8", 0), ("dar", "r8", 1)):
+    for (method, variant), seed in product((("ft", ""), ("dar", "r8")), range(3)):
         more = {**same, "variant": variant}
         rows = make_rows("retrieval", PAPER, method, "forward", seed, PAPER_HELD_OUT, **more)
         for row in rows:
@@ -122,7 +123,7 @@ def test_hostile_words_are_escaped(files: dict[str, str]) -> None:
         r"$|$ \$5"
     )
     assert f"& {shown} &" in files["table-1.tex"]
-    assert f"seeds: 1 to 2, {shown}. Percent" in files["table-11.tex"]
+    assert f"seeds: 3, {shown}. Percent" in files["table-11.tex"]
     assert f"ewc+a\\_b=50\\%: {shown}." in files["table-8.tex"]
     assert r"ewc+a\_b=50\% $\dagger$ & " in files["table-8.tex"]
     assert r"& missing\_data &" in files["table-8.tex"]

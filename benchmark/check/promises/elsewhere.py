@@ -1,16 +1,17 @@
 """The device: training and inference under an accelerator's rules, and on a true one."""
 
 from dataclasses import replace
+from unittest import mock
 
 import torch
 
 from ...errors import BenchError
-from ...run.evaluate import EvalSet, evaluate
+from ...run.guards import returns
 from ...suites.names import Kind
 from ..contract import Broken, NotApplicable, Subject, check, last_line
-from ..instruments.pretended import DeviceMismatch, pretended
+from ..instruments.pretended import DeviceMismatch, Elsewhere, pretended
 from ..learned import Learned
-from ..rows import embedded
+from ..rows import embedded, score_sets
 
 _REMEDY = (
     "Make the tensor where the data are: `device=x.device`, `x.new_zeros(...)`, `torch.zeros_like`;"
@@ -25,7 +26,8 @@ def on_a_pretended_device(subject: Subject, kind: Kind) -> None:
 
     No accelerator is needed: see `check.instruments.pretended`.
     """
-    with pretended() as device:
+    # To the guards of a run, what is there is the plain kind of tensor.
+    with pretended() as device, mock.patch.object(returns, "Tensor", Elsewhere):
         try:
             again = _train_and_score(subject, kind, device)
         except DeviceMismatch as e:
@@ -53,11 +55,7 @@ def _train_and_score(subject: Subject, kind: Kind, device: torch.device) -> Lear
     for row_BD in embedded(run, lab.pairs[0]):
         if row_BD.device.type != device.type:
             raise Broken(f"rows that are on {row_BD.device}, not where the images are")
-    scope = lab.labelled
-    for index, data in enumerate(scope):
-        which = EvalSet("b", "B", data, 0, scope, index, (0, 1))
-        evaluate(run.method, run.feed, which, 2, run.method.uses)
-    evaluate(run.method, run.feed, EvalSet("a", "A", lab.pairs[0], 0), 2, run.method.uses)
+    score_sets(run, lab)
     return run
 
 

@@ -1,9 +1,9 @@
 """All checks, in the order in which they are asked: what a check needs comes before it."""
 
-from ..contract import Check
+from ..contract import Promise
 from . import declaration, elsewhere, hostile, inference, state, static, training, whole
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[Promise, ...] = (
     *declaration.CHECKS,
     *static.CHECKS,
     *training.FIRST,

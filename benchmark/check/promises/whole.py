@@ -24,6 +24,7 @@ from ...run.runner import execute
 from ...run.train import Fit
 from ...suites.find import find_suite
 from ...suites.names import Kind
+from ...validation.inspect import inspect
 from ..contract import SUITES, Broken, NotApplicable, Subject, check
 from ..lab import Lab
 from ..learned import Halt
@@ -49,20 +50,27 @@ def run_to_a_record(subject: Subject, kind: Kind) -> str:
         subject.lab.place.at(f"a run of {plan.suite.name}")
         execute(plan, SILENT)
         record = read_record(plan.target)
-        if wrong := findings(record):
+        if wrong := findings(record, plan.target.parents[1]):
             raise Broken(wrong[0])
         _starts_at_the_backbone(record, plan)
     steps, sets = record.frame["step"].max(), record.frame["eval_task"].nunique()
     return f"{plan.suite.name}: {steps} tasks, {sets} sets, {len(record.frame)} rows"
 
 
-def findings(record: Record) -> list[str]:
+def findings(record: Record, results: Path) -> list[str]:
     """What is wrong with a record, in sentences; the one place where validation is asked.
 
-    `read_record` has refused what is not whole or not consistent in itself.
+    Not asked is what of no unfinished method can hold: that its code is in a commit (V04), and the
+    method in the registry (V05).
     """
     failed = record.frame[record.frame["status"] != "ok"]
-    return [f"{row.eval_title} at step {row.step}: {row.error}" for row in failed.itertuples()]
+    said = [f"{row.eval_title} at step {row.step}: {row.error}" for row in failed.itertuples()]
+    found, _ = inspect(results)
+    return said + [
+        f"{one.code}, {one.cell}: expected {one.expected}, got {one.got}"
+        for one in found
+        if one.severity == "error" and one.code not in ("V04", "V05")
+    ]
 
 
 def _request(subject: Subject, kind: Kind, folder: Path) -> Request:

@@ -195,6 +195,7 @@ def tier_report(
     question: Question,
     alpha: float,
     correction: Correction,
+    of_captions: tuple[str, ...],
     as_json: bool,
     markdown: bool,
 ) -> str:
@@ -207,6 +208,7 @@ def tier_report(
         question: what they are ranked by.
         alpha: of all tests of a section together.
         correction: for their number.
+        of_captions: options that were given and mean nothing where all sets are labelled.
         as_json: rather than text.
         markdown: rather than plain text.
 
@@ -218,6 +220,11 @@ def tier_report(
     if not found:
         fix = nearest(backbone or "", {one.group[2] for one in every})
         raise BenchError(f"records on backbone {quoted(backbone)}", "none", fix, 4)
+    if of_captions and not any(one.pairs for one in found):
+        got = "labelled sets alone, which have one accuracy"
+        raise BenchError(
+            f"image-caption sets for {of_captions[0]}", got, f"leave out {of_captions[0]}"
+        )
     shown = [_Section(one, question, alpha, correction) for one in found]
     if not any(one.order for one in shown):
         reasons = sorted({why for one in shown for why in one.left_out.values()})

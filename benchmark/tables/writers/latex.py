@@ -38,10 +38,13 @@ def _shown(column: Column, shown: Shown) -> str:
     if shown.measured is None:
         return value or escape(MISSING)
     text = shown.measured.show(column.form)
-    mean, plus_minus, sd = text.partition(" ± ")
-    text = _signed(escape(mean)) if shown.measured.mean is not None else escape(text)
+    if shown.measured.mean is None or column.form not in ("", "+"):
+        text, rest = escape(text), ""
+    else:
+        mean, _, rest = text.partition(" ")
+        text = _signed(escape(mean))
     text = f"\\textbf{{{text}}}" if shown.best else text
-    text += f" {escape(plus_minus.strip())} {sd}" if sd else ""
+    text += f" {escape(rest)}" if rest else ""
     return f"{text} [{value}]" if value else text
 
 

@@ -13,7 +13,8 @@ from ..run_numbers import Metric
 _FORMULA = re.compile(r"[=@]|[+-](?![0-9.]+$)")
 _HEAD = (
     "source", "suite", "version", "backbone", "pretrained", "order", "method", "dataset",
-    "direction", "metric", "k", "step", "seeds", "mean", "sd", "status", "paper", "note", "why_not",
+    "direction", "metric", "k", "step", "seeds", "mean", "sd", "test_error", "status", "paper",
+    "note", "why_not",
 )  # fmt: skip
 
 
@@ -34,14 +35,16 @@ def _line(column: Column, line: TableLine, shown: Shown, order: str) -> tuple[ob
     printed_text = ("", "") if printed is None else (printed.value, printed.erratum)
     if row is None or cell is None:
         label, step = ("", None) if printed is None else (printed.label, printed.step)
-        source, numbers, why = "paper", ("", "", "", "ok"), ""
+        source, numbers, why = "paper", ("", "", "", "", "ok"), ""
     else:
         runs = row.of(column.group)
         label, why, source = row.label, row.why, "measured"
         step = place.step
         if step is None and place.metric != Metric.CHANGE:
             step = row.runs[0].n_steps
-        numbers = (str(len(runs)), _number(cell.mean), _number(cell.sd), cell.status)
+        numbers = (
+            str(len(runs)), _number(cell.mean), _number(cell.sd), _number(cell.error), cell.status,
+        )  # fmt: skip
     what = (label, place.dataset, place.direction, place.metric, place.k, step)
     return source, *column.group, order, *what, *numbers, *printed_text, why
 

@@ -52,21 +52,39 @@ def supersede(results: Path, files: list[Path], reason: str) -> None:
     Raises:
         BenchError: no reason is given, or the list there is none.
     """
+    _add(results, [(file.relative_to(results), file.read_bytes()) for file in files], reason)
+
+
+def _add(results: Path, old: list[tuple[Path, bytes]], reason: str) -> None:
+    """Lines for records, by place and content that they had."""
     reason = " ".join(reason.split())
     if not reason:
         raise BenchError("a reason why records are replaced", "none", "give one")
     path = results / SUPERSEDED
     lines = superseded(path.read_text(encoding="utf-8"), path) if path.exists() else []
     today = datetime.now(UTC).date().isoformat()
-    for file in files:
-        sha = hashlib.sha256(file.read_bytes()).hexdigest()
-        new = (file.relative_to(results).as_posix(), sha, today, reason)
+    for place, content in old:
+        new = (place.as_posix(), hashlib.sha256(content).hexdigest(), today, reason)
         if new[:2] not in {line[:2] for line in lines}:
             lines.append(new)
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([HEAD, *lines])
     with atomic(path) as temporary:
         temporary.write_text(out.getvalue(), encoding="utf-8")
+
+
+def supersede_since(results: Path, ref: str, reason: str) -> int:
+    """Say why records that were there at a ref are others now, or gone; the number of them.
+
+    Raises:
+        BenchError: as `supersede` and `check_history`.
+    """
+    top, base = _base(results, ref)
+    findings, _ = check_history(results, ref)
+    inside = results.resolve().relative_to(top)
+    old = [one.path.relative_to(results) for one in findings if one.path.suffix == ".parquet"]
+    _add(results, [(p, git("show", f"{base}:{inside / p}", at=top)) for p in old], reason)
+    return len(old)
 
 
 def check_history(results: Path, ref: str) -> tuple[list[Finding], set[Path]]:
