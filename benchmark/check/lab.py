@@ -11,21 +11,21 @@ import torch
 from ..backbones.backbone import Backbone
 from ..backbones.known import Precision
 from ..backbones.load import load
-from ..common.seeds import derive, generator
+from ..common.seeds import generator, seed_globally
 from ..data import rendered
 from ..data.batches import close, draw_pairs, join, make_loader, spread_texts
 from ..data.cache.frozen import FrozenFeatures
 from ..data.items import Items
 from ..data.split import Pairs
 from ..data.tensors import LabelTensors, PairTensors, Tensors, load_split
-from ..errors import BenchError
+from ..errors import BenchError, MethodError
 from ..protocol.method import Method, no_grad_after_task
 from ..protocol.types import Batch, Context, Task, Texts, Tools
 from ..run.registry import ResolvedMethod, find_method
 from ..run.train import Fit, Progress
 from ..suites.suite import Recipe
 from .instruments.torch_state import TorchState
-from .learned import Halt, Learned, Position, Watched
+from .learned import Halt, Learned, Position, Watched, raised_by_watch
 
 RECIPE = Recipe(epochs=1, batch_size=5, lr=1e-3, lr_added=2e-3, weight_decay=0.1, warmup=0.1)
 CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ class Lab:
             return spread_texts(feed, declared(), count)
 
         tools = Tools(lambda *k: generator(seed, "method", *k), reference, join, texts)
-        torch.manual_seed(derive(seed, "init"))
+        seed_globally(seed, "init")
         self.place.at("__init__")
         made: Method[Any] = found.cls(feed.clip, replace(found.config, **changes), tools)
         return made.to(self.device)
@@ -113,7 +113,7 @@ class Lab:
     def before(self, method: Method[Any], task: Task, data: Tensors, seed: int = 0) -> None:
         """`before_task`, with the draws that the runner gives it."""
         self.place.at("before_task", task.index + 1)
-        torch.manual_seed(derive(seed, data.fingerprint, "before"))
+        seed_globally(seed, data.fingerprint, "before")
         method.before_task(task)
         method.to(self.device)
 
@@ -142,7 +142,7 @@ class Lab:
     def after(self, method: Method[Any], task: Task, data: Tensors, seed: int = 0) -> None:
         """`after_task`, with the draws that the runner gives it, and the end of the lease."""
         self.place.at("after_task", task.index + 1)
-        torch.manual_seed(derive(seed, data.fingerprint, "after"))
+        seed_globally(seed, data.fingerprint, "after")
         no_grad_after_task(method, task)
         self.end(method, task)
 
@@ -189,7 +189,12 @@ class Lab:
             out.losses.append(loss)
             self._noted(out, switches)
 
-        self.run(fit, after)
+        try:
+            self.run(fit, after)
+        except MethodError as e:
+            if not raised_by_watch(e):
+                raise
+            out.refused.append(f"{self.place}: expected {e.expected}, got {e.got}")
         now = dict(method.named_parameters())
         changed = [n for n, p in now.items() if n in before and not p.equal(before[n])]
         out.moved.append(len(changed))

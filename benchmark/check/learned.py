@@ -1,6 +1,7 @@
 """What is seen of a method while it learns, and where in the protocol it is."""
 
 import gc
+import traceback
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import torch
 from ..data.items import Items
 from ..protocol.method import Method
 from ..protocol.types import Images, Task
+from ..run.guards import training
 
 
 class Watched(Items):
@@ -83,6 +85,7 @@ class Learned:
         losses: of every step. trainable: scalars per task. moved: parameters that the loop changed
             per task. trespass: names of those that changed, or have a gradient, though they were
             not trainable.
+        refused: what the guards of the training loop said, of parameters that moved.
         disturbed: switches of torch that a hook left changed, and which hook.
         kept: tensors of pixels that are alive after the last task.
         evaluated: what an evaluation did, once there was one.
@@ -95,6 +98,13 @@ class Learned:
     trainable: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     trespass: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
     kept: int = -1
     evaluated: Evaluated | None = None
+
+
+def raised_by_watch(error: BaseException) -> bool:
+    """Whether an error is of `run.guards.training`, which looks at what moves in training."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename == training.__file__

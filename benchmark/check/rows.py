@@ -9,9 +9,12 @@ from torch import Tensor
 
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors, Tensors
+from ..protocol.badges import Badge
 from ..protocol.lookup import Lookup
 from ..protocol.types import Context, Images, Texts
+from ..run.evaluate import EvalSet, Scores, evaluate
 from ..run.state import checkpoint
+from .lab import Lab
 from .learned import Learned
 
 Side = Literal["image", "text"]
@@ -70,6 +73,20 @@ def scorer(run: Learned, data: LabelTensors) -> Scorer:
 def scores(run: Learned, data: LabelTensors, rows: Tensor) -> Tensor:
     """Scores (B, C) of some images of a labelled set, in one batch."""
     return scorer(run, data)(images(run, data, rows))
+
+
+def score_sets(run: Learned, lab: Lab) -> list[Scores]:
+    """Scores of a set of pairs, and of all labelled sets, which share their classes.
+
+    By the evaluator, told that rows may depend on the batch: whether they do is another check, of
+    more makings of a batch than a run has time for.
+    """
+    sets = [EvalSet("a", "A", lab.pairs[0], 0)]
+    for index, data in enumerate(lab.labelled):
+        places = tuple(range(len(lab.labelled)))
+        sets.append(EvalSet("b", "B", data, 0, lab.labelled, index, places))
+    uses: frozenset[Badge] = run.method.uses | {"test batch"}
+    return [evaluate(run.method, run.feed, which, 2, uses) for which in sets]
 
 
 def images(run: Learned, data: Tensors, rows: Tensor) -> Images:

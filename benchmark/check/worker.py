@@ -103,7 +103,8 @@ def _subject(asked: dict[str, Any], found: ResolvedMethod) -> Subject:
 
 def _not_found(error: BaseException, asked: str) -> Outcome:
     """A file that does not import, or is no method: its last line, and one sentence."""
-    if isinstance(error, BenchError) and not isinstance(error, MethodError):
+    raised = error.__cause__ is not None and not isinstance(error.__cause__, BenchError)
+    if isinstance(error, BenchError) and not (isinstance(error, MethodError) and raised):
         fix = f"{error.fix[:1].upper()}{error.fix[1:]}."
         return FOUND.outcome("fail", f"expected {error.expected}, got {error.got}", fix)
     cause = error.__cause__ or error

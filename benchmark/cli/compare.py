@@ -83,7 +83,8 @@ def compare(
         )
     _refuse_without_sets(per_set, mid_p, correction, metric)
     from ..stats.report.data import as_json
-    from ..stats.report.versus import Wanted, check_options, compare_methods
+    from ..stats.report.numbers import Wanted
+    from ..stats.report.versus import check_options, compare_methods
     from ..stats.report.words import blocks, render
 
     wanted = Wanted(question, per_set, over_sets, alpha, chosen, _resamples(resamples), mid_p)

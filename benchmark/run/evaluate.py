@@ -127,6 +127,7 @@ def evaluate(
     step: int = 0,
     uses: frozenset[Badge] = frozenset(),
     advance: Advance = ignore,
+    again: bool = True,
 ) -> Scores:
     """Score one set.
 
@@ -138,6 +139,7 @@ def evaluate(
         uses: what the method declares. With "task id", items carry their learned task; with
             "test pairing", the features of what they are paired with.
         advance: is called with the number of items that were encoded, see `items_of`.
+        again: whether a few items are encoded in other batches too, and compared.
 
     Raises:
         Undefined: an embedding or a score is NaN or infinite, or an embedding zero.
@@ -148,11 +150,11 @@ def evaluate(
     shown = task is not None or len(which.scope) > 1
     places = [p if shown and p is not None and p < step else -1 for p in which.places]
     pairing = "test pairing" in uses
-    own = isinstance(encoder, Frozen) or "test batch" in uses
-    again = None if own else tolerance(feed.clip.precision, feed.device)
+    own = isinstance(encoder, Frozen) or "test batch" in uses or not again
+    allowed = None if own else tolerance(feed.clip.precision, feed.device)
     if isinstance(which.data, PairTensors):
-        return _pairs(encoder, feed, which, which.data, task, pairing, again, advance)
-    return _labelled(encoder, feed, which, which.data, task, pairing, places, again, advance)
+        return _pairs(encoder, feed, which, which.data, task, pairing, allowed, advance)
+    return _labelled(encoder, feed, which, which.data, task, pairing, places, allowed, advance)
 
 
 def items_of(which: EvalSet) -> int:
@@ -201,7 +203,7 @@ def _pairs(
     data: PairTensors,
     task: int | None,
     pairing: bool,
-    again: float | None,
+    allowed: float | None,
     advance: Advance,
 ) -> Scores:
     counts, tokens = _Counts(), data.tokens_ML
@@ -226,10 +228,10 @@ def _pairs(
     ):
         called = Called(hook, which.title, items)
         check_rows(rows_ND, called)
-        if again is not None:
+        if allowed is not None:
             n, place_K = len(rows_ND), watched(len(rows_ND))
             then_KD = rows_ND[place_K.to(rows_ND.device)]
-            check_alone(place_K, then_KD, partial(encode, log=no_log), again, called, n)
+            check_alone(place_K, then_KD, partial(encode, log=no_log), allowed, called, n)
     device = image_ND.device
     owner_M1 = data.owner_M[:, None].to(device)
     offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))
@@ -252,7 +254,7 @@ def _labelled(
     task: int | None,
     pairing: bool,
     places: list[int],
-    again: float | None,
+    allowed: float | None,
     advance: Advance,
 ) -> Scores:
     counts = _Counts()
@@ -274,15 +276,15 @@ def _labelled(
     def guess(rows: Tensor) -> Tensor:
         score_BC = scores(rows)
         check_finite(score_BC, rows, len(data), called)
-        if again is not None:
+        if allowed is not None:
             then.append(score_BC[(place_K[torch.isin(place_K, rows)] - rows[0]).to(feed.device)])
         right_B = label_N[rows].to(score_BC.device)
         return torch.stack([top1(score_BC), rank_of(score_BC, right_B)], dim=1)
 
     guess_N, rank_N = _encode(torch.arange(len(data)), guess, advance).cpu().T
-    if again is not None:
+    if allowed is not None:
         plain = partial(scores, context=Context(no_log, task, partner))
-        check_alone(place_K, torch.cat(then), plain, again, called, len(data))
+        check_alone(place_K, torch.cat(then), plain, allowed, called, len(data))
     right = int((guess_N == label_N).sum())
     rows = [_row("acc", None, None, right, len(data), len(classes))]
     ranks = {"image": rank_N.tolist()}

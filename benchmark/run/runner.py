@@ -21,7 +21,7 @@ from ..errors import BenchError, MethodError
 from ..protocol.method import Frozen, no_grad_after_task, trainable_count
 from ..protocol.types import Loader, Task
 from .build import Built, Ground, build_method, open_ground
-from .guards.crash import Whereabouts
+from .guards.crash import RunPlace
 from .guards.process.kept import kept
 from .guards.returns import checked_key, nothing_left
 from .guards.training import Constants
@@ -62,7 +62,7 @@ class Run:
         space: Workspace,
         report: Report,
         usage: Usage,
-        place: Whereabouts,
+        place: RunPlace,
     ) -> None:
         self.plan, self.inputs, self.space = plan, inputs, space
         self.report, self.usage, self.costs, self.place = report, usage, Costs(), place
@@ -256,7 +256,7 @@ def execute(plan: Plan, report: Report) -> None:
         BenchError: whatever the user can mend; everything that was finished is kept. Where the
             method failed, a record says so.
     """
-    usage, place = Usage(), Whereabouts(tasks=len(plan.suite.tasks))
+    usage, place = Usage(), RunPlace(tasks=len(plan.suite.tasks))
     failing = Failing(plan, usage, place)
     with usage.phase("prepare"):
         ground = open_ground(plan, report)

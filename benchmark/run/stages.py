@@ -8,7 +8,7 @@ from ..common.report import Report
 from ..protocol.badges import Badge
 from ..protocol.method import Encoder, Method
 from .evaluate import EvalSet, Scores, evaluate, failed_rows, items_of
-from .guards.crash import Whereabouts
+from .guards.crash import RunPlace
 from .guards.evaluation import Untouched
 from .guards.rows import Undefined
 from .inputs import Inputs
@@ -36,7 +36,7 @@ class Stages:
         space: Workspace,
         report: Report,
         usage: Usage,
-        place: Whereabouts,
+        place: RunPlace,
     ) -> None:
         self.inputs, self.uses, self.space = inputs, uses, space
         self.report, self.usage, self.place = report, usage, place

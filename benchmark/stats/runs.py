@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..records.answers import Evidence
+from ..records.answers import Evidence, Integers
 from ..records.evidence import evidence_file, read_evidence
 from ..records.naming import method_label
 from ..records.store import Record
@@ -36,7 +36,17 @@ def answered_run(record: Record) -> AnsweredRun | None:
         tuple(str(row["task_order"]).split(",")),
         _items(record.provenance.get("data", {}).get("test", {})),
         _items(classes),
+        _stamp(evidence_file(record.path)),
     )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written anew; None without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _items(mapping: dict[str, object]) -> Items:
@@ -46,7 +56,7 @@ def _items(mapping: dict[str, object]) -> Items:
 @lru_cache(_KEPT)
 def _run(
     path: Path, seal: Items, label: str, order: str, seed: int, tasks: tuple[str, ...],
-    data: Items, classes: Items,
+    data: Items, classes: Items, stamp: tuple[int, int] | None,
 ) -> AnsweredRun:  # fmt: skip
     read = read_evidence(evidence_file(path), dict(seal))
     # Many are held at once: a level fits a byte.
@@ -63,5 +73,7 @@ def _run(
     )
 
 
-def _small(answer_Q: np.ndarray) -> np.ndarray:
-    return answer_Q.astype(np.min_scalar_type(int(answer_Q.max())))
+def _small(answer_Q: Integers) -> Integers:
+    """The same whole numbers in fewer bytes."""
+    smaller: Integers = answer_Q.astype(np.min_scalar_type(int(answer_Q.max())))
+    return smaller

@@ -30,25 +30,26 @@ _BADGES = (
     "Brackets beside a method: what it used beyond its own weights; beside a number: what the "
     "paper prints."
 )
-_TOLD_APART = (
-    "where a paired test of the same images and seeds tells it from every other one (5 %, Holm)"
+_BOLD = (
+    "is bold where a paired test of the same images and seeds tells it from every other one (5 %, "
+    "Holm)"
 )
 _BEST = (
-    f"The best of a column is bold {_TOLD_APART}; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
+    f"The best of a column {_BOLD}; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
     "that are told the task, the test pairing or the test batch."
 )
 _BEST_KNOWN = (
-    f"The best of a column is bold {_TOLD_APART}; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
+    f"The best of a column {_BOLD}; `{UPPER_BOUND}`, an upper bound, takes no part, nor do rows "
     "that are told the test pairing or the test batch. The task is known to all."
 )
 _STAGES = (
     "Stage 0 is the untouched backbone, stage t comes after t tasks, Δ is the last stage minus "
-    f"stage 0. The best Δ is bold {_TOLD_APART}; `{UPPER_BOUND}`, an upper bound that learns all tasks at the "
+    f"stage 0. The best Δ {_BOLD}; `{UPPER_BOUND}`, an upper bound that learns all tasks at the "
     f"last stage, takes no part, nor does `{ZERO_SHOT}`, which does not move."
 )
 _BEST_VARIANT = (
-    f"The best of a column is bold {_TOLD_APART}; rows that are told the task, the test pairing or the test batch "
-    "take no part."
+    f"The best of a column {_BOLD}; rows that are told the task, the test pairing or the test "
+    "batch take no part."
 )
 _OVER_STEPS = (
     "Transfer: a set's accuracy, mean over the steps before it is learned (the first set has "

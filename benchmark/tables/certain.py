@@ -75,7 +75,7 @@ def _terms(run: RunNumbers, place: At, parts: Sequence[str]) -> list[Term]:
 
 
 def _steps(run: RunNumbers, place: At, task: str) -> tuple[Steps, int] | None:
-    """Steps with what their hits count, and what the sum is divided by; see `RunNumbers.outcome`."""
+    """Steps with what their hits count, and what the sum is divided by: `RunNumbers.outcome`."""
     end = run.n_steps
     if place.metric in (Metric.RECALL, Metric.ACCURACY):
         return ((end if place.step is None else place.step, 1),), 1

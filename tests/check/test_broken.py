@@ -269,7 +269,7 @@ def before_task(self, task: Task) -> None:
         "same-seed", "a loss of",
         {"imports": "import random", "body": """
 def loss(self, batch: Batch) -> dict[str, Tensor]:
-    return {k: v * (1 + random.random()) for k, v in super().loss(batch).items()}
+    return {k: v * (1 + random.SystemRandom().random()) for k, v in super().loss(batch).items()}
 """},
     ),
     "extends another method": (

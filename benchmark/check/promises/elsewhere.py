@@ -6,13 +6,12 @@ from unittest import mock
 import torch
 
 from ...errors import BenchError
-from ...run.evaluate import EvalSet, evaluate
 from ...run.guards import returns
 from ...suites.names import Kind
 from ..contract import Broken, NotApplicable, Subject, check, last_line
 from ..instruments.pretended import DeviceMismatch, Elsewhere, pretended
 from ..learned import Learned
-from ..rows import embedded
+from ..rows import embedded, score_sets
 
 _REMEDY = (
     "Make the tensor where the data are: `device=x.device`, `x.new_zeros(...)`, `torch.zeros_like`;"
@@ -56,11 +55,7 @@ def _train_and_score(subject: Subject, kind: Kind, device: torch.device) -> Lear
     for row_BD in embedded(run, lab.pairs[0]):
         if row_BD.device.type != device.type:
             raise Broken(f"rows that are on {row_BD.device}, not where the images are")
-    scope = lab.labelled
-    for index, data in enumerate(scope):
-        which = EvalSet("b", "B", data, 0, scope, index, (0, 1))
-        evaluate(run.method, run.feed, which, 2, run.method.uses)
-    evaluate(run.method, run.feed, EvalSet("a", "A", lab.pairs[0], 0), 2, run.method.uses)
+    score_sets(run, lab)
     return run
 
 

@@ -8,13 +8,23 @@ from torch import Tensor
 
 from ...common.digests import digest
 from ...data.tensors import LabelTensors, PairTensors
-from ...run.evaluate import EvalSet, evaluate
 from ...suites.names import Kind
 from ..contract import Broken, NotApplicable, Subject, check
 from ..instruments.torch_state import Generators, TorchState
 from ..instruments.trace import differing, traced
 from ..learned import Evaluated, Learned
-from ..rows import Scorer, Side, count, embedded, encoded, images, scorer, scores, with_others
+from ..rows import (
+    Scorer,
+    Side,
+    count,
+    embedded,
+    encoded,
+    images,
+    score_sets,
+    scorer,
+    scores,
+    with_others,
+)  # fmt: skip
 
 SIDES: tuple[Side, ...] = ("image", "text")
 ROWS, SCORES = 1e-5, 1e-4
@@ -66,17 +76,10 @@ def _evaluated(subject: Subject, kind: Kind) -> Evaluated:
     """Evaluation of a set of pairs and of two that share their classes, twice."""
     run, lab = subject.learned(kind), subject.lab
     if run.evaluated is None:
-        sets = [EvalSet("a", "A", lab.pairs[0], 0)]
-        for i, data in enumerate(lab.labelled):
-            sets.append(EvalSet("b", "B", data, 0, lab.labelled, i, (0, 1)))
         _at(subject, "evaluation")
-
-        def scored() -> list[object]:
-            return [evaluate(run.method, run.feed, which, 2, run.method.uses) for which in sets]
-
-        first = scored()  # fills the caches of frozen features
+        first = score_sets(run, lab)  # fills the caches of frozen features
         generators, before, switches = Generators.now(), traced(run.method), TorchState.now()
-        again = scored()
+        again = score_sets(run, lab)
         changes, drawn = switches.restore(), generators.drawn()
         changed = differing(before, traced(run.method))
         changed += ["training mode"] * run.method.training
@@ -91,7 +94,7 @@ def _at(subject: Subject, hook: str) -> None:
 @check(
     "inference",
     "Draw nothing in the encoders; what is random belongs into training, from its generators.",
-    needs=("trains", "rows_are_float32"),
+    needs=("trains", "rows_have_length_1"),
 )
 def no_global_generator(subject: Subject, kind: Kind) -> None:
     """Evaluation draws from no global generator: torch's, Python's or numpy's."""

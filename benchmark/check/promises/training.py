@@ -48,6 +48,8 @@ def only_trainable_moves(subject: Subject, kind: Kind) -> str | None:
     if names := list(dict.fromkeys(run.trespass)):
         more = f" and {len(names) - 1} others" if len(names) > 1 else ""
         raise Broken(f"`{names[0]}`{more} changed, or has a gradient, and is not trainable")
+    if run.refused:
+        raise Broken(run.refused[0])
     for task, (count, moved) in enumerate(zip(run.trainable, run.moved, strict=True), start=1):
         if (moved > 0) != (count > 0):
             raise Broken(f"{count} trainable numbers in task {task}, and {moved} tensors moved")
@@ -173,7 +175,7 @@ def _readable(task: Task) -> str | None:
 @check(
     "training",
     "Read the current task's loader alone; declare 'samples' in `uses` to keep examples.",
-    needs=("trains", "same_seed", "torch_stays_as_it_is"),
+    needs=("trains", "same_seed", "torch_stays_as_it_is", "only_trainable_moves"),
 )
 def other_tasks_are_not_read(subject: Subject, kind: Kind) -> None:
     """While a task is learned, no other task's pixels, captions or labels matter.

@@ -12,7 +12,7 @@ from .process.interrupts import interrupted
 
 
 @dataclass
-class Whereabouts:
+class RunPlace:
     """Where a run is; what a failure is told with.
 
     Attributes:
@@ -84,7 +84,7 @@ def files_of(cls: type, file: Path) -> frozenset[Path]:
     return frozenset(found)
 
 
-def hook_of(error: BaseException, files: frozenset[Path], place: Whereabouts) -> str:
+def hook_of(error: BaseException, files: frozenset[Path], place: RunPlace) -> str:
     """The hook that an exception came from: the method's first function on the way to it."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
@@ -108,7 +108,7 @@ def failure(
     asked: str,
     error: BaseException,
     files: frozenset[Path],
-    place: Whereabouts | None,
+    place: RunPlace | None,
     kept: Path | None,
 ) -> BenchError:
     """One sentence for what a method's code raised.
@@ -149,7 +149,7 @@ def _passed(error: BaseException, files: frozenset[Path]) -> bool:
     return any(Path(f.filename) in files for f in traceback.extract_tb(error.__traceback__))
 
 
-def place_text(error: BaseException, files: frozenset[Path], place: Whereabouts) -> str:
+def place_text(error: BaseException, files: frozenset[Path], place: RunPlace) -> str:
     """Hook and place of an exception in words."""
     return f"in {hook_of(error, files, place)} {place.text()}"
 

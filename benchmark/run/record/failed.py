@@ -9,7 +9,7 @@ from ...errors import BenchError
 from ...records.store import failure_of
 from ..evaluate import Scores, failed_rows
 from ..guards.crash import (
-    Whereabouts,
+    RunPlace,
     failure,
     files_of,
     hook_of,
@@ -37,7 +37,7 @@ class Failing:
         place: where it is.
     """
 
-    def __init__(self, plan: Plan, usage: Usage, place: Whereabouts) -> None:
+    def __init__(self, plan: Plan, usage: Usage, place: RunPlace) -> None:
         self._plan, self._usage, self._place = plan, usage, place
         self._files = files_of(plan.method.cls, plan.method.file)
 

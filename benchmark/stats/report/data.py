@@ -5,7 +5,7 @@ from math import sqrt
 from typing import Any
 
 from ..paired import PairedDifference
-from .versus import CountedSet, SetDifference, Versus, mcnemars, newcombes
+from .numbers import CountedSet, SetDifference, Versus, mcnemars, newcombes
 
 
 def _difference(one: PairedDifference, alpha: float) -> dict[str, Any]:

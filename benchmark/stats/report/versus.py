@@ -1,134 +1,22 @@
-"""Two methods compared: every number of the report, before it is words."""
+"""Two methods compared: which runs are paired, and every number of the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, variance
 
 from ...errors import BenchError
 from ..answered import AnsweredRun, Measured, MissingAnswer, measure
-from ..counts import PairedCounts, mcnemar, newcombe, paired_counts
+from ..counts import PairedCounts, paired_counts
 from ..distributions import student_quantile, student_tail
-from ..multiple import CORRECTIONS, Correction
+from ..multiple import CORRECTIONS
 from ..paired import LEAST_SEEDS, Cell, Field, PairedDifference
 from ..resampling import percentile_interval, resampled_differences
 from ..runs import answered_run
 from ..summaries import Question, of_sets, terms_of
-from .find import Group, Side, find_sides
-
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How two methods are compared.
-
-    Attributes:
-        question: in which number.
-        per_set: every set alone, too.
-        over_sets: whether the sets count as draws of all sets that there could be.
-        alpha: one minus the confidence, and the level of the tests.
-        correction: of the p-values of the single sets.
-        resamples: of the bootstrap.
-        mid_p: whether McNemar's test is the mid-p variant.
-    """
-
-    question: Question
-    per_set: bool = False
-    over_sets: bool = False
-    alpha: float = 0.05
-    correction: Correction = "holm"
-    resamples: int = 10_000
-    mid_p: bool = False
-
-
-@dataclass(frozen=True)
-class CountedSet:
-    """One set in one direction.
-
-    Attributes:
-        task: the set.
-        direction: None for a labelled set.
-        images: how many.
-        queries: how many.
-        chance: mean score of blind answers, a fraction; None where it is not known.
-    """
-
-    task: str
-    direction: str | None
-    images: int
-    queries: int
-    chance: float | None
-
-
-@dataclass(frozen=True)
-class SetDifference:
-    """The difference on one set in one direction.
-
-    Attributes:
-        counted: the set.
-        found: the difference.
-        images: interval over test images, the trained models given.
-        p: corrected for the number of rows; None for too few seeds.
-        counts: order and seed -> who answered what; none where the number is no share of queries.
-    """
-
-    counted: CountedSet
-    found: PairedDifference
-    images: Interval
-    p: float | None
-    counts: Mapping[Cell, PairedCounts]
-
-
-@dataclass(frozen=True)
-class OverSets:
-    """The same difference, where the sets are draws as well.
-
-    Attributes:
-        sets: how many.
-        interval: of it.
-        p: of it.
-        df: degrees of freedom.
-    """
-
-    sets: int
-    interval: Interval
-    p: float
-    df: int
-
-
-@dataclass(frozen=True)
-class Versus:
-    """A whole comparison.
-
-    Attributes:
-        group: suite, version, backbone, weights.
-        a: label.
-        b: label.
-        wanted: how.
-        found: the difference.
-        images: its interval over test images, the trained models given.
-        interval: its interval over test images and training; None for too few seeds.
-        counted: what it is a mean over, set by set and direction by direction.
-        sets: every set alone; none unless asked for.
-        over_sets: None unless asked for.
-        left_out: runs that were not compared, and why.
-        remarks: what else must be known of the records.
-    """
-
-    group: Group
-    a: str
-    b: str
-    wanted: Wanted
-    found: PairedDifference
-    images: Interval
-    interval: Interval | None
-    counted: tuple[CountedSet, ...]
-    sets: tuple[SetDifference, ...]
-    over_sets: OverSets | None
-    left_out: tuple[str, ...]
-    remarks: tuple[str, ...]
+from .find import Side, find_sides
+from .numbers import CountedSet, OverSets, SetDifference, Versus, Wanted
 
 
 def compare_methods(
@@ -320,16 +208,6 @@ def _remarks(*sides: Side) -> Iterable[str]:
         }
         if reasons:
             yield f"{side.label} is not for the leaderboard: {'; '.join(sorted(reasons))}"
-
-
-def mcnemars(one: SetDifference, mid_p: bool) -> list[float]:
-    """McNemar's p-value of every pair of runs, in the order of the grid."""
-    return [mcnemar(counts, mid_p) for counts in one.counts.values()]
-
-
-def newcombes(one: SetDifference, alpha: float) -> list[Interval]:
-    """Newcombe's interval of every pair of runs, in the order of the grid."""
-    return [newcombe(counts, alpha) for counts in one.counts.values()]
 
 
 def check_options(found: Versus, k: bool, direction: bool) -> None:

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from ..paired import LEAST_SEEDS
 from ..summaries import Question
-from .versus import CountedSet, Interval, SetDifference, Versus, mcnemars, newcombes
+from .numbers import CountedSet, Interval, SetDifference, Versus, mcnemars, newcombes
 
 MISSING = "–"  # noqa: RUF001 - an en dash is what a table wants here
 _SHORT = {"t2i": "T→I", "i2t": "I→T", None: ""}

@@ -13,7 +13,8 @@ from ..run_numbers import Metric
 _FORMULA = re.compile(r"[=@]|[+-](?![0-9.]+$)")
 _HEAD = (
     "source", "suite", "version", "backbone", "pretrained", "order", "method", "dataset",
-    "direction", "metric", "k", "step", "seeds", "mean", "sd", "test_error", "status", "paper", "note", "why_not",
+    "direction", "metric", "k", "step", "seeds", "mean", "sd", "test_error", "status", "paper",
+    "note", "why_not",
 )  # fmt: skip
 
 

@@ -141,7 +141,8 @@ class Plugin(Method[Own]):
 
 
 def test_a_method_by_path_is_given_again(tmp_path: Path, given: Given) -> None:
-    file = tmp_path / "my method.py"
+    file = tmp_path / "a folder's" / "plugin.py"
+    file.parent.mkdir()
     file.write_text(METHOD)
     named = f"{file}:loud"
     made = make_plan(Request(named, hp=("note=$(touch x); 'a' \"b\"",)))
