@@ -102,7 +102,7 @@ ROOMS: dict[str, set[str]] = {
     "stats": {"common", "errors", "records"},
     "data": {"backbones", "common", "errors", "hub", "miniworld", "protocol"},
     "suites": {"backbones", "common", "data", "errors"},
-    "validation": {"common", "errors", "protocol", "records"},
+    "validation": {"common", "errors", "protocol", "records", "suites"},
     "tables": {"common", "errors", "metrics", "records", "stats", "suites", "validation"},
     "run": {"backbones", "common", "data", "errors", "hub", "metrics", "protocol", "records",
             "suites"},

@@ -22,7 +22,7 @@ from .checks.identity import check_identity
 from .checks.origin import Installed, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
-from .checks.suite import check_agreement, check_suite, check_zero_shot, pins_of
+from .checks.suite import check_agreement, check_name, check_suite, check_zero_shot, pins_of
 from .declared import Declared, read_declared
 from .findings import Finding, Standing, Tier
 from .ledger import CodeBook, read_ledger
@@ -93,6 +93,7 @@ def _examine_one(run: Examined, book: CodeBook, installed: Installed) -> Declare
     check_reports(run)
     run.evidence = read_proof(run)
     check_proof(run)
+    check_name(run, pinned())
     if pins is not None:
         check_suite(run, pins)
         if run.row["suite_version"] == pins.version:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...common.files import atomic
 from ...common.git import git, git_line
 from ...errors import BenchError, quoted
+from ...records.replays import FOLDER as REPLAYS
 from ..findings import Finding
 from .files import SUPERSEDED
 
@@ -116,6 +117,9 @@ def check_history(results: Path, ref: str) -> tuple[list[Finding], set[Path]]:
     changed = set()
     for name, kind in sorted(status.items()):
         path = results / Path(name).relative_to(inside)
+        if path.parent.name == REPLAYS and kind != "D":
+            expected, fix = "a replay by a maintainer", "let a maintainer run `cl-bench repro`"
+            findings.append(Finding("V16", "warning", path, "", expected, "one in a change", fix))
         if path.suffix not in (".parquet", ".evidence"):
             continue
         record = path.with_suffix(".parquet")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import quoted
+from ...suites.names import PUBLISHED, is_reserved
 from ..pins import PinnedSuite
 from ..runs import Examined, ScoredCell
 from .beside import ZERO_SHOT, Promises, promised
@@ -16,6 +17,14 @@ from .beside import ZERO_SHOT, Promises, promised
 _AGAIN = "repeat the run with the suite's data"
 _TOLERANCE, _LEAST = 0.005, 2
 """Of the queries, and in hits: what step 0 may differ by on another device than the CPU."""
+
+
+def check_name(run: Examined, pins: Mapping[str, PinnedSuite]) -> None:
+    """V06: the names that are kept for cl-bench's own suites are those of its own suites."""
+    suite = run.row["suite"]
+    if suite not in pins and suite not in PUBLISHED and is_reserved(suite):
+        expected = f"a suite of cl-bench ({', '.join(sorted(pins))}) or a name of its own"
+        run.error("V06", expected, quoted(suite), "rename the suite, and repeat the run")
 
 
 def pins_of(run: Examined, pins: Mapping[str, PinnedSuite]) -> PinnedSuite | None:
@@ -255,6 +264,10 @@ def _agree_at_zero(runs: list[Examined], pins: PinnedSuite | None, promises: Pro
         for run in runs
         if pins is None or str(run.part("weights", "sha256")) not in pins.zero_shot
     ]
+    if runs and not any(_plain(run, promises) for run in runs):
+        fix = f"run zero-shot on {runs[0].row['suite']} with these weights"
+        for run in runs:
+            run.warn("V10", "a zero-shot run of the same weights beside it", "none", fix)
     if len(runs) < 2:
         return
     rows = {id(run): _zero_rows(run) for run in runs}
