@@ -132,7 +132,8 @@ def test_hostile_words_are_escaped(files: dict[str, str]) -> None:
 def test_cells(files: dict[str, str]) -> None:
     line = next(x for x in files["table-3.tex"].splitlines() if x.startswith("DAR - LoRA (r=8)"))
     assert line == (
-        r"DAR - LoRA (r=8) (dar.r8) [features, samples] & \textbf{47.0} $\pm$ 0.3 (0.6) [47.5$^{2}$] & "
+        r"DAR - LoRA (r=8) (dar.r8) [features, samples] & "
+        r"\textbf{47.0} $\pm$ 0.3 (0.6) [47.5$^{2}$] & "
         r"\textbf{46.3} $\pm$ 0.3 (0.6) [49.3$^{2}$] \\"
     )
     assert re.search(r"\$-\$[67]\.\d", files["table-13.tex"])
