@@ -6,6 +6,7 @@ from math import sqrt
 
 from tabulate import tabulate
 
+from ...errors import visible
 from ..paired import LEAST_SEEDS
 from ..summaries import Question
 from .numbers import CountedSet, Interval, SetDifference, Versus, mcnemars, newcombes
@@ -22,6 +23,7 @@ _SUMMARIES = {
     "average": "{score}, mean over all steps",
     "ood": "{score} at the end minus that of the untouched backbone, held-out sets",
 }
+_MARKUP = {"|": "\\|", "<": "&lt;", ">": "&gt;", "](": "]\\(", "://": ":&#47;&#47;"}
 _WAYS = {"t2i": "text to image", "i2t": "image to text", "both": "mean of both directions"}
 
 
@@ -233,12 +235,12 @@ def render(parts: Sequence[Passage], markdown: bool) -> str:
     """A report as plain text, or as markdown."""
     shown = []
     for number, part in enumerate(parts):
-        text = "\n".join(part.text)
+        lines = [_safe(line, markdown) for line in part.text]
         if markdown:
             mark = "### " if number == 0 else ""
-            body = [line if line.startswith("- ") else f"{line}  " for line in part.text[1:]]
-            text = "\n".join([f"{mark}{part.text[0]}", *([""] if mark else []), *body]).rstrip()
-        shown.append(text)
+            body = [line if line.startswith("- ") else f"{line}  " for line in lines[1:]]
+            lines = [f"{mark}{lines[0]}", *([""] if mark else []), *body]
+        shown.append("\n".join(lines).rstrip())
         if part.heads:
             shown.append(_table(part, markdown))
     return "\n\n".join(shown)
@@ -247,13 +249,17 @@ def render(parts: Sequence[Passage], markdown: bool) -> str:
 def _table(part: Passage, markdown: bool) -> str:
     texts = {"set", "cause", "run", "method"}
     align = ["left" if head in texts else "right" for head in part.heads]
-    safe = [[_cell(text, markdown) for text in line] for line in part.lines]
-    heads = [_cell(head, markdown) for head in part.heads]
+    safe = [[_safe(text, markdown) for text in line] for line in part.lines]
+    heads = [_safe(head, markdown) for head in part.heads]
     return tabulate(
         safe, heads, tablefmt="pipe" if markdown else "simple", disable_numparse=True,
         colalign=align,
     )  # fmt: skip
 
 
-def _cell(text: str, markdown: bool) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;") if markdown else text
+def _safe(text: str, markdown: bool) -> str:
+    """A text on one line that changes nothing around it: labels may be anybody's words."""
+    shown = visible(text)
+    for mark, safe in _MARKUP.items() if markdown else ():
+        shown = shown.replace(mark, safe)
+    return shown

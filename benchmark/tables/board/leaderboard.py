@@ -1,20 +1,18 @@
 """The leaderboard: one line per method, suite version and backbone."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...records.store import Record
 from ..cells import MISSING, named
-from ..groups import ComparableRecord, Group
+from ..groups import ComparableRecord
 from ..paper.numbers import name_tables, tables_naming
-from ..spec import ABLATED, UPPER_BOUND, is_ablation
+from ..spec import ABLATED, is_ablation
 from ..writers.markdown import cell, pipes
-from .certainty import SectionRanks, rank_section
+from .certainty import SectionRanks
 from .legend import LEGEND, SEEDS_TO_RANK
-from .line import BoardLine, line_of
-from .scores import Score, held_out
+from .lines import BoardLine, ranks_of, sections
+from .scores import Score
 from .sets import sets_table
 
 NO_REMARKS: Mapping[tuple[str, str], str] = {}
@@ -81,17 +79,6 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
     return "\n\n".join(parts)
 
 
-def contends(line: BoardLine) -> bool:
-    """Whether a line has a rank: it is whole, no variant for the ablations, and no upper bound."""
-    variant = is_ablation(line.method, line.key[2])
-    return not (variant or line.unranked() or line.method == UPPER_BOUND)
-
-
-def ranks_of(lines: Sequence[BoardLine]) -> SectionRanks:
-    """The rank intervals of a section, by label."""
-    return rank_section({one.label: one.answers for one in lines if contends(one)}, SEEDS_TO_RANK)
-
-
 def _resolution(ranks: SectionRanks) -> list[str]:
     """What the section can tell, in a sentence."""
     pairs = len(ranks.ranking.pairs)
@@ -108,42 +95,6 @@ def _remark(line: BoardLine) -> str:
     where = name_tables(tables_naming(line.label)) or "no table"
     reason = line.why or ("a failed cell" if line.failed else "")
     return f"{where}; {reason}" if reason else where
-
-
-@dataclass(frozen=True)
-class BoardSection:
-    """The lines of one suite version and backbone.
-
-    Attributes:
-        group: what they share.
-        lines: of the board, in any order.
-        records: their runs.
-    """
-
-    group: Group
-    lines: tuple[BoardLine, ...]
-    records: tuple[Record, ...]
-
-    @property
-    def pairs(self) -> bool:
-        """Whether it learned sets of captions."""
-        learned = self.records[0].frame
-        return bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
-
-
-def sections(judged: Sequence[ComparableRecord]) -> Iterator[BoardSection]:
-    """The board's sections, by group."""
-    groups: dict[Group, dict[tuple[object, ...], list[ComparableRecord]]] = {}
-    for one in judged:
-        row = one.label, one.why, one.tasks
-        groups.setdefault(one.group, {}).setdefault(row, []).append(one)
-    for group in sorted(groups):
-        rows = groups[group].values()
-        every = [one for runs in rows for one in runs]
-        compared = [one for one in every if not one.why] or every
-        sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
-        lines = tuple(line_of(runs, sets) for runs in rows)
-        yield BoardSection(group, lines, tuple(one.record for one in every))
 
 
 def render_leaderboard(

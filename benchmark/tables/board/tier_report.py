@@ -17,11 +17,11 @@ from ...stats.multiple import Correction
 from ...stats.paired import Cell, error_of_mean
 from ...stats.report.words import Passage, percent, render, shown_interval, shown_p, what
 from ...stats.summaries import Question
+from ...validation.inspect import standings
 from ..groups import judge
 from .certainty import SectionRanks, rank_section
-from .leaderboard import BoardSection, contends, sections
 from .legend import SEEDS_TO_RANK
-from .line import BoardLine
+from .lines import BoardLine, BoardSection, contends, sections
 
 _NAMES = {"holm": "Holm's", "bh": "Benjamini and Hochberg's", "none": "no"}
 
@@ -170,6 +170,10 @@ def _neighbour(one: dict[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _sections(records: list[Record]) -> Iterator[BoardSection]:
+    return sections(judge(records, standings(records)))
+
+
 def _records(results: Path, suite: str | None) -> list[Record]:
     if not results.is_dir():
         fix = "check the path, or run a method"
@@ -216,7 +220,7 @@ def tier_report(
     Raises:
         BenchError: code 4 without such records; 5 for invalid ones, or none with evidence.
     """
-    every = list(sections(judge(_records(results, suite))))
+    every = list(_sections(_records(results, suite)))
     found = [one for one in every if backbone in (None, one.group[2])]
     if not found:
         fix = nearest(backbone or "", {one.group[2] for one in every})

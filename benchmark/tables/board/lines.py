@@ -1,17 +1,17 @@
-"""One line of a board: a method's runs, pooled."""
+"""The lines of the leaderboard: methods in groups of comparable runs, and their ranks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
 from ...records.store import Record
 from ...validation.findings import TIERS, Tier
 from ..cells import MISSING
-from ..groups import ComparableRecord, ranking_orders
-from ..spec import row_key, told
-from .certainty import Answers, answers_of
+from ..groups import ComparableRecord, Group, ranking_orders
+from ..spec import UPPER_BOUND, is_ablation, row_key, told
+from .certainty import Answers, SectionRanks, answers_of, rank_section
 from .legend import SEEDS_TO_RANK
-from .scores import LAST_OF, RunScores, Score, scores_of
+from .scores import LAST_OF, RunScores, Score, held_out, scores_of
 
 NO_EVIDENCE = "no evidence: below the line until it is made again"
 
@@ -115,7 +115,7 @@ def _largest(records: Sequence[Record], *keys: str) -> int | None:
     return max(found, default=None)
 
 
-def line_of(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine:
+def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine:
     """One line from runs of one row, over the same tasks and of the same standing.
 
     Args:
@@ -150,3 +150,50 @@ def line_of(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLi
         kept=_largest(records, "state_bytes"),
         tier=min((one.tier for one in judged), key=TIERS.index),
     )
+
+
+def contends(line: BoardLine) -> bool:
+    """Whether a line has a rank: it is whole, no variant for the ablations, and no upper bound."""
+    variant = is_ablation(line.method, line.key[2])
+    return not (variant or line.unranked() or line.method == UPPER_BOUND)
+
+
+def ranks_of(lines: Sequence[BoardLine]) -> SectionRanks:
+    """The rank intervals of a section, by label."""
+    return rank_section({one.label: one.answers for one in lines if contends(one)}, SEEDS_TO_RANK)
+
+
+@dataclass(frozen=True)
+class BoardSection:
+    """The lines of one suite version and backbone.
+
+    Attributes:
+        group: what they share.
+        lines: of the board, in any order.
+        records: their runs.
+    """
+
+    group: Group
+    lines: tuple[BoardLine, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def pairs(self) -> bool:
+        """Whether it learned sets of captions."""
+        learned = self.records[0].frame
+        return bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
+
+
+def sections(judged: Sequence[ComparableRecord]) -> Iterator[BoardSection]:
+    """The board's sections, by group."""
+    groups: dict[Group, dict[tuple[object, ...], list[ComparableRecord]]] = {}
+    for one in judged:
+        row = one.label, one.why, one.tasks
+        groups.setdefault(one.group, {}).setdefault(row, []).append(one)
+    for group in sorted(groups):
+        rows = groups[group].values()
+        every = [one for runs in rows for one in runs]
+        compared = [one for one in every if not one.why] or every
+        sets = frozenset[str]().union(*(held_out(one.record) for one in compared))
+        lines = tuple(_line(runs, sets) for runs in rows)
+        yield BoardSection(group, lines, tuple(one.record for one in every))
