@@ -145,8 +145,8 @@ def inspect(
     Args:
         results: holds `<suite>/<record>.parquet`.
         only: files or folders in it to which the findings are confined; None for all.
-        against: a ref of git: findings are confined to what changed since, and to what the change
-            did to records that were there.
+        against: a ref of git: warnings are confined to what changed since; errors are all told,
+            as a change may break records that it does not touch.
         book: of commits; None for the checkout's, held against git where its history is there.
 
     Returns:
@@ -177,7 +177,12 @@ def inspect(
     chosen = [path for path in files if only is None or _within(path, only)]
     if changed is not None:
         chosen = [path for path in chosen if path in changed]
-        findings = [one for one in findings if one.path in changed or one.path not in files]
+        # A change may break a record that it does not touch: by its evidence, or the ledger.
+        findings = [
+            one
+            for one in findings
+            if one.severity == "error" or one.path in changed or one.path not in files
+        ]
     findings += history
     if only is not None:
         findings = [one for one in findings if _within(one.path, only)]
