@@ -94,7 +94,8 @@ def _plans(
         for request in requests:
             try:
                 with kept("the import", display.line):
-                    plans.append(make_plan(request))
+                    plan = make_plan(request)
+                plans.append(plan)
             except MethodError as e:
                 failed(_with_traceback(request, e))
             except BenchError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from math import inf
+from math import inf, isfinite
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -137,3 +137,34 @@ def _fits(value: object, kind: Any) -> bool:
     if kind is int:  # a bool is one, by Python's word
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, kind) if kind in (bool, str, type(None)) else True
+
+
+def parse_setting(kind: Any, key: str, text: str) -> Any:
+    """Text -> the field's type, one of those that `Config` names."""
+    options = get_args(kind) if type(None) in get_args(kind) else (kind,)
+    if type(None) in options and text.lower() == "none":
+        return None
+    if choices := literals(kind):
+        by_text = {str(choice): choice for choice in choices}
+        require_choice(key, text, by_text)
+        return by_text[text]
+    kind = next(o for o in options if o is not type(None))
+    if get_origin(kind) is tuple:
+        parts = (part.strip() for part in text.split(","))
+        return tuple(parse_setting(get_args(kind)[0], key, part) for part in parts if part)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind is float and not isfinite(float(text)):
+            raise ValueError
+        if kind in (int, float, str):
+            return kind(text)
+    except (KeyError, ValueError):
+        raise BenchError(
+            f"a value of type {type_name(kind)}", f"'{key}={text}'", "correct --hp"
+        ) from None
+    raise BenchError(
+        f"a setting that --hp can give (see Config in {Config.__module__})",
+        f"'{key}' of type {type_name(kind)}",
+        "make it a variant",
+    )

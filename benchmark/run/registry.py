@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
-from math import isfinite
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..common.files import ROOT
 from ..common.source import content_sha
 from ..errors import BenchError, MethodError, nearest
-from ..protocol.config import Config, field_types, literals, require_choice, type_name
+from ..protocol.config import Config, field_types, parse_setting
 from .guards.crash import is_failure, said
 from .guards.declared import check_answers, check_declared, check_name
 
@@ -187,8 +186,8 @@ def _import_file(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BenchError:
-        raise
+    except BenchError as e:
+        raise _of_method(e) from e
     except BaseException as e:
         if not is_failure(e, frozenset({file})):
             raise
@@ -210,13 +209,13 @@ def _only_method(module: ModuleType, asked: str) -> "type[Method[Any]]":
         if inspect.isclass(c) and issubclass(c, Method) and c.__module__ == module.__name__
     ]
     if len(own) != 1:
-        raise BenchError(
+        raise MethodError(
             f"one subclass of Method in '{asked}'",
             ", ".join(c.__name__ for c in own) or "none",
             "keep one method in one file",
         )
     if not hasattr(own[0], "label"):
-        raise BenchError(
+        raise MethodError(
             f"a class attribute `label` in {own[0].__name__}", "none", "give its name in tables"
         )
     return own[0]
@@ -234,9 +233,21 @@ def _own_code(what: str, file: Path, make: Callable[[], R]) -> R:
         raise MethodError(what, said(e), f"mend '{file}'") from e
 
 
+def _of_method(error: BenchError) -> MethodError:
+    """A mistake that a method's file makes, and not the request: it ends one run alone."""
+    return MethodError(error.expected, error.got, error.fix, error.code)
+
+
+def _defaults(cls: "type[Method[Any]]") -> Config:
+    try:
+        return cls.Config()
+    except BenchError as e:
+        raise _of_method(e) from e
+
+
 def _base_config(cls: "type[Method[Any]]", name: str, variant: str) -> Config:
     if not variant:
-        return cls.Config()
+        return _defaults(cls)
     if variant not in cls.variants:
         known = ", ".join(cls.variants) or "none"
         raise BenchError(
@@ -244,7 +255,7 @@ def _base_config(cls: "type[Method[Any]]", name: str, variant: str) -> Config:
             f"'{variant}'",
             nearest(variant, cls.variants) if cls.variants else f"use --method {name}",
         )
-    return replace(cls.Config(), **cls.variants[variant])
+    return replace(_defaults(cls), **cls.variants[variant])
 
 
 def _changes(config: Config, name: str, hp: list[str]) -> dict[str, Any]:
@@ -262,36 +273,5 @@ def _changes(config: Config, name: str, hp: list[str]) -> dict[str, Any]:
             )
         if key in changes:
             raise BenchError("each key once in --hp", f"'{key}' twice", "remove one of them")
-        changes[key] = _parse(types[key], key, text)
+        changes[key] = parse_setting(types[key], key, text)
     return changes
-
-
-def _parse(kind: Any, key: str, text: str) -> Any:
-    """Text -> the field's type, one of those that `Config` names."""
-    options = get_args(kind) if type(None) in get_args(kind) else (kind,)
-    if type(None) in options and text.lower() == "none":
-        return None
-    if choices := literals(kind):
-        by_text = {str(choice): choice for choice in choices}
-        require_choice(key, text, by_text)
-        return by_text[text]
-    kind = next(o for o in options if o is not type(None))
-    if get_origin(kind) is tuple:
-        parts = (part.strip() for part in text.split(","))
-        return tuple(_parse(get_args(kind)[0], key, part) for part in parts if part)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind is float and not isfinite(float(text)):
-            raise ValueError
-        if kind in (int, float, str):
-            return kind(text)
-    except (KeyError, ValueError):
-        raise BenchError(
-            f"a value of type {type_name(kind)}", f"'{key}={text}'", "correct --hp"
-        ) from None
-    raise BenchError(
-        f"a setting that --hp can give (see Config in {Config.__module__})",
-        f"'{key}' of type {type_name(kind)}",
-        "make it a variant",
-    )

@@ -24,7 +24,7 @@ from .build import Built, Ground, build_method, open_ground
 from .guards.crash import RunPlace
 from .guards.process.kept import kept
 from .guards.returns import checked_key, nothing_left
-from .guards.training import Constants
+from .guards.training import Constants, no_backbone_steps
 from .inputs import Inputs, open_inputs
 from .provenance.usage import Usage
 from .record.costs import Costs, plain_report
@@ -95,8 +95,6 @@ class Run:
 
         return Task(index, len(self.inputs.order), loader, classes, generate)
 
-    # -- the protocol
-
     def go(self) -> list[Cell]:
         """All stages; returns every cell."""
         saved = self.space.newest(len(self.inputs.order), self.stages.scored)
@@ -144,7 +142,8 @@ class Run:
             self._train(fit)
             self._reseed(self._data(task), "after")
             self.place.hook = "after_task"
-            no_grad_after_task(self.method, task)
+            with no_backbone_steps(self.method):
+                no_grad_after_task(self.method, task)
             self.place.hook = "report"
             with torch.no_grad():
                 self.costs.reports.append(plain_report(self.method.report()))
@@ -165,7 +164,8 @@ class Run:
     def _before(self, task: Task) -> None:
         self._reseed(self._data(task), "before")
         self.place.hook = "before_task"
-        nothing_left("before_task()", self.method.before_task(task))  # type: ignore[func-returns-value]
+        with no_backbone_steps(self.method):
+            nothing_left("before_task()", self.method.before_task(task))  # type: ignore[func-returns-value]
         self.method.to(self.inputs.device)
         self.constants.check(self.method)
 

@@ -14,6 +14,7 @@ from ..records.noise import noise_floor
 from ..records.replays import replay_of
 from ..records.schema import InvalidRecord, validate_name
 from ..records.store import Record, read_record, record_files, suite_folder
+from .checks.agreement import check_agreement
 from .checks.beside import check_copies, check_promises
 from .checks.files import check_file, stray_files
 from .checks.form import check_arithmetic, check_complete, check_form
@@ -22,7 +23,7 @@ from .checks.identity import check_identity
 from .checks.origin import Installed, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
-from .checks.suite import check_agreement, check_name, check_suite, check_zero_shot, pins_of
+from .checks.suite import check_name, check_suite, check_zero_shot, pins_of
 from .declared import Declared, read_declared
 from .findings import Finding, Standing, Tier
 from .ledger import CodeBook, read_ledger

@@ -90,6 +90,34 @@ class Watch:
             )
 
 
+@contextmanager
+def no_backbone_steps(method: Method[Any]) -> Iterator[None]:
+    """Around a hook outside of training: no optimiser of its own trains the backbone there.
+
+    What a method adds may be fitted in hooks, as routers are; the backbone is trained by the loop,
+    whose steps and parameters the record counts.
+
+    Raises:
+        MethodError: an optimiser that holds a parameter of the backbone makes a step.
+    """
+    own = {id(p) for p in method.clip.parameters()}
+
+    def refuse(optimizer: Any, args: Any, kwargs: Any) -> None:
+        if any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+            raise MethodError(
+                "the loop to train the backbone, with what trainable() names",
+                f"a step of {type(optimizer).__name__} over its parameters, made by a hook",
+                "name them in trainable(), and return the loss from loss()",
+                code=3,
+            )
+
+    handle = register_optimizer_step_pre_hook(refuse)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 class Constants:
     """What no method may change in a whole run: the similarity's scale, and its own settings.
 

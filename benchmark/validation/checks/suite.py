@@ -4,17 +4,14 @@ Both are pinned for the suites that come with the package. What is not pinned (a
 that nobody has pinned, a user's own, other weights) must agree among the records of a group.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from ...errors import quoted
 from ...suites.names import PUBLISHED, is_reserved
 from ..pins import PinnedSuite
 from ..runs import Examined, ScoredCell
-from .beside import ZERO_SHOT, Promises, promised
 
-_AGAIN = "repeat the run with the suite's data"
+AGAIN = "repeat the run with the suite's data"
 _TOLERANCE, _LEAST = 0.005, 2
 """Of the queries, and in hits: what step 0 may differ by on another device than the CPU."""
 
@@ -39,7 +36,7 @@ def check_suite(run: Examined, pins: PinnedSuite) -> None:
         run.error("V06", f"version {pins.version} of {pins.suite}", got, "repeat the run")
         return
     for expected, got in _of_sets(run, pins):
-        run.error("V06", expected, got, _AGAIN)
+        run.error("V06", expected, got, AGAIN)
         return
     if (wanted := _order(run, pins)) is not None and wanted != run.tasks:
         got, fix = ",".join(run.tasks), "repeat the run in that order"
@@ -47,10 +44,10 @@ def check_suite(run: Examined, pins: PinnedSuite) -> None:
         return
     if not run.changed & {"limit"}:
         for place, expected, got in _of_counts(run, pins):
-            run.error("V06", expected, got, _AGAIN, place)
+            run.error("V06", expected, got, AGAIN, place)
             return
     for expected, got in _of_data(run, pins):
-        run.error("V06", expected, got, _AGAIN)
+        run.error("V06", expected, got, AGAIN)
         return
 
 
@@ -156,7 +153,8 @@ def comparable(run: Examined) -> bool:
 # -- zero-shot rows
 
 
-def _untouched(run: Examined) -> bool:
+def untouched(run: Examined) -> bool:
+    """Whether its step 0 is that of everybody, by its own word."""
     return comparable(run) and "precision" not in run.changed
 
 
@@ -172,135 +170,22 @@ def check_zero_shot(run: Examined, pins: PinnedSuite) -> None:
         expected = f"the weights '{run.row['pretrained']}' of {run.row['backbone']}"
         run.error("V10", f"{expected}, {named[:12]}...", quoted(sha), "repeat the run")
         return
-    if sha not in pins.zero_shot or not _untouched(run):
+    if sha not in pins.zero_shot or not untouched(run):
         return
     for (step, task, direction, k), cell in run.scores.items():
         if step or cell.hits is None or task not in pins.zero_shot[sha]:
             continue
         hits = pins.zero_shot[sha][task].get(direction or "acc", [])
         place = (1, 5, 10).index(k) if k in (1, 5, 10) else 0
-        if place < len(hits) and not _near(cell, hits[place], run.part("hardware", "device")):
+        if place < len(hits) and not near(cell, hits[place], run.part("hardware", "device")):
             expected = f"{hits[place]} hits of the untouched backbone"
-            run.error("V10", expected, str(cell.hits), _AGAIN, cell.place())
+            run.error("V10", expected, str(cell.hits), AGAIN, cell.place())
             return
 
 
-def _near(cell: ScoredCell, hits: int, *devices: object) -> bool:
+def near(cell: ScoredCell, hits: int, *devices: object) -> bool:
     """Whether a cell has those hits; exactly, but where one is of a GPU."""
     slack = 0.0
     if "cuda" in devices:
         slack = max(_LEAST, _TOLERANCE * cell.n_queries)
     return cell.hits is not None and abs(cell.hits - hits) <= slack
-
-
-# -- agreement
-
-
-def check_agreement(
-    runs: Sequence[Examined], pins: Mapping[str, PinnedSuite], promises: Promises
-) -> None:
-    """V06 and V10 of what is not pinned: the records of a group must agree.
-
-    What most records of a group have is right, that of the zero-shot run before all others.
-    """
-    groups: dict[tuple[str, ...], list[Examined]] = defaultdict(list)
-    for run in runs:
-        if run.official and not run.unsound and not run.changed:
-            groups[run.group].append(run)
-    for group in groups.values():
-        pin = pins_of(group[0], pins)
-        found = {id(run): dict(_facts(run, pin)) for run in group}
-        wrong = {}
-        for what in sorted({what for facts in found.values() for what in facts}):
-            having = [run for run in group if what in found[id(run)]]
-            values = [found[id(run)][what] for run in having]
-            own = {v for run, v in zip(having, values, strict=True) if _plain(run, promises)}
-            right = _right(values, own)
-            for run, value in zip(having, values, strict=True):
-                if value != right and id(run) not in wrong:
-                    wrong[id(run)] = (run, what, right, value)
-        for run, what, right, value in wrong.values():
-            expected = f"the same {what} as the records beside it, {quoted(right)}"
-            run.error("V06", expected, quoted(value), _AGAIN)
-        _agree_at_zero([run for run in group if id(run) not in wrong], pin, promises)
-
-
-def _plain(run: Examined, promises: Promises) -> bool:
-    """Whether it is a run of the untouched backbone."""
-    return promised(run, promises[id(run)], ZERO_SHOT)
-
-
-def _right(values: Sequence[Any], own: set[Any]) -> Any:
-    """The one value of the untouched backbone's runs, or that of most runs; None for neither."""
-    if len(own) == 1:
-        return own.pop()
-    (first, most), *others = Counter(values).most_common(2)
-    return first if not others or others[0][1] < most else None
-
-
-def _facts(run: Examined, pins: PinnedSuite | None) -> Iterator[tuple[str, Any]]:
-    """What must agree, and its value, hashable."""
-    recipe = run.part("asked", "recipe")
-    transform = run.part("transform")
-    if pins is None and isinstance(recipe, Mapping):
-        yield "recipe", repr(sorted(recipe.items()))
-    yield "weights", str(run.part("weights", "sha256"))
-    if pins is None or str(transform) not in pins.data:
-        for split in ("train", "test"):
-            found = run.part("data", split)
-            for name, value in (found if isinstance(found, Mapping) else {}).items():
-                yield f"{split} data of '{name}'", value
-    if pins is None:
-        yield "tasks", ",".join(sorted(run.tasks))
-        yield f"order '{run.row['order']}'", run.row["task_order"]
-        yield "held-out sets", ",".join(sorted({c.eval_task for c in run.cells} - set(run.tasks)))
-        for cell in run.scores.values():
-            if cell.step == 0:
-                where = f"'{cell.eval_task}' {cell.direction or ''}".strip()
-                yield f"queries and gallery of {where}", (cell.n_queries, cell.n_gallery)
-                shape = cell.eval_title, cell.kind, str(cell.label_space)
-                yield f"title and kind of '{cell.eval_task}'", shape
-        for task, key in (run.evidence.keys if run.evidence else {}).items():
-            yield f"key of '{task}'", key.digest()
-
-
-def _agree_at_zero(runs: list[Examined], pins: PinnedSuite | None, promises: Promises) -> None:
-    """V10 of weights that are not pinned."""
-    runs = [
-        run
-        for run in runs
-        if pins is None or str(run.part("weights", "sha256")) not in pins.zero_shot
-    ]
-    if runs and not any(_plain(run, promises) for run in runs):
-        fix = f"run zero-shot on {runs[0].row['suite']} with these weights"
-        for run in runs:
-            run.warn("V10", "a zero-shot run of the same weights beside it", "none", fix)
-    if len(runs) < 2:
-        return
-    rows = {id(run): _zero_rows(run) for run in runs}
-    own = {rows[id(run)] for run in runs if _plain(run, promises)}
-    right = _right(list(rows.values()), own)
-    first = next((run for run in runs if rows[id(run)] == right), None)
-    for run in runs:
-        device = run.part("hardware", "device"), first and first.part("hardware", "device")
-        wanted = dict(right or ())
-        cells = [cell for cell in run.scores.values() if cell.step == 0 and cell.hits is not None]
-        odd = next((c for c in cells if not _agrees(c, wanted, *device)), None)
-        if odd is not None:
-            expected = "the zero-shot rows of the records beside it"
-            run.error("V10", expected, f"{odd.hits} hits", _AGAIN, odd.place())
-
-
-def _agrees(cell: ScoredCell, wanted: Mapping[Any, int], *devices: object) -> bool:
-    hits = wanted.get((cell.eval_task, str(cell.direction), str(cell.k)))
-    return hits is not None and _near(cell, hits, *devices)
-
-
-def _zero_rows(run: Examined) -> tuple[Any, ...]:
-    return tuple(
-        sorted(
-            ((cell.eval_task, str(cell.direction), str(cell.k)), cell.hits)
-            for cell in run.scores.values()
-            if cell.step == 0 and cell.hits is not None
-        )
-    )

@@ -268,3 +268,64 @@ def test_no_state_of_standard_output_costs_a_run(
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
     assert len(list(out.rglob("*.parquet"))) == 2
+
+
+# ---- What only looks like a request's mistake ----------------------------------------------------
+
+MISTAKES = {
+    "no method": "",
+    "two methods": HEAD + "    pass\n\n\nclass Other(Method):\n    label = 'O'\n",
+    "no label": HEAD.replace('label = "Mine"', "pass"),
+    "a default of another type": (
+        "from dataclasses import dataclass\nfrom benchmark.api import Config, Method\n\n\n"
+        "@dataclass(frozen=True)\nclass Its(Config):\n    rank: int = 'a'\n\n\n"
+        "class Mine(Method[Its]):\n    label = 'Mine'\n"
+    ),
+    "a refusal at its import": (
+        "from benchmark.api import BenchError\nraise BenchError('a', 'b', 'c')\n"
+    ),
+    "threads at its import": "torch.set_num_threads(3)\n".join(HEAD.split("\n\n\n", 1)),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_file_that_is_no_method_ends_one_run_alone(case: str, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(MISTAKES[case])
+    bad, good = ask(str(tmp_path / "bad.py")), ask("zs")
+    with pytest.raises(BenchError, match="1 of 2 runs that failed"):
+        run_all([bad, good], "", "none")
+    assert failure_of(make_plan(good).target) is None
+    assert not list((tmp_path / "out").rglob("bad--*.parquet"))
+
+
+@pytest.mark.parametrize("hook", ["before_task", "after_task"])
+def test_an_optimiser_of_a_hook_over_the_backbone_is_refused(
+    hook: str, ask: Ask, plugin: Plugin
+) -> None:
+    """Its steps would train what the record says is not trained."""
+    body = f"""
+    def trainable(self): return []
+
+    def {hook}(self, task):
+        weights = [w.requires_grad_() for w in self.clip.weights()]
+        optimizer = torch.optim.SGD(weights, lr=0.1)
+        with torch.enable_grad():
+            sum((w * w).sum() for w in weights).backward()
+        optimizer.step()
+"""
+    error = told(ask(plugin(body)))
+    assert "a step of SGD over its parameters" in str(error)
+    assert hook in str(error)
+
+
+def test_an_operation_of_a_tensor_that_was_inherited_is_put_back(ask: Ask, plugin: Plugin) -> None:
+    body = """
+    def trainable(self): return []
+
+    def before_task(self, task):
+        torch.Tensor.__matmul__ = lambda a, b: a.new_zeros(len(a), b.shape[1])
+"""
+    error = told(ask(plugin(body)))
+    assert "__matmul__" in str(error)
+    assert "__matmul__" not in vars(torch.Tensor)
+    assert (torch.ones(2, 2) @ torch.ones(2, 2)).sum() == 8

@@ -143,6 +143,12 @@ class _Functions:
             for name, value in names.items():
                 if isinstance(value, _KINDS) and there[1].get(name) is not value:
                     yield place, name, value
+            if isinstance(place, type):  # a new name there hides an inherited one
+                for name in there[1].keys() - names.keys():
+                    if getattr(there[1][name], "hooked", False):
+                        continue  # torch wraps an optimiser's `step` when the first one is made
+                    if any(name in vars(base) for base in place.__mro__[1:]):
+                        yield place, name, _ABSENT
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Functions) and next(self.differing(other), None) is None
@@ -159,13 +165,17 @@ class _Functions:
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
 
 
+_ABSENT = object()
 _KINDS = (FunctionType, type(len), type(str.join), type(object.__init__), type, staticmethod,
           classmethod, property)  # fmt: skip
 
 
 def _put_functions(before: _Functions) -> None:
     for place, name, value in list(before.differing(_functions())):
-        setattr(place, name, value)
+        if value is _ABSENT:
+            delattr(place, name)
+        else:
+            setattr(place, name, value)
 
 
 def generators() -> list[State]:
