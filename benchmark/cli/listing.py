@@ -143,6 +143,8 @@ def _head(about: dict[str, Any], row: Any) -> str:
         f"({row['pretrained']})",
         ", ".join(made + _memory(about.get("peak_memory", {}))),
     ]
+    if failed := about.get("failed"):
+        lines.append(f"the run failed: {visible(str(failed.get('error')))}")
     if about.get("unofficial"):
         lines.append("not for the leaderboard: " + "; ".join(about["unofficial"]))
     return "\n".join(lines)

@@ -246,6 +246,8 @@ def first_tasks(runs: Iterable[RunNumbers]) -> list[RunNumbers]:
 
 def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[At, float]]:
     """What a run took, where its record says so; `first` is its first task."""
+    if about.get("failed"):  # what it took until then is not what it takes
+        return
     trained = about.get("parameters", {}).get("trainable")
     reports = about.get("reports") or [{}]
     if isinstance(trained, list) and trained:

@@ -30,7 +30,7 @@ class Untouched:
             MethodError: a parameter, a buffer, a module's mode or a state of the process is another
                 afterwards.
         """
-        modes, state = self._modes(), ProcessState(draws=True, numbers_only=True)
+        modes, state = self._modes(), ProcessState(draws=True, cheap=True)
         where = f"the evaluation of {title}"
         try:
             yield

@@ -14,7 +14,7 @@ from ...backbones.known import Precision
 from ...errors import MethodError
 
 OFF_LENGTH = 1e-4  # what float32 and any order of summation stay far below
-FEWEST, MOST, SHARE = 2, 8, 64  # items that are encoded again: one in SHARE, within these bounds
+FEWEST, MOST, SHARE = 3, 8, 64  # items that are encoded again: one in SHARE, within these bounds
 ALONE = 16  # items that are encoded one by one where some of those few were others
 Encode = Callable[[Tensor], Tensor]
 
@@ -109,8 +109,8 @@ def check_alone(place_K: Tensor, then_KD: Tensor, encode: Encode, allowed: float
                 count: int) -> None:  # fmt: skip
     """Refuse rows that depend on the other items of their batch.
 
-    A few items are encoded again, the first alone and the others in reverse; where one is another
-    then, more of them are, one by one. One item alone may be at the edge between two routes, where
+    A few items are encoded again in a batch of their own, in reverse; where one is another then,
+    more of them are, one by one. One item alone may be at the edge between two routes, where
     a last bit decides; two are no chance.
 
     Args:
@@ -126,7 +126,8 @@ def check_alone(place_K: Tensor, then_KD: Tensor, encode: Encode, allowed: float
     """
     few = _few(count)
     then = dict(zip(place_K.tolist(), then_KD, strict=True))
-    off = _moved(then, encode, [few[:1], few[1:].flip(0)], allowed)
+    # Of a set that is hardly more than these few, one alone: all others would be its neighbours.
+    off = _moved(then, encode, [few.flip(0) if count > 2 * len(few) else few[:1]], allowed)
     if not off:
         return
     more = _spread(count, ALONE)
@@ -157,7 +158,6 @@ def _moved(
     then: dict[int, Tensor], encode: Encode, pieces: list[Tensor], allowed: float
 ) -> dict[int, float]:
     """Place -> distance, of the items that are others in these batches."""
-    pieces = [piece for piece in pieces if len(piece)]
     places = torch.cat(pieces).tolist()
     again_KD = torch.cat([encode(piece).clone() for piece in pieces])
     then_KD = torch.stack([then[place] for place in places])

@@ -42,11 +42,11 @@ class ProcessState:
 
     Args:
         draws: whether generators belong to it; a hook of training may draw, one of evaluation not.
-        numbers_only: leave out what no number depends on, which is dearer to read.
+        cheap: leave out what no number depends on, and what is dear to read.
     """
 
-    def __init__(self, draws: bool = False, numbers_only: bool = False) -> None:
-        states = [s for s in _states() if s.numbers or not numbers_only]
+    def __init__(self, draws: bool = False, cheap: bool = False) -> None:
+        states = [s for s in _states() if not cheap or (s.numbers and not s.dear)]
         states += generators() if draws else []
         self._values = [(state, _read(state)) for state in states]
 

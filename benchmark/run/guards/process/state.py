@@ -15,6 +15,7 @@ class State:
     Attributes:
         numbers: whether numbers depend on it.
         said: whether a change of it is told.
+        dear: whether it takes long to read, so that it is read around stages and not around sets.
     """
 
     name: str
@@ -22,6 +23,7 @@ class State:
     put: Put
     numbers: bool = True
     said: bool = True
+    dear: bool = False
 
 
 def attribute(owner: Any, name: str, called: str = "", numbers: bool = True) -> State:

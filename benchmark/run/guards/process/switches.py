@@ -97,7 +97,10 @@ def shared_parts() -> list[State]:
         for name, hooks in vars(owner).items():
             if name.startswith("_global_") and isinstance(hooks, dict):
                 found.append(_entries(f"hooks on all {what} ({name})", hooks))
-    return [*found, State("functions of torch or of the harness", _functions, _put_functions)]
+    return [
+        *found,
+        State("functions of torch or of the harness", _functions, _put_functions, dear=True),
+    ]
 
 
 def _entries(name: str, table: dict[Any, Any]) -> State:
