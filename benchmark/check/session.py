@@ -27,6 +27,7 @@ from .outcome import FOUND, Checked, Outcome, Pending
 
 KINDS = ("pairs", "labelled")
 TIMEOUT = 120.0  # seconds for one check
+START = 300.0  # for what is no check: torch to be imported, small sets to be rendered
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from benchmark.check.worker import main; main(sys.argv[2], int(sys.argv[3]))"
@@ -170,14 +171,15 @@ class _Lane:
 
     def _listen(self, reader: int) -> bool:
         """Take what the child tells, until it ends (False) or says nothing for too long (True)."""
-        self._deadline = time.monotonic() + self.session.timeout
+        self._deadline = time.monotonic() + START
         for line in _lines(reader, lambda: self._deadline - time.monotonic()):
             if line is None:
                 return True
             (word, value), *_ = json.loads(line).items()
-            if word != "place":
-                self._deadline = time.monotonic() + self.session.timeout
             self._take(word, value)
+            if word != "place":
+                allowed = START if self._job is None else self.session.timeout
+                self._deadline = time.monotonic() + allowed
             if self._over:
                 return False
         return False
@@ -205,7 +207,7 @@ class _Lane:
                 return  # between two checks: the next process goes on, or they are missing
             raise BenchError(
                 "the process that runs the checks to start",
-                f"exit code {code} ({_last(log)})",
+                f"nothing for {START:.0f} s" if hung else f"exit code {code} ({_last(log)})",
                 "run `cl-bench doctor`",
                 6,
             )

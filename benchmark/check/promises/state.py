@@ -112,8 +112,11 @@ def _predicts_alike(subject: Subject, run: Learned, again: Learned) -> None:
 @check(
     "state",
     _KEEP,
-    needs=("state_comes_back", "same_seed", "torch_stays_as_it_is", "only_trainable_moves"),
-)
+    needs=(
+        "state_comes_back", "same_seed", "torch_stays_as_it_is", "only_trainable_moves",
+        "other_tasks_are_not_read",
+    ),
+)  # fmt: skip
 def resumes_between_tasks(subject: Subject, kind: Kind) -> None:
     """After a kill between tasks, the next task is learned as if there had been none."""
     _resumes(subject, kind, 0)
