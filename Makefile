@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo check-tables test test-all test-lowest coverage lint format check tables \
+.PHONY: help setup demo check-tables check-results test test-all test-lowest coverage lint format check tables \
 	benchmarks package clean
 .DEFAULT_GOAL := help
 
@@ -16,7 +16,7 @@ help:
 	@echo "make coverage      tests, and which lines none of them runs"
 	@echo "make lint          ruff, mypy and typos"
 	@echo "make tables        rebuild tables/ and leaderboard.md from results/"
-	@echo "make check         lint, test, and whether the generated files are fresh"
+	@echo "make check         lint, test, whether the generated files are fresh and the records valid"
 	@echo "make results-mini  run everything that is committed under results/mini from nothing,"
 	@echo "                   compare (234 runs, about 4 hours on 2 cores)"
 	@echo "                   (or results-mini-xtail, results-mini-mtil: few-shot suites)"
@@ -65,10 +65,13 @@ format: setup
 tables: setup
 	$(BIN)/cl-bench tables
 
-check: lint test check-tables
+check: lint test check-tables check-results
 
 check-tables: setup
 	$(BIN)/cl-bench tables --check
+
+check-results: setup
+	$(BIN)/cl-bench validate
 
 results-%: setup
 	$(BIN)/python scripts/results.py $*

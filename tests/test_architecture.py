@@ -23,7 +23,10 @@ ALL = {
 }
 METHOD_NAMES = {p.stem.replace("_", "-") for p in METHODS if p.stem != "__init__"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
-OPTIONS = {("benchmark/cli/main.py", "run")}  # a list of options, not code
+OPTIONS = {
+    ("benchmark/cli/main.py", "run"),
+    ("benchmark/cli/compare.py", "compare"),
+}  # a list of options, not code
 
 
 def module_of(path: str) -> list[str]:
@@ -99,7 +102,7 @@ ROOMS: dict[str, set[str]] = {
     "stats": {"common", "errors", "records"},
     "data": {"backbones", "common", "errors", "hub", "miniworld", "protocol"},
     "suites": {"backbones", "common", "data", "errors"},
-    "validation": {"common", "errors", "protocol", "records"},
+    "validation": {"common", "errors", "protocol", "records", "suites"},
     "tables": {"common", "errors", "metrics", "records", "stats", "suites", "validation"},
     "run": {"backbones", "common", "data", "errors", "hub", "metrics", "protocol", "records",
             "suites"},

@@ -12,6 +12,7 @@ from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmark import __version__
@@ -244,19 +245,29 @@ def test_doctor_says_that_no_record_will_be_official(installed: Path, tmp_path: 
     assert "code: not in a git checkout; records go to scratch\n" in done.stdout
 
 
-def test_installed_it_makes_the_same_tables(installed: Path, tmp_path: Path) -> None:
+def test_installed_it_makes_tables_of_the_same_numbers(installed: Path, tmp_path: Path) -> None:
+    """Outside a checkout nobody knows the code of a commit: there, no record is ranked."""
     given = tmp_path / "given" / "mini"
     given.mkdir(parents=True)
     for method in ("zs", "ft", "dar"):
-        name = f"{method}--tiny-s--forward--s42.parquet"
-        (given / name).write_bytes((ROOT / "results" / "mini" / name).read_bytes())
+        for kind in ("parquet", "evidence"):
+            name = f"{method}--tiny-s--forward--s42.{kind}"
+            (given / name).write_bytes((ROOT / "results" / "mini" / name).read_bytes())
     words = ("tables", "--results", str(given.parent))
     done = started(installed, tmp_path / "outside", *words)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == from_checkout(tmp_path / "inside", *words)
-    made = files_of(tmp_path / "outside")
-    assert made == files_of(tmp_path / "inside")
+    made, inside = files_of(tmp_path / "outside"), files_of(tmp_path / "inside")
+    assert made.keys() == inside.keys()
     assert {"leaderboard.md", "tables/table-1.md"} <= set(made)
+    assert "V04" in made["leaderboard.md"]
+    assert "V04" not in inside["leaderboard.md"]
+    rows = [
+        pd.read_csv(folder / "tables" / "table-1.csv", keep_default_na=False)
+        for folder in (tmp_path / "outside", tmp_path / "inside")
+    ]
+    names = ["method", "dataset", "direction", "mean", "sd", "test_error", "paper"]
+    pd.testing.assert_frame_equal(*(one[names] for one in rows))
 
 
 def test_what_is_found_on_the_hub_is_noted_in_the_cache(installed: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ..suites.names import Kind
 from .instruments.torch_state import TorchState
 from .lab import Lab
 from .learned import Learned
-from .outcome import NEEDS, Group, Outcome, Question
+from .outcome import NEEDS, Group, Outcome, Pending
 
 SUITES: dict[Kind, str] = {"pairs": "mini", "labelled": "mini-xtail"}
 """The embedded suite of each kind of task."""
@@ -110,9 +110,9 @@ class Promise:
     needs: tuple[str, ...] = ()
     full: bool = False
 
-    def job(self, kind: Kind) -> Question:
+    def job(self, kind: Kind) -> Pending:
         """The check with that kind of task."""
-        return Question(self.id, self.group, "" if self.once else kind, self.promise)
+        return Pending(self.id, self.group, "" if self.once else kind, self.promise)
 
 
 def check(
@@ -138,7 +138,7 @@ def walk(
     kind: Kind,
     checks: Iterable[Promise],
     done: Iterable[Outcome] = (),
-    begin: Callable[[Question], None] = lambda job: None,
+    begin: Callable[[Pending], None] = lambda job: None,
 ) -> Iterator[Outcome]:
     """Ask checks one after the other, on one kind of tasks.
 

@@ -46,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Question:
+class Pending:
     """A check that is to be asked: as an outcome, without what came of it."""
 
     check: str
@@ -94,7 +94,7 @@ class Checked:
         return [(group, ones) for group, ones in groups if ones]
 
 
-FOUND = Question(
+FOUND = Pending(
     "found", "declaration", "", "Its file imports, and defines one method with a label."
 )
 FOUND_REMEDY = "Mend the file; the rest is asked when it imports."

@@ -23,7 +23,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import BenchError
-from .outcome import FOUND, Checked, Outcome, Question
+from .outcome import FOUND, Checked, Outcome, Pending
 
 KINDS = ("pairs", "labelled")
 TIMEOUT = 120.0  # seconds for one check
@@ -51,7 +51,7 @@ class Session:
     tell: Callable[[Outcome], None] = lambda outcome: None
     timeout: float = TIMEOUT
     checked: Checked = field(init=False)
-    _jobs: list[Question] = field(default_factory=list)
+    _jobs: list[Pending] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> Checked:
@@ -83,7 +83,7 @@ class Session:
         for name, of in about.items():
             setattr(self.checked, name, of)
 
-    def expect(self, jobs: list[Question]) -> None:
+    def expect(self, jobs: list[Pending]) -> None:
         """All checks that are to be asked."""
         with self._lock:
             self._jobs += [job for job in jobs if job not in self._jobs]
@@ -116,7 +116,7 @@ class _Lane:
     session: Session
     kind: str
     folder: Path
-    _job: Question | None = None
+    _job: Pending | None = None
     _place: str = ""
     _over: bool = False
     _deadline: float = 0.0
@@ -184,9 +184,9 @@ class _Lane:
 
     def _take(self, word: str, value: Any) -> None:
         if word == "jobs":
-            self.session.expect([Question(**job) for job in value])
+            self.session.expect([Pending(**job) for job in value])
         elif word == "start":
-            self._job, self._place = Question(**value), ""
+            self._job, self._place = Pending(**value), ""
         elif word == "place":
             self._place = value
         elif word == "found":

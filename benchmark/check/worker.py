@@ -24,7 +24,7 @@ from ..run.registry import ResolvedMethod, find_method
 from ..suites.names import Kind
 from .contract import KINDS, SUITES, Subject, walk
 from .lab import make_captioned, make_lab
-from .outcome import FOUND, FOUND_REMEDY, Outcome, Question
+from .outcome import FOUND, FOUND_REMEDY, Outcome, Pending
 from .promises.every import CHECKS
 
 CHEAPER = {"router_steps": 20, "experts": 5, "hidden": 40}
@@ -78,7 +78,7 @@ def main(request: str, pipe: int) -> None:
     subject = _subject(asked, found)
     subject.lab.place.tell = lambda words: tell("place", words)
 
-    def begin(job: Question) -> None:
+    def begin(job: Pending) -> None:
         tell("start", asdict(job))
 
     for outcome in walk(subject, asked["kind"], checks, done, begin):

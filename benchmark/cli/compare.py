@@ -83,11 +83,11 @@ def compare(
         )
     _refuse_without_sets(per_set, mid_p, correction, metric)
     from ..stats.report.data import as_json
-    from ..stats.report.numbers import Wanted
+    from ..stats.report.numbers import Choices
     from ..stats.report.versus import check_options, compare_methods
     from ..stats.report.words import blocks, render
 
-    wanted = Wanted(question, per_set, over_sets, alpha, chosen, _resamples(resamples), mid_p)
+    wanted = Choices(question, per_set, over_sets, alpha, chosen, _resamples(resamples), mid_p)
     found = compare_methods((a, b), results, suite, backbone, wanted)
     check_options(found, k is not None, direction is not None)
     typer.echo(as_json(found) if json else render(list(blocks(found)), md))

@@ -174,9 +174,10 @@ def _tell(found: "Agreement", original: "Original", tolerance: float) -> None:
         typer.echo(f"  and {len(differing) - SHOWN} more differences")
     if found.scores or found.otherwise:
         share = f", {found.otherwise} answers differ" if found.queries else ""
-        typer.echo(
-            f"{len(found.scores)} scores differ, by at most {found.largest:.3g} points{share}"
+        count = (
+            "1 score differs" if len(found.scores) == 1 else f"{len(found.scores)} scores differ"
         )
+        typer.echo(f"{count}, by at most {found.largest:.3g} points{share}")
     within = f" ({tolerance:g} points)" if found.verdict == "within tolerance" else ""
     typer.echo(f"verdict: {found.verdict}{within}")
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import quoted
 from .schema import invalid
 
 # The types of what is read from a record's provenance. A part may be absent (a paper's numbers have
@@ -42,6 +43,9 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
 }
 
 
+_MOST = 2**63  # of any count, and of seconds
+
+
 def _at_place(value: Any, names: list[str]) -> Iterator[Any]:
     """What JSON holds at a place of `_PROVENANCE`."""
     if not names:
@@ -68,3 +72,6 @@ def validate_provenance(provenance: dict[str, Any], path: Path) -> None:
             if not isinstance(found, kinds):
                 wanted = " or ".join(kind.__name__ for kind in kinds)
                 raise invalid(path, f"provenance '{place}' of type {wanted}", type(found).__name__)
+            if isinstance(found, int | float) and not 0 <= found < _MOST:
+                got = quoted(found, most=20)
+                raise invalid(path, f"provenance '{place}' from 0 to below 2**63", got)

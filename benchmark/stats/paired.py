@@ -49,7 +49,11 @@ class RunGrid:
 
 
 def common_grid(a: Iterable[Cell], b: Iterable[Cell]) -> RunGrid | None:
-    """The largest even grid that both have; None where they have no run in common."""
+    """The largest even grid that both have; None where they have no run in common.
+
+    One with `LEAST_SEEDS` seeds is taken before a larger one with fewer: more runs must not take a
+    verdict away.
+    """
     ours, theirs = set(a), set(b)
     both = ours & theirs
     orders = sorted({order for order, _ in both})
@@ -59,7 +63,9 @@ def common_grid(a: Iterable[Cell], b: Iterable[Cell]) -> RunGrid | None:
         by_order = [{seed for order, seed in both if order == one} for one in chosen]
         seeds = sorted(set[int].intersection(*by_order))
         found.append((len(seeds) * len(chosen), chosen, tuple(seeds)))
-    size, chosen, seeds_ = max(found, key=lambda one: one[0], default=(0, (), ()))
+    size, chosen, seeds_ = max(
+        found, key=lambda one: (len(one[2]) >= LEAST_SEEDS, one[0]), default=(0, (), ())
+    )
     if not size:
         return None
     used = {(order, seed) for order in chosen for seed in seeds_}

@@ -1,10 +1,12 @@
 """Records and the evidence beside them as runs that can be compared."""
 
+import shlex
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from ..errors import BenchError
 from ..records.answers import Evidence, Integers
 from ..records.evidence import evidence_file, read_evidence
 from ..records.naming import method_label
@@ -38,6 +40,23 @@ def answered_run(record: Record) -> AnsweredRun | None:
         _items(classes),
         _stamp(evidence_file(record.path)),
     )
+
+
+def check_hits(record: Record, run: AnsweredRun) -> None:
+    """Refuse a record whose hits are not those of its evidence: BenchError (code 5)."""
+    frame = record.frame[record.frame["hits"].notna() & (record.frame["metric"] != "route")]
+    names = ["eval_task", "direction", "step", "metric", "k", "hits", "n_queries"]
+    whole = frame[names].astype(object)
+    found = run.evidence.hits()
+    for task, way, step, metric, k, *counts in whole.where(whole.notna(), None).to_numpy().tolist():
+        if found.get((task, way, step, metric, k)) != tuple(counts):
+            where = f"{task} {way or metric} at step {step}"
+            raise BenchError(
+                f"a record whose scores are those of its evidence, '{record.path}'",
+                f"{counts[0]} hits of {counts[1]} in {where}",
+                f"see `cl-bench validate {shlex.quote(str(record.path))}`",
+                code=5,
+            )
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -6,14 +6,16 @@ from math import inf
 from pathlib import Path
 from typing import cast
 
+from ..common.titles import LONGEST_TITLE, plain_title
 from ..data.own.dataset import LocalTable, Located, OwnDataset
 from ..data.own.files import TABLES, WRITTEN, can_be_table
 from ..data.own.hub import HubPins
 from ..data.own.row import ColumnNames
 from ..data.split_rules import ByColumn, ByFraction, DivisionRule
+from ..errors import quoted
 from . import hub_keys
 from .mini import RECIPE
-from .names import RESERVED, ClassScope
+from .names import ClassScope, is_reserved
 from .suite import Dataset, Recipe, Suite
 from .toml_keys import Keys
 
@@ -61,7 +63,7 @@ def suite_pins(path: str) -> HubPins:
 def _read(file: Path) -> tuple[Suite, HubPins]:
     keys = Keys.of(file).only(_SUITE)
     name = _identifier(keys)
-    if name in RESERVED or name.startswith("mini"):
+    if is_reserved(name):
         got = f"'{name}', which is kept for cl-bench itself"
         keys.bad("a name of its own", got, "choose another name")
     version = keys.text("version", "1.0")
@@ -91,6 +93,15 @@ def _identifier(keys: Keys) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         keys.bad("a name of lower-case letters, digits and '-'", f"'{name}'", "change the name")
     return name
+
+
+def _title(keys: Keys, name: str) -> str:
+    """The head of its column, which stands in pages that anybody reads."""
+    title = keys.text("title", name)
+    if not plain_title(title):
+        fix = f"write letters, digits, spaces and . , : + - / ( ) & ' %, {LONGEST_TITLE} at most"
+        keys.bad("a title of plain characters", quoted(title), fix)
+    return title
 
 
 def _named(keys: Keys, kind: str, file: Path) -> Keys:
@@ -147,7 +158,7 @@ def _dataset(keys: Keys, pins: HubPins, held_out: bool) -> Dataset:
     )
     return Dataset(
         name=name,
-        title=keys.text("title", name),
+        title=_title(keys, name),
         load=own.split,
         licence=keys.text("licence", "not stated"),
         citation=keys.text("citation", "not stated"),

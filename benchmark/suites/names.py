@@ -13,6 +13,11 @@ PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
 RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a name is kept for suites of cl-bench, so that nobody's own may have it."""
+    return name in RESERVED or name.startswith("mini")
+
+
 def suite_names() -> tuple[str, ...]:
     """Names of the suites that come with the package."""
     return (*EMBEDDED, *PUBLISHED)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from .best import winner
+from .bold.best import winner
 from .cells import TableRow, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
 from .grids import Footnote, Grid, PaperTable, Section, Shown, TableLine

@@ -6,7 +6,7 @@ from itertools import groupby
 from statistics import fmean, stdev
 
 from ..records.naming import method_label
-from .certain import measured, test_error
+from .bold.certain import measured, test_error
 from .groups import Group
 from .run_numbers import At, Metric, Outcome, RunNumbers
 from .spec import row_key

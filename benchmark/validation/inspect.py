@@ -22,7 +22,7 @@ from .checks.identity import check_identity
 from .checks.origin import Installed, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
-from .checks.suite import check_agreement, check_suite, check_zero_shot, pins_of
+from .checks.suite import check_agreement, check_name, check_suite, check_zero_shot, pins_of
 from .declared import Declared, read_declared
 from .findings import Finding, Standing, Tier
 from .ledger import CodeBook, read_ledger
@@ -93,6 +93,7 @@ def _examine_one(run: Examined, book: CodeBook, installed: Installed) -> Declare
     check_reports(run)
     run.evidence = read_proof(run)
     check_proof(run)
+    check_name(run, pinned())
     if pins is not None:
         check_suite(run, pins)
         if run.row["suite_version"] == pins.version:
@@ -144,8 +145,8 @@ def inspect(
     Args:
         results: holds `<suite>/<record>.parquet`.
         only: files or folders in it to which the findings are confined; None for all.
-        against: a ref of git: findings are confined to what changed since, and to what the change
-            did to records that were there.
+        against: a ref of git: warnings are confined to what changed since; errors are all told,
+            as a change may break records that it does not touch.
         book: of commits; None for the checkout's, held against git where its history is there.
 
     Returns:
@@ -176,7 +177,12 @@ def inspect(
     chosen = [path for path in files if only is None or _within(path, only)]
     if changed is not None:
         chosen = [path for path in chosen if path in changed]
-        findings = [one for one in findings if one.path in changed or one.path not in files]
+        # A change may break a record that it does not touch: by its evidence, or the ledger.
+        findings = [
+            one
+            for one in findings
+            if one.severity == "error" or one.path in changed or one.path not in files
+        ]
     findings += history
     if only is not None:
         findings = [one for one in findings if _within(one.path, only)]

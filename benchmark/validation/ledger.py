@@ -93,6 +93,9 @@ def _key(declared: Declared) -> str:
     return digest([json.dumps(asdict(declared), sort_keys=True)])[:16]
 
 
+_NO_LEDGER = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
 def read_ledger(root: Path = ROOT) -> Ledger:
     """The ledger of a checkout, an empty one where there is none.
 
@@ -104,7 +107,7 @@ def read_ledger(root: Path = ROOT) -> Ledger:
         return parsed_ledger(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Ledger()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _NO_LEDGER as error:
         fix = "restore it from version control, or run `python scripts/ledger.py`"
         raise BenchError(f"a ledger of code in '{path}'", "another file", fix, 5) from error
 

@@ -26,7 +26,7 @@ class Unreadable(ValueError):
 
 
 @dataclass
-class SourceFile:
+class MethodSource:
     """One file, as syntax."""
 
     path: str
@@ -67,10 +67,10 @@ class SourceReader:
     """Reads classes and values of files that import from each other."""
 
     source: Source
-    modules: dict[str, SourceFile] = field(default_factory=dict)
+    modules: dict[str, MethodSource] = field(default_factory=dict)
     depth: int = 0
 
-    def module(self, path: str) -> SourceFile:
+    def module(self, path: str) -> MethodSource:
         """A file; Unreadable where there is none."""
         if path not in self.modules:
             raw = self.source(path)
@@ -78,10 +78,10 @@ class SourceReader:
                 raise Unreadable(
                     f"no file {path}" if raw is None else f"{path} of {len(raw)} bytes"
                 )
-            self.modules[path] = SourceFile(path, ast.parse(raw))
+            self.modules[path] = MethodSource(path, ast.parse(raw))
         return self.modules[path]
 
-    def _from(self, module: SourceFile, name: str) -> tuple[SourceFile, str]:
+    def _from(self, module: MethodSource, name: str) -> tuple[MethodSource, str]:
         """Where a name that a module imports stands."""
         place, there = module.imports[name]
         if place.split("/")[0] not in ("benchmark", "methods"):
@@ -93,7 +93,7 @@ class SourceReader:
 
     # -- classes
 
-    def find_class(self, module: SourceFile, name: str) -> tuple[SourceFile, ast.ClassDef]:
+    def find_class(self, module: MethodSource, name: str) -> tuple[MethodSource, ast.ClassDef]:
         """A class that a file defines or imports, and where it stands."""
         for _ in range(_DEEPEST):
             if name in module.classes:
@@ -104,8 +104,8 @@ class SourceReader:
         raise Unreadable(f"no class {name}")
 
     def method_config(
-        self, module: SourceFile, node: ast.ClassDef
-    ) -> tuple[SourceFile, ast.ClassDef] | None:
+        self, module: MethodSource, node: ast.ClassDef
+    ) -> tuple[MethodSource, ast.ClassDef] | None:
         """The Config class in a method's brackets, or that of Method; None for other classes."""
         for base in node.bases:
             if isinstance(base, ast.Subscript) and getattr(base.value, "id", "") == "Method":
@@ -120,7 +120,7 @@ class SourceReader:
                 return self.find_class(module, name)
         return None
 
-    def fields(self, module: SourceFile, node: ast.ClassDef) -> dict[str, Any]:
+    def fields(self, module: MethodSource, node: ast.ClassDef) -> dict[str, Any]:
         """Field -> default, of a dataclass and those that it extends."""
         found: dict[str, Any] = {}
         for base in node.bases:
@@ -150,7 +150,7 @@ class SourceReader:
                 return statement.value
         return None
 
-    def attribute(self, module: SourceFile, node: ast.ClassDef) -> Callable[[str, Any], Any]:
+    def attribute(self, module: MethodSource, node: ast.ClassDef) -> Callable[[str, Any], Any]:
         """Reads a class attribute: its name, and what it is where it is not set -> value."""
 
         def read(name: str, without: Any) -> Any:
@@ -159,7 +159,7 @@ class SourceReader:
 
         return read
 
-    def badges(self, module: SourceFile, node: ast.ClassDef, settings: Mapping[str, Any]) -> Any:
+    def badges(self, module: MethodSource, node: ast.ClassDef, settings: Mapping[str, Any]) -> Any:
         """What the class method `badges` returns for settings, or the attribute `uses`."""
         uses = self.attribute(module, node)("uses", frozenset())
         for statement in node.body:
@@ -174,7 +174,7 @@ class SourceReader:
 
     # -- values
 
-    def value(self, node: ast.expr, module: SourceFile, names: Mapping[str, Any]) -> Any:
+    def value(self, node: ast.expr, module: MethodSource, names: Mapping[str, Any]) -> Any:
         """What an expression of plain values stands for; `names` are known besides."""
         self.depth += 1
         try:
@@ -184,7 +184,7 @@ class SourceReader:
         finally:
             self.depth -= 1
 
-    def _value(self, node: ast.expr, module: SourceFile, names: Mapping[str, Any]) -> Any:
+    def _value(self, node: ast.expr, module: MethodSource, names: Mapping[str, Any]) -> Any:
         def of(inner: ast.expr) -> Any:
             return self.value(inner, module, names)
 
@@ -224,7 +224,7 @@ class SourceReader:
             found += of(inner.value) if isinstance(inner, ast.Starred) else [of(inner)]
         return found
 
-    def _name(self, name: str, module: SourceFile, names: Mapping[str, Any]) -> Any:
+    def _name(self, name: str, module: MethodSource, names: Mapping[str, Any]) -> Any:
         if name in names:
             return names[name]
         if name in module.values:
@@ -234,7 +234,7 @@ class SourceReader:
             return self._follow(there, other)
         raise Unreadable(f"'{name}'")
 
-    def _follow(self, module: SourceFile, name: str) -> Any:
+    def _follow(self, module: MethodSource, name: str) -> Any:
         self.depth += 1
         try:
             if self.depth > _DEEPEST:

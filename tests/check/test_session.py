@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.check import report
-from benchmark.check.outcome import Checked, Outcome, Question
+from benchmark.check.outcome import Checked, Outcome, Pending
 from benchmark.check.session import Session
 from benchmark.cli.main import app
 from benchmark.errors import BenchError
@@ -142,10 +142,10 @@ def test_a_method_that_there_is_not_ends_the_command_with_2() -> None:
 def some() -> Checked:
     promise = "Rows have length 1."
     jobs = [
-        Question("found", "declaration", "", "It imports."),
-        Question("b", "inference", "pairs", promise),
+        Pending("found", "declaration", "", "It imports."),
+        Pending("b", "inference", "pairs", promise),
     ]
-    jobs.append(Question("b", "inference", "labelled", promise))
+    jobs.append(Pending("b", "inference", "labelled", promise))
     outcomes = [
         jobs[0].outcome("pass"),
         jobs[1].outcome("fail", "lengths of <b>3 | [x](y) @all\nhere", "Return `unit(x)`."),

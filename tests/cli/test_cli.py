@@ -208,7 +208,7 @@ def test_official_records_need_committed_code(
     with monkeypatch.context() as patch:
         patch.setattr("benchmark.run.provenance.code.NUMERICS", 2)
         assert "the code has changed since" in run(method="zs").out
-    monkeypatch.setattr("benchmark.run.registry._sha_of", lambda _: "changed")
+    monkeypatch.setattr("benchmark.run.registry._sha_of", lambda *_: "changed")
     assert "the code has changed since" in run(method="zs").out
 
 

@@ -252,6 +252,12 @@ def an_older_version(forged: Forgery) -> None:
 
 
 @forgery("V06")
+def a_suite_of_a_name_that_is_kept(forged: Forgery) -> None:
+    forged.set(suite="mini-xtail2")
+    forged.identify()
+
+
+@forgery("V06")
 def fewer_queries(forged: Forgery) -> None:
     """The worst half of one set is left out, from the evidence too."""
     assert forged.evidence is not None
@@ -263,7 +269,7 @@ def fewer_queries(forged: Forgery) -> None:
     forged.count()
 
 
-@forgery("V06")
+@forgery("V06", "V09")
 def a_smaller_gallery(forged: Forgery) -> None:
     for row in forged.at(eval_task="digits"):
         row["n_gallery"] = 10
@@ -412,6 +418,12 @@ def evidence_that_is_not_sealed(forged: Forgery) -> None:
 
 
 @forgery("V09")
+def answers_of_a_class_that_does_not_exist(forged: Forgery) -> None:
+    forged.answer(lambda where, a: np.where(a == a.max(), 200, a) if where[2] == 8 else a)
+    forged.count()
+
+
+@forgery("V09")
 def evidence_cut_short(forged: Forgery) -> None:
     forged.beside = lambda content: content[:-40]
 
@@ -494,6 +506,13 @@ def trained_and_not_moved(forged: Forgery) -> None:
     first = {task: forged.evidence.answers[task, None, 0] for task in forged.evidence.keys}
     forged.answer(lambda where, _: first[where[0]].copy())
     forged.count()
+
+
+@forgery("V14", of=FT, beside=(FT, FT43, ZS), severity="warning")
+def a_seed_copied_with_a_few_answers_changed(forged: Forgery) -> None:
+    forged.set(seed=44)
+    forged.about["command"] = ["run", "--method", "ft", "--seed", "44"]
+    better(forged, share=0.002)
 
 
 # -- form
@@ -649,6 +668,56 @@ def test_an_honest_record_passes_taken_apart_and_put_together(name: str, tmp_pat
 def test_honest_records_pass_together(tmp_path: Path) -> None:
     copied(tmp_path, FT, FT43, II, ZS, ZS43)
     assert found(tmp_path) == []
+
+
+def own(name: str, results: Path, change: Callable[[Forgery], Any] = lambda _: None) -> Path:
+    """A record of a suite that nobody has pinned."""
+    forged = honest(name)
+    forged.set(suite="birds", suite_version="1.0")
+    forged.identify()
+    change(forged)
+    return forged.write(results)
+
+
+def test_records_of_a_suite_without_pins_agree(tmp_path: Path) -> None:
+    for name in (FT, FT43, ZS):
+        own(name, tmp_path)
+    assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda f: f.about["data"]["test"].update(digits="d" * 64), "V06"),
+        (lambda f: f.about["weights"].update(sha256="d" * 64), "V06"),
+        (lambda f: f.about["asked"]["recipe"].update(steps=9000), "V06"),
+        (fewer_queries, "V06"),
+        (other_zero_shot_rows, "V10"),
+    ],
+)
+def test_one_that_differs_from_the_records_beside_it(
+    change: Callable[[Forgery], Any], code: str, tmp_path: Path
+) -> None:
+    """The zero-shot run is right, and where that says nothing, what most have."""
+    for name in (ZS, FT43):
+        own(name, tmp_path)
+
+    def whole(forged: Forgery) -> None:
+        change(forged)
+        forged.identify()
+
+    path = own(FT, tmp_path, whole)
+    findings = found(tmp_path)
+    assert codes(findings) == {code}, [one.line() for one in findings]
+    assert {one.path for one in findings} == {path}
+
+
+def test_weights_that_nobody_scored_untouched_are_said(tmp_path: Path) -> None:
+    for name in (FT, FT43):
+        own(name, tmp_path)
+    findings = found(tmp_path)
+    assert codes(findings) == set()
+    assert codes(findings, "warning") == {"V10"}
 
 
 def test_the_eldest_of_equal_runs_is_believed(tmp_path: Path) -> None:

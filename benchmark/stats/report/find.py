@@ -110,6 +110,8 @@ def _named(asked: str, results: Path, suite: str | None, backbone: str | None) -
         on = f" on backbone '{backbone}'" if backbone else ""
         known = _labels(files)
         fix = f"run `cl-bench run -m {asked}` first" if asked in known else nearest(asked, known)
+        if not known:
+            fix = "give --results the folder that holds <suite>/<record>.parquet"
         if asked in known and backbone:
             fix = "give another --backbone, or leave it out"
         raise BenchError(f"records of {quoted(asked)} in {where}{on}", "none", fix, code=4)

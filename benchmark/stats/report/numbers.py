@@ -13,7 +13,7 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Choices:
     """How two methods are compared.
 
     Attributes:
@@ -112,7 +112,7 @@ class Versus:
     group: Group
     a: str
     b: str
-    wanted: Wanted
+    wanted: Choices
     found: PairedDifference
     images: Interval
     interval: Interval | None

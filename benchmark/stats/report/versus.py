@@ -1,5 +1,6 @@
 """Two methods compared: which runs are paired, and every number of the report."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
@@ -13,14 +14,14 @@ from ..distributions import student_quantile, student_tail
 from ..multiple import CORRECTIONS
 from ..paired import LEAST_SEEDS, Cell, Field, PairedDifference
 from ..resampling import percentile_interval, resampled_differences
-from ..runs import answered_run
+from ..runs import answered_run, check_hits
 from ..summaries import Question, of_sets, terms_of
 from .find import Side, find_sides
-from .numbers import CountedSet, OverSets, SetDifference, Versus, Wanted
+from .numbers import Choices, CountedSet, OverSets, SetDifference, Versus
 
 
 def compare_methods(
-    asked: tuple[str, str], results: Path, suite: str | None, backbone: str | None, wanted: Wanted
+    asked: tuple[str, str], results: Path, suite: str | None, backbone: str | None, wanted: Choices
 ) -> Versus:
     """Compare two methods by all their records that can be paired.
 
@@ -53,8 +54,11 @@ def compare_methods(
             code=5,
         )
     for name, side in ((ours, a), (theirs, b)):
-        unpaired = [cell for cell in grid.left_out if cell in numbers[name]]
-        left_out += [f"{side.label} {order} {seed}: not in both" for order, seed in unpaired]
+        for cell in grid.left_out:
+            if cell in numbers[name]:
+                both = all(cell in some for some in numbers.values())
+                why = "not with the same seeds in every order" if both else "not in both"
+                left_out.append(f"{side.label} {cell[0]} {cell[1]}: {why}")
     found = field.difference(ours, theirs)
     pairs = [(numbers[ours][cell], numbers[theirs][cell]) for cell in grid.cells]
     return Versus(
@@ -73,16 +77,25 @@ def _answered(side: Side, left_out: list[str]) -> dict[Cell, AnsweredRun]:
     found: dict[Cell, AnsweredRun] = {}
     for record in side.records:
         run = answered_run(record)
+        if run is not None:
+            check_hits(record, run)
         if run is None:
             left_out.append(f"{record.path.stem}: no evidence")
         else:
             found[run.order, run.seed] = run
     if not found:
         seeds = f"{len(side.records)} record{'s' * (len(side.records) > 1)}"
+        row = side.records[0].frame.iloc[0]
+        orders = sorted({str(one.frame["order"].iloc[0]) for one in side.records})
+        numbers = sorted({int(one.frame["seed"].iloc[0]) for one in side.records})
+        words = [side.label.partition("+")[0], "--suite", row["suite"]]
+        words += ["--backbone", row["backbone"]]
+        words += [word for order in orders for word in ("--order", order)]
+        words += [word for seed in numbers for word in ("--seed", str(seed))]
         raise BenchError(
             f"evidence of what each query of '{side.asked}' got",
             f"{seeds} without it, made before it was kept",
-            f"run `cl-bench run -m {side.label.partition('+')[0]} --overwrite` again",
+            f"make them again: `cl-bench run -m {shlex.join(words)} --overwrite`",
             code=5,
         )
     return found
@@ -134,7 +147,7 @@ def counted_sets(number: Measured) -> list[CountedSet]:
 
 
 def _sets(
-    runs: Mapping[str, Mapping[Cell, AnsweredRun]], cells: Sequence[Cell], wanted: Wanted
+    runs: Mapping[str, Mapping[Cell, AnsweredRun]], cells: Sequence[Cell], wanted: Choices
 ) -> list[SetDifference]:
     a, b = runs
     first = runs[a][cells[0]]
@@ -174,7 +187,7 @@ def _counts(
 
 
 def _over_sets(
-    pairs: Sequence[tuple[Measured, Measured]], found: PairedDifference, wanted: Wanted
+    pairs: Sequence[tuple[Measured, Measured]], found: PairedDifference, wanted: Choices
 ) -> OverSets:
     """Student's t over the sets' differences; the training seeds' variance is common to them."""
     tasks = sorted({term.task for term in pairs[0][0].terms})

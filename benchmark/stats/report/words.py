@@ -6,6 +6,7 @@ from math import sqrt
 
 from tabulate import tabulate
 
+from ...errors import visible
 from ..paired import LEAST_SEEDS
 from ..summaries import Question
 from .numbers import CountedSet, Interval, SetDifference, Versus, mcnemars, newcombes
@@ -22,11 +23,12 @@ _SUMMARIES = {
     "average": "{score}, mean over all steps",
     "ood": "{score} at the end minus that of the untouched backbone, held-out sets",
 }
+_MARKUP = {"|": "\\|", "<": "&lt;", ">": "&gt;", "](": "]\\(", "://": ":&#47;&#47;"}
 _WAYS = {"t2i": "text to image", "i2t": "image to text", "both": "mean of both directions"}
 
 
 @dataclass(frozen=True)
-class Block:
+class Passage:
     """A part of a report: lines of text, or a table below a heading.
 
     Attributes:
@@ -75,26 +77,26 @@ def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def blocks(found: Versus) -> Iterator[Block]:
+def blocks(found: Versus) -> Iterator[Passage]:
     """The parts of a report, most important first."""
     suite, version, backbone, pretrained = found.group
     title = f"{found.a} against {found.b}: {suite} {version}, {backbone} ({pretrained})"
-    yield Block((title, *_about(found)))
+    yield Passage((title, *_about(found)))
     one = found.found
     level = f"{100 * (1 - found.wanted.alpha):g} %"
     interval = found.interval if one.sure else found.images
     of_images = "" if one.sure else ", images alone"
-    yield Block(
+    yield Passage(
         ("Percent, and points of difference.",),
         (found.a, found.b, "difference", f"{level} interval{of_images}", "p"),
         ((percent(one.a), percent(one.b), percent(one.difference, "+"),
           shown_interval(interval), shown_p(one.p)),),
     )  # fmt: skip
-    yield Block((_verdict(found),))
+    yield Passage((_verdict(found),))
     yield _causes(found, level)
     if found.over_sets is not None:
         over = found.over_sets
-        yield Block((
+        yield Passage((
             f"Another question: if the {over.sets} sets were draws of all sets that there could be "
             f"(they are fixed above), the interval would be {shown_interval(over.interval)}, "
             f"p = {shown_p(over.p)} ({_many(over.df, 'degree')} of freedom).",
@@ -104,9 +106,9 @@ def blocks(found: Versus) -> Iterator[Block]:
     else:
         yield _counted(found.counted)
     if found.left_out:
-        yield Block(("Left out:", *(f"- {one}" for one in found.left_out)))
+        yield Passage(("Left out:", *(f"- {one}" for one in found.left_out)))
     if found.remarks:
-        yield Block(found.remarks)
+        yield Passage(found.remarks)
 
 
 def _about(found: Versus) -> Iterator[str]:
@@ -145,7 +147,7 @@ def _verdict(found: Versus) -> str:
     return f"{found.a if ahead else found.b} is better, at {alpha} ({tests})."
 
 
-def _causes(found: Versus, level: str) -> Block:
+def _causes(found: Versus, level: str) -> Passage:
     one, n = found.found, len(found.found.grid.seeds)
     shown: list[tuple[str, str, str]] = [
         ("test images", percent(sqrt(one.images)), shown_interval(found.images))
@@ -163,15 +165,15 @@ def _causes(found: Versus, level: str) -> Block:
             "(Student's t). Both: what the seeds' spread has of test images is not counted twice."
         )
     heads = ("cause", "standard error", f"{level} interval")
-    return Block(tuple(text), heads, tuple(shown))
+    return Passage(tuple(text), heads, tuple(shown))
 
 
-def _counted(counted: Sequence[CountedSet]) -> Block:
+def _counted(counted: Sequence[CountedSet]) -> Passage:
     lines = [
         (_name(one), f"{one.images:,}", f"{one.queries:,}", percent(one.chance)) for one in counted
     ]
     heads = ("set", "images", "queries", "chance")
-    return Block(("What it is a mean over; chance is the score of blind answers.",), heads,
+    return Passage(("What it is a mean over; chance is the score of blind answers.",), heads,
                  tuple(lines))  # fmt: skip
 
 
@@ -179,7 +181,7 @@ def _name(one: CountedSet) -> str:
     return f"{one.task} {_SHORT[one.direction]}".strip()
 
 
-def _set_blocks(found: Versus, level: str) -> Iterator[Block]:
+def _set_blocks(found: Versus, level: str) -> Iterator[Passage]:
     sure = found.found.sure
     wanted = found.wanted
     names = {"holm": "Holm's", "bh": "Benjamini and Hochberg's", "none": "no"}
@@ -189,7 +191,7 @@ def _set_blocks(found: Versus, level: str) -> Iterator[Block]:
     if not sure:
         text = ["Set by set; intervals are over test images alone (cluster bootstrap)."]
     lines = [tuple(_line(one, sure, wanted.alpha)) for one in found.sets]
-    yield Block(tuple(text), tuple(heads), tuple(lines))
+    yield Passage(tuple(text), tuple(heads), tuple(lines))
     if any(one.counts for one in found.sets):
         yield _independent(found, level)
 
@@ -205,7 +207,7 @@ def _line(one: SetDifference, sure: bool, alpha: float) -> Iterator[str]:
         yield shown_interval(one.images)
 
 
-def _independent(found: Versus, level: str) -> Block:
+def _independent(found: Versus, level: str) -> Passage:
     """McNemar and Newcombe for every pair of runs."""
     mid = ", mid-p" if found.wanted.mid_p else ""
     text = (
@@ -226,34 +228,38 @@ def _independent(found: Versus, level: str) -> Block:
             )  # fmt: skip
     heads = ("set", "run", f"only {found.a}", f"only {found.b}", "difference", f"{level} interval",
              "McNemar p")  # fmt: skip
-    return Block(text, heads, tuple(lines))
+    return Passage(text, heads, tuple(lines))
 
 
-def render(parts: Sequence[Block], markdown: bool) -> str:
+def render(parts: Sequence[Passage], markdown: bool) -> str:
     """A report as plain text, or as markdown."""
     shown = []
     for number, part in enumerate(parts):
-        text = "\n".join(part.text)
+        lines = [_safe(line, markdown) for line in part.text]
         if markdown:
             mark = "### " if number == 0 else ""
-            body = [line if line.startswith("- ") else f"{line}  " for line in part.text[1:]]
-            text = "\n".join([f"{mark}{part.text[0]}", *([""] if mark else []), *body]).rstrip()
-        shown.append(text)
+            body = [line if line.startswith("- ") else f"{line}  " for line in lines[1:]]
+            lines = [f"{mark}{lines[0]}", *([""] if mark else []), *body]
+        shown.append("\n".join(lines).rstrip())
         if part.heads:
             shown.append(_table(part, markdown))
     return "\n\n".join(shown)
 
 
-def _table(part: Block, markdown: bool) -> str:
+def _table(part: Passage, markdown: bool) -> str:
     texts = {"set", "cause", "run", "method"}
     align = ["left" if head in texts else "right" for head in part.heads]
-    safe = [[_cell(text, markdown) for text in line] for line in part.lines]
-    heads = [_cell(head, markdown) for head in part.heads]
+    safe = [[_safe(text, markdown) for text in line] for line in part.lines]
+    heads = [_safe(head, markdown) for head in part.heads]
     return tabulate(
         safe, heads, tablefmt="pipe" if markdown else "simple", disable_numparse=True,
         colalign=align,
     )  # fmt: skip
 
 
-def _cell(text: str, markdown: bool) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;") if markdown else text
+def _safe(text: str, markdown: bool) -> str:
+    """A text on one line that changes nothing around it: labels may be anybody's words."""
+    shown = visible(text)
+    for mark, safe in _MARKUP.items() if markdown else ():
+        shown = shown.replace(mark, safe)
+    return shown

@@ -15,12 +15,13 @@ from ...records.store import Record, read_record, record_files
 from ...stats.answered import Measured
 from ...stats.multiple import Correction
 from ...stats.paired import Cell, error_of_mean
-from ...stats.report.words import Block, percent, render, shown_interval, shown_p, what
+from ...stats.report.words import Passage, percent, render, shown_interval, shown_p, what
 from ...stats.summaries import Question
+from ...validation.inspect import standings
 from ..groups import judge
 from .certainty import SectionRanks, rank_section
-from .leaderboard import BoardLine, BoardSection, contends, sections
 from .legend import SEEDS_TO_RANK
+from .lines import BoardLine, BoardSection, contends, sections
 
 _NAMES = {"holm": "Holm's", "bh": "Benjamini and Hochberg's", "none": "no"}
 
@@ -72,12 +73,12 @@ class _Section:
             "runs": len(one.grid.cells),
         }  # fmt: skip
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Passage]:
         """Title, the ranks, and neighbours."""
         title = "{} {}, {} ({})".format(*self.group)
         ranking, n = self.ranks.ranking, len(self.order)
         if not n:
-            yield Block((title, "No method is ranked.", *self._reasons()))
+            yield Passage((title, "No method is ranked.", *self._reasons()))
             return
         any_run = next(iter(self.numbers[self.order[0]].values()))
         labelled = {term.direction is None for term in any_run.terms}
@@ -94,14 +95,14 @@ class _Section:
             )
         lines = [(str(ranking.tiers[label]), label, self._score(label)) for label in self.order]
         text.append("Percent: mean ± deviation over seeds (standard error from the test images).")
-        yield Block(tuple(text), ("rank", "method", "score"), tuple(lines))
+        yield Passage(tuple(text), ("rank", "method", "score"), tuple(lines))
         if n > 1:
             level = f"{100 * (1 - self.alpha):g} %"
             heads = ("method", "next", "difference", f"{level} interval", "p", "p, corrected")
             shown = [self.pair(a, b) for a, b in pairwise(self.order)]
-            yield Block(("Neighbours.",), heads, tuple(_neighbour(one) for one in shown))
+            yield Passage(("Neighbours.",), heads, tuple(_neighbour(one) for one in shown))
         if self.left_out:
-            yield Block(("Left out:", *self._reasons()))
+            yield Passage(("Left out:", *self._reasons()))
 
     def _reasons(self) -> list[str]:
         return [f"- {label}: {why}" for label, why in sorted(self.left_out.items())]
@@ -169,6 +170,10 @@ def _neighbour(one: dict[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _sections(records: list[Record]) -> Iterator[BoardSection]:
+    return sections(judge(records, standings(records)))
+
+
 def _records(results: Path, suite: str | None) -> list[Record]:
     if not results.is_dir():
         fix = "check the path, or run a method"
@@ -215,7 +220,7 @@ def tier_report(
     Raises:
         BenchError: code 4 without such records; 5 for invalid ones, or none with evidence.
     """
-    every = list(sections(judge(_records(results, suite))))
+    every = list(_sections(_records(results, suite)))
     found = [one for one in every if backbone in (None, one.group[2])]
     if not found:
         fix = nearest(backbone or "", {one.group[2] for one in every})

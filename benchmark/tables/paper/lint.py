@@ -14,7 +14,7 @@ HALF = Decimal("0.5")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Misprint:
     """A printed number that contradicts others.
 
     Attributes:
@@ -55,7 +55,7 @@ def _off(printed: str, exact: Decimal, reach: Decimal) -> bool:
     return abs(Decimal(printed) - exact) > reach + _reach(printed)
 
 
-def _averages(cells: Sequence[Printed]) -> Iterator[Finding]:
+def _averages(cells: Sequence[Printed]) -> Iterator[Misprint]:
     rows: dict[tuple[object, ...], dict[str, Printed]] = {}
     for cell in cells:
         key = (cell.table, cell.row, cell.backbone, cell.direction, cell.metric, cell.step)
@@ -67,10 +67,10 @@ def _averages(cells: Sequence[Printed]) -> Iterator[Finding]:
             mean = sum(map(Decimal, parts), Decimal(0)) / len(parts)
             reach = sum(map(_reach, parts), Decimal(0)) / len(parts)
             if _off(average.value, mean, reach):
-                yield Finding(average, f"its cells give {mean:.2f}")
+                yield Misprint(average, f"its cells give {mean:.2f}")
 
 
-def _changes(cells: Sequence[Printed]) -> Iterator[Finding]:
+def _changes(cells: Sequence[Printed]) -> Iterator[Misprint]:
     changes: dict[tuple[int, str, str, str], Printed] = {}
     stages: dict[tuple[int, str, str, str], dict[int, Printed]] = {}
     for cell in cells:
@@ -84,7 +84,7 @@ def _changes(cells: Sequence[Printed]) -> Iterator[Finding]:
         first, end = row[0].value, row[max(row)].value
         change = Decimal(end) - Decimal(first)
         if _off(printed.value, change, _reach(first) + _reach(end)):
-            yield Finding(printed, f"its stages give {change:+}")
+            yield Misprint(printed, f"its stages give {change:+}")
 
 
 def _same(cell: Printed) -> tuple[object, ...]:
@@ -104,7 +104,7 @@ def _alike(group: Sequence[Printed]) -> list[str]:
     return [str(Decimal(cell.value).quantize(fewest)) for cell in group]
 
 
-def _repeats(cells: Sequence[Printed]) -> Iterator[Finding]:
+def _repeats(cells: Sequence[Printed]) -> Iterator[Misprint]:
     """Numbers that are printed several times with different values: those outside a majority."""
     groups: dict[tuple[object, ...], list[Printed]] = {}
     for cell in cells:
@@ -117,10 +117,10 @@ def _repeats(cells: Sequence[Printed]) -> Iterator[Finding]:
                 unlike = [one for one, its in zip(group, values, strict=True) if its != value]
                 others = sorted({other.value for other in unlike})
                 tables = sorted({other.table for other in unlike})
-                yield Finding(cell, f"also {', '.join(others)} ({name_tables(tables)})")
+                yield Misprint(cell, f"also {', '.join(others)} ({name_tables(tables)})")
 
 
-def lint(cells: Sequence[Printed]) -> list[Finding]:
+def lint(cells: Sequence[Printed]) -> list[Misprint]:
     """Printed numbers that cannot be right beside others, in the paper's order.
 
     An average or a change is found when no numbers that round to the printed parts could give it.

@@ -10,6 +10,8 @@ from pathlib import Path
 from ...common.files import atomic
 from ...common.git import git, git_line
 from ...errors import BenchError, quoted
+from ...records.noise import FOLDER as NOISE
+from ...records.replays import FOLDER as REPLAYS
 from ..findings import Finding
 from .files import SUPERSEDED
 
@@ -26,7 +28,10 @@ def superseded(text: str, path: Path) -> list[tuple[str, ...]]:
     Raises:
         BenchError: code 5, for a text that is no such list.
     """
-    lines = [tuple(line) for line in csv.reader(io.StringIO(text)) if line]
+    try:
+        lines = [tuple(line) for line in csv.reader(io.StringIO(text)) if line]
+    except csv.Error:
+        lines = []
     if not lines or lines[0] != HEAD or any(not _is_line(line) for line in lines[1:]):
         got, fix = "another text", "restore it from version control"
         raise BenchError(f"lines of {', '.join(HEAD)} in '{path}'", got, fix, 5)
@@ -61,7 +66,11 @@ def _add(results: Path, old: list[tuple[Path, bytes]], reason: str) -> None:
     if not reason:
         raise BenchError("a reason why records are replaced", "none", "give one")
     path = results / SUPERSEDED
-    lines = superseded(path.read_text(encoding="utf-8"), path) if path.exists() else []
+    lines = (
+        superseded(path.read_text(encoding="utf-8", errors="replace"), path)
+        if path.exists()
+        else []
+    )
     today = datetime.now(UTC).date().isoformat()
     for place, content in old:
         new = (place.as_posix(), hashlib.sha256(content).hexdigest(), today, reason)
@@ -116,6 +125,10 @@ def check_history(results: Path, ref: str) -> tuple[list[Finding], set[Path]]:
     changed = set()
     for name, kind in sorted(status.items()):
         path = results / Path(name).relative_to(inside)
+        if path.parent.name in (REPLAYS, NOISE) and kind != "D":
+            expected = "no replay and no noise in a change: they are a maintainer's word"
+            fix = "leave it out; a maintainer makes it with `cl-bench repro` or `cl-bench noise`"
+            findings.append(Finding("V16", "error", path, "", expected, "one", fix))
         if path.suffix not in (".parquet", ".evidence"):
             continue
         record = path.with_suffix(".parquet")
@@ -147,7 +160,11 @@ def _told(
 ) -> tuple[set[tuple[str, ...]], list[Finding]]:
     """Files with what they were, of the list as it is now; lines that it has lost."""
     path = results / SUPERSEDED
-    now = superseded(path.read_text(encoding="utf-8"), path) if path.exists() else []
+    now = (
+        superseded(path.read_text(encoding="utf-8", errors="replace"), path)
+        if path.exists()
+        else []
+    )
     try:
         old = git("show", f"{base}:{inside}/{SUPERSEDED}", at=top).decode(errors="replace")
     except subprocess.SubprocessError:

@@ -9,7 +9,7 @@ from ..runs import Examined, final_rows, pairs_of
 from .beside import ZERO_SHOT, Promises, promised
 
 _REPLAY = "run it again with `cl-bench repro`"
-_FAST, _OUTLIERS, _LEAST_PEERS, _CHURN, _LEAST_CHURN = 20, 3.0, 3, 5, 20
+_FAST, _OUTLIERS, _LEAST_PEERS, _CHURN, _LEAST_CHURN = 20, 3.0, 3, 10, 20
 _UPPER = ("upper bound", "task id")
 
 
@@ -28,19 +28,25 @@ def check_plausible(runs: Sequence[Examined], promises: Promises) -> None:
             by_label[run.label].append(run)
         for same in by_label.values():
             _check_time(same)
-            _check_churn(same)
+        _check_churn(list(by_label.values()))
         _check_bounds(by_label)
 
 
 def _check_moved(run: Examined) -> None:
-    trainable = run.part("parameters", "trainable")
-    trains = isinstance(trainable, list) and sum(n for n in trainable if isinstance(n, int)) > 0
+    if None in run.hits.values():
+        return
+    trains = _trains(run)
     moved = any(
         hits is not None and (first := run.scores.get((0, *where[1:]))) and hits != first.hits
         for where, hits in run.hits.items()
     )
     if trains and not moved:
         run.warn("V14", "other scores than zero-shot after training", "the same", _REPLAY)
+
+
+def _trains(run: Examined) -> bool:
+    trainable = run.part("parameters", "trainable")
+    return isinstance(trainable, list) and sum(n for n in trainable if isinstance(n, int)) > 0
 
 
 def _check_time(runs: list[Examined]) -> None:
@@ -117,21 +123,26 @@ def _sampling(run: Examined) -> float:
     return float(100 * sum(variances) ** 0.5 / len(cells))
 
 
-def _check_churn(runs: list[Examined]) -> None:
-    """Two seeds disagree on about as many queries as any two others of the same method."""
+def _check_churn(by_label: Sequence[list[Examined]]) -> None:
+    """Two seeds that are trained disagree on some queries, as those of other methods do.
+
+    A copy with a few answers changed disagrees on those alone.
+    """
     churn: list[tuple[Examined, Examined, int]] = []
-    for _, found in groupby(sorted(runs, key=_order), _order):
-        with_evidence = [run for run in found if run.evidence is not None]
-        for one, other in pairs_of(with_evidence):
-            if (count := _discordant(one, other)) is not None:
-                churn.append((one, other, count))
+    for runs in by_label:
+        trained = sorted((run for run in runs if run.evidence and _trains(run)), key=_order)
+        for _, found in groupby(trained, _order):
+            for one, other in pairs_of(list(found)):
+                if (count := _discordant(one, other)) is not None:
+                    churn.append((one, other, count))
     if len(churn) < _LEAST_PEERS:
         return
-    for number, (one, other, count) in enumerate(churn):
-        usual = median(c for place, (*_, c) in enumerate(churn) if place != number)
+    usual = median(count for *_, count in churn)
+    for one, other, count in churn:
         if usual >= _LEAST_CHURN and count * _CHURN < usual:
-            expected = f"about {usual:.0f} queries with another answer in '{one.path.name}'"
-            other.warn("V14", expected, f"{count}", _REPLAY)
+            elder, younger = sorted((one, other), key=lambda run: (*run.age(), str(run.path)))
+            expected = f"about {usual:.0f} queries with another answer in '{elder.path.name}'"
+            younger.warn("V14", expected, f"{count}", _REPLAY)
 
 
 def _order(run: Examined) -> str:

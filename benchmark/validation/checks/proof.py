@@ -36,6 +36,19 @@ def _plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
+def _beyond(run: Examined) -> str | None:
+    """A class that does not exist, in a key or an answer."""
+    assert run.evidence is not None
+    classes = {c.eval_task: c.n_gallery for c in run.scores.values() if c.direction is None}
+    for task, key in run.evidence.keys.items():
+        if key.kind == "labelled" and key.value_N.max() >= classes.get(task, 0):
+            return f"class {key.value_N.max()} in the key of '{task}'"
+    for (task, direction, _), answer_Q in run.evidence.answers.items():
+        if direction is None and answer_Q.max() >= classes.get(task, 0):
+            return f"class {answer_Q.max()} of '{task}'"
+    return None
+
+
 def check_proof(run: Examined) -> None:
     """Hits and queries of all cells against the answers."""
     evidence = run.evidence
@@ -43,6 +56,9 @@ def check_proof(run: Examined) -> None:
         return
     if evidence.run != identity_of(run.about)["sha256"]:
         run.error("V09", "the evidence of this run", f"that of {evidence.run[:12]}...", _AGAIN)
+        return
+    if (odd := _beyond(run)) is not None:
+        run.error("V09", "answers among the classes that compete", odd, _AGAIN)
         return
     told = evidence.hits()
     for cell in run.scores.values():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import quoted
+from ...suites.names import PUBLISHED, is_reserved
 from ..pins import PinnedSuite
 from ..runs import Examined, ScoredCell
 from .beside import ZERO_SHOT, Promises, promised
@@ -16,6 +17,14 @@ from .beside import ZERO_SHOT, Promises, promised
 _AGAIN = "repeat the run with the suite's data"
 _TOLERANCE, _LEAST = 0.005, 2
 """Of the queries, and in hits: what step 0 may differ by on another device than the CPU."""
+
+
+def check_name(run: Examined, pins: Mapping[str, PinnedSuite]) -> None:
+    """V06: the names that are kept for cl-bench's own suites are those of its own suites."""
+    suite = run.row["suite"]
+    if suite not in pins and suite not in PUBLISHED and is_reserved(suite):
+        expected = f"a suite of cl-bench ({', '.join(sorted(pins))}) or a name of its own"
+        run.error("V06", expected, quoted(suite), "rename the suite, and repeat the run")
 
 
 def pins_of(run: Examined, pins: Mapping[str, PinnedSuite]) -> PinnedSuite | None:
@@ -124,6 +133,9 @@ def _of_data(run: Examined, pins: PinnedSuite) -> Iterator[tuple[str, str]]:
             yield f"fingerprints of all {split} data", quoted(given)
             return
     known = pins.data.get(str(run.part("transform")))
+    if known is None and str(run.part("weights", "sha256")) in pins.zero_shot:
+        # Its backbone's images are pinned; by another word it would have other ones.
+        yield f"a transform of {pins.suite}, {', '.join(pins.data)}", quoted(run.part("transform"))
     if known is None or not comparable(run):
         return
     for split, names in splits.items():
@@ -152,6 +164,10 @@ def check_zero_shot(run: Examined, pins: PinnedSuite) -> None:
     """V10 where the weights are pinned."""
     sha = str(run.part("weights", "sha256"))
     named = pins.weights.get(f"{run.row['backbone']} {run.row['pretrained']}")
+    if named is None and run.row["pretrained"] == "bundled":
+        got, there = quoted(run.row["backbone"]), ", ".join(sorted(pins.weights))
+        run.error("V10", f"weights that come with the package, {there}", got, "repeat the run")
+        return
     if named is not None and named != sha:
         expected = f"the weights '{run.row['pretrained']}' of {run.row['backbone']}"
         run.error("V10", f"{expected}, {named[:12]}...", quoted(sha), "repeat the run")
@@ -170,9 +186,9 @@ def check_zero_shot(run: Examined, pins: PinnedSuite) -> None:
 
 
 def _near(cell: ScoredCell, hits: int, *devices: object) -> bool:
-    """Whether a cell has those hits; exactly, where both are of a CPU."""
+    """Whether a cell has those hits; exactly, but where one is of a GPU."""
     slack = 0.0
-    if any(device != "cpu" for device in devices):
+    if "cuda" in devices:
         slack = max(_LEAST, _TOLERANCE * cell.n_queries)
     return cell.hits is not None and abs(cell.hits - hits) <= slack
 
@@ -255,6 +271,10 @@ def _agree_at_zero(runs: list[Examined], pins: PinnedSuite | None, promises: Pro
         for run in runs
         if pins is None or str(run.part("weights", "sha256")) not in pins.zero_shot
     ]
+    if runs and not any(_plain(run, promises) for run in runs):
+        fix = f"run zero-shot on {runs[0].row['suite']} with these weights"
+        for run in runs:
+            run.warn("V10", "a zero-shot run of the same weights beside it", "none", fix)
     if len(runs) < 2:
         return
     rows = {id(run): _zero_rows(run) for run in runs}

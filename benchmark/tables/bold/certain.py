@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import BenchError
-from ..stats.answered import Measured, MissingAnswer, Term, measure
-from ..stats.paired import Cell, Field, error_of_mean
-from ..stats.summaries import over_steps
-from ..stats.tiers import stands_out
-from .run_numbers import At, Metric, RunNumbers
+from ...errors import BenchError
+from ...stats.answered import Measured, MissingAnswer, Term, measure
+from ...stats.paired import Cell, Field, error_of_mean
+from ...stats.summaries import over_steps
+from ...stats.tiers import stands_out
+from ..run_numbers import At, Metric, RunNumbers
 
 Numbers = Mapping[Cell, Measured]
 Steps = tuple[tuple[int, int], ...]
@@ -60,7 +60,8 @@ def separated(of_row: Sequence[Numbers | None], best: int) -> bool:
 
 
 def _terms(run: RunNumbers, place: At, parts: Sequence[str]) -> list[Term]:
-    answered, terms = run.answered, []
+    answered = run.answered
+    terms: list[Term] = []
     for task in parts:
         if answered is None or task not in answered.evidence.keys or task not in run.sets:
             return []

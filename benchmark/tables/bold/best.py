@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from .cells import TableCell, TableRow
+from ..cells import TableCell, TableRow
+from ..columns import Column
+from ..run_numbers import Metric
+from ..spec import UPPER_BOUND, ZERO_SHOT, TableSpec, told
 from .certain import measured, separated
-from .columns import Column
-from .run_numbers import Metric
-from .spec import UPPER_BOUND, ZERO_SHOT, TableSpec, told
 
 
 def contends(row: TableRow, column: Column, spec: TableSpec) -> bool:

@@ -1,0 +1,1 @@
+"""Which numbers of a table are bold, and how sure each is."""
