@@ -1,6 +1,6 @@
 """What the guards of a run cost: seconds inside them, over all seconds of the run.
 
-    python scripts/speed/benchmark_guards.py [SUITE [METHOD [LIMIT]]]
+    python scripts/speed/benchmark_guards.py [SUITE [METHOD [ORDER [LIMIT]]]]
 
 One run, in which every guard is timed where it is called; so the share does not depend on how two
 runs of a busy machine differ. It is printed by guard. LIMIT takes fewer images of every split; what
@@ -74,11 +74,11 @@ PLACES: list[tuple[Any, str, str, Callable[..., Any]]] = [
 ]
 
 
-def main(suite: str = "mini", method: str = "ft", limit: str = "") -> None:
+def main(suite: str = "mini", method: str = "ft", order: str = "forward", limit: str = "") -> None:
     """Run, and print the shares."""
     with tempfile.TemporaryDirectory() as folder:
         request = Request(
-            method, suite=suite, limit=int(limit) if limit else None, output_dir=Path(folder),
+            method, order, suite, limit=int(limit) if limit else None, output_dir=Path(folder),
             fresh=True,
         )  # fmt: skip
         make_plan(request)  # imports
