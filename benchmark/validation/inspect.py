@@ -20,7 +20,7 @@ from .checks.files import check_file, stray_files
 from .checks.form import check_arithmetic, check_complete, check_form
 from .checks.history import check_history
 from .checks.identity import check_identity
-from .checks.origin import Installed, check_origin, check_reports
+from .checks.origin import Installed, check_new, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
 from .checks.suite import check_name, check_suite, check_zero_shot, pins_of
@@ -57,12 +57,16 @@ def installed_methods() -> Installed:
     return found
 
 
-def examine(records: Iterable[Record], book: CodeBook) -> list[Examined]:
+def examine(
+    records: Iterable[Record], book: CodeBook, changed: Collection[Path] = ()
+) -> list[Examined]:
     """Every check of records that could be read; those of one beside the others come last.
 
     Args:
         records: of one results folder.
         book: of the commits that they name.
+        changed: paths of those that a change brings, where that is known. Of runs that cannot all
+            be true, those that were there are believed; and a new one has evidence.
     """
     pins, installed = pinned(), installed_methods()
     runs = [Examined(record) for record in records]
@@ -70,10 +74,12 @@ def examine(records: Iterable[Record], book: CodeBook) -> list[Examined]:
     with bounded_memory():
         for run in runs:
             promises[id(run)] = _examine_one(run, book, installed)
+            if run.path in changed:
+                check_new(run)
     check_agreement(runs, pins, promises)
-    check_promises(runs, promises)
-    check_copies(runs, promises)
-    check_plausible(runs, promises)
+    check_promises(runs, promises, changed)
+    check_copies(runs, promises, changed)
+    check_plausible(runs, promises, changed)
     return runs
 
 
@@ -173,8 +179,8 @@ def inspect(
             records += [read] if isinstance(read, Record) else []
             findings += [read] if isinstance(read, Finding) else []
     if book is None:
-        book = CodeBook(read_ledger(), verify=True, tips=(against,) if against else ())
-    findings += [one for run in examine(records, book) for one in run.findings]
+        book = CodeBook(read_ledger(), verify=True, against=against)
+    findings += [one for run in examine(records, book, changed or ()) for one in run.findings]
     chosen = [path for path in files if only is None or _within(path, only)]
     if changed is not None:
         chosen = [path for path in chosen if path in changed]

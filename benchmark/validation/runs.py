@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,11 +68,13 @@ class Examined:
         record: as read. evidence: what lies beside it; None where there is none, or none that can
             be read.
         findings: what was found so far.
+        committed: when its commit was made, as seconds since 1970; None where that is not known.
     """
 
     record: Record
     evidence: Evidence | None = None
     findings: list[Finding] = field(default_factory=list)
+    committed: int | None = None
 
     @property
     def path(self) -> Path:
@@ -150,9 +153,9 @@ class Examined:
 
     @cached_property
     def digest(self) -> str:
-        """Of the hits after step 0: what two runs have in common that are one."""
+        """Of the hits after step 0, whatever the order is named: equal for two runs that are one."""
         parts = sorted((repr(where), hits) for where, hits in self.hits.items())
-        return hashlib.sha256(repr((self.tasks, parts)).encode()).hexdigest()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
     def tells(self) -> bool:
@@ -164,17 +167,23 @@ class Examined:
         )
         return sum(told) >= ENOUGH
 
-    def age(self) -> tuple[str, int]:
-        """Orders runs that cannot all be true: when it was made, and whether its command fits."""
+    def age(self) -> tuple[float, float, int]:
+        """Orders runs that cannot all be true.
+
+        When its commit was made, which git says; when it was made, which it says itself; whether
+        its command fits. Whoever forges a record can still choose an old commit: no record can
+        prove its age, so that only a comparison with what was there before (`--against`) is safe.
+        """
         try:
-            made = datetime.fromisoformat(str(self.part("created"))).isoformat()
-        except ValueError:
-            made = "9999"
+            time = datetime.fromisoformat(str(self.part("created")))
+            made = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            made = inf
         words = self.part("command")
         words = [str(word) for word in words] if isinstance(words, list) else []
         seeds = [w for flag, w in pairwise(words) if flag == "--seed"] or ["42"]
         fits = self.label in words and str(self.row["seed"]) in seeds
-        return made, int(not fits)
+        return inf if self.committed is None else self.committed, made, int(not fits)
 
     # -- findings
 

@@ -1,4 +1,4 @@
-"""V04, V05, V17: the code that a record says it was made by, and what that code says of itself."""
+"""V04, V05, V09, V17: the code that a record says it was made by, and what it says of itself."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from ...errors import nearest, quoted
+from ...records.schema import SCHEMA_VERSION
 from ..declared import Declared
 from ..ledger import CodeBook, CommittedCode
 from ..runs import Examined
@@ -28,10 +29,11 @@ def check_origin(run: Examined, book: CodeBook, installed: Installed) -> Declare
     Returns:
         What the method's file declares at that commit; None where it is not known.
     """
-    if not run.official:
-        return _of(run, book) or installed.get(run.row["method"])
     commit = run.part("code", "commit")
     code = book.code(commit) if _is_commit(commit) else "no commit"
+    run.committed = None if isinstance(code, str) else code.date
+    if not run.official:
+        return _of(run, book) or installed.get(run.row["method"])
     method = run.row["method"]
     known = method in installed or (not isinstance(code, str) and method in code.methods)
     if not known:
@@ -45,6 +47,11 @@ def check_origin(run: Examined, book: CodeBook, installed: Installed) -> Declare
         return None
     for expected, got in _differs(run, code):
         run.error("V04", expected, got, _AGAIN)
+        return None
+    if (ref := book.outside(str(commit), method)) is not None:
+        expected = f"a commit in the history of {ref}, or one with the code that the change ends in"
+        fix = "repeat the run from the code as it is to be merged"
+        run.error("V04", expected, f"{quoted(commit)}, with other code", fix)
         return None
     declared = book.declared(str(commit), method)
     if declared is not None:
@@ -94,6 +101,19 @@ def _differs(run: Examined, code: CommittedCode) -> Iterator[tuple[str, str]]:
         return
     if made < code.date:
         yield "a run that was made after its commit", quoted(run.part("created"))
+
+
+def check_new(run: Examined) -> None:
+    """V09 of a record that a change brings: older schemas are for records that were there."""
+    if run.unsound:
+        return
+    for expected, got, absent in (
+        (f"schema {SCHEMA_VERSION} in a new record", f"{run.schema}", run.schema < SCHEMA_VERSION),
+        ("evidence of every query in a new record", "none", run.evidence is None),
+    ):
+        if absent:
+            run.error("V09", expected, got, "repeat the run with this version of the program")
+            return
 
 
 def _check_declared(run: Examined, declared: Declared) -> None:

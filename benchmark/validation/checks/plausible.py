@@ -1,20 +1,29 @@
 """V14: what is consistent and still unlikely. Warnings, for whoever decides what is replayed."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from statistics import fmean, median, variance
 
 from ..runs import Examined, final_rows, pairs_of
-from .beside import ZERO_SHOT, Promises, promised
+from .beside import ZERO_SHOT, Promises, believed_first, promised
 
 _REPLAY = "run it again with `cl-bench repro`"
 _FAST, _OUTLIERS, _LEAST_PEERS, _CHURN, _LEAST_CHURN = 20, 3.0, 3, 10, 20
 _UPPER = ("upper bound", "task id")
 
 
-def check_plausible(runs: Sequence[Examined], promises: Promises) -> None:
-    """All checks, on runs without errors."""
+def check_plausible(
+    runs: Sequence[Examined], promises: Promises, changed: Collection[Path] = ()
+) -> None:
+    """All checks, on runs without errors.
+
+    Args:
+        runs: of one results folder.
+        promises: of their methods.
+        changed: paths of the runs that a change brings, none where that is not known.
+    """
     sound = [run for run in runs if not run.unsound and run.official and not run.changed]
     for run in sound:
         if not promised(run, promises[id(run)], ZERO_SHOT):
@@ -28,7 +37,7 @@ def check_plausible(runs: Sequence[Examined], promises: Promises) -> None:
             by_label[run.label].append(run)
         for same in by_label.values():
             _check_time(same)
-        _check_churn(list(by_label.values()))
+        _check_churn(list(by_label.values()), changed)
         _check_bounds(by_label)
 
 
@@ -123,7 +132,7 @@ def _sampling(run: Examined) -> float:
     return float(100 * sum(variances) ** 0.5 / len(cells))
 
 
-def _check_churn(by_label: Sequence[list[Examined]]) -> None:
+def _check_churn(by_label: Sequence[list[Examined]], changed: Collection[Path]) -> None:
     """Two seeds that are trained disagree on some queries, as those of other methods do.
 
     A copy with a few answers changed disagrees on those alone.
@@ -140,7 +149,7 @@ def _check_churn(by_label: Sequence[list[Examined]]) -> None:
     usual = median(count for *_, count in churn)
     for one, other, count in churn:
         if usual >= _LEAST_CHURN and count * _CHURN < usual:
-            elder, younger = sorted((one, other), key=lambda run: (*run.age(), str(run.path)))
+            elder, younger = believed_first((one, other), changed)
             expected = f"about {usual:.0f} queries with another answer in '{elder.path.name}'"
             younger.warn("V14", expected, f"{count}", _REPLAY)
 
