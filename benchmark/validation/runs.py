@@ -153,7 +153,7 @@ class Examined:
 
     @cached_property
     def digest(self) -> str:
-        """Of the hits after step 0, whatever the order is named: equal for two runs that are one."""
+        """Of the hits after step 0, by whatever order: equal for two runs that are one."""
         parts = sorted((repr(where), hits) for where, hits in self.hits.items())
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
