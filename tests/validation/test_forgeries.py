@@ -509,10 +509,85 @@ def trained_and_not_moved(forged: Forgery) -> None:
 
 
 @forgery("V14", of=FT, beside=(FT, FT43, ZS), severity="warning")
-def a_seed_copied_with_a_few_answers_changed(forged: Forgery) -> None:
-    forged.set(seed=44)
-    forged.about["command"] = ["run", "--method", "ft", "--seed", "44"]
-    better(forged, share=0.002)
+def a_seed_copied_with_a_few_answers_changed_at_the_end(forged: Forgery) -> None:
+    """And many before it."""
+    reseed(forged, 44)
+    last = forged.rows[0]["n_steps"]
+    flipped(forged, lambda step: 0.002 if step == last else 0.2)
+
+
+# -- near copies: the forger changes a few answers, at random
+
+
+def reseed(forged: Forgery, seed: int) -> None:
+    forged.set(seed=seed)
+    forged.about["command"] = ["run", "--method", "ft", "--seed", str(seed)]
+
+
+def flipped(forged: Forgery, share: Callable[[int], float]) -> None:
+    """Other classes for a share of the answers of each step, and all that follows from it."""
+    rng = np.random.default_rng(5)
+
+    def change(where: tuple[Any, ...], answer_Q: Any) -> Any:
+        chosen_Q = rng.random(len(answer_Q)) < (share(where[2]) if where[2] else 0.0)
+        assert forged.evidence is not None
+        most = forged.evidence.keys[where[0]].value_N.max()
+        return np.where(chosen_Q, np.where(answer_Q == 0, most, answer_Q - 1), answer_Q)
+
+    forged.answer(change)
+    forged.count()
+    forged.identify()
+
+
+@forgery("V13", beside=(FT, FT43))
+def a_seed_copied_with_one_answer_in_a_hundred_changed(forged: Forgery) -> None:
+    reseed(forged, 44)
+    flipped(forged, lambda step: 0.01)
+
+
+@forgery("V13", beside=(FT,))
+def a_seed_copied_without_a_cell_of_it(forged: Forgery) -> None:
+    """A cell that failed makes no other run."""
+    reseed(forged, 44)
+    row = forged.at(step=8, eval_task="dishes")[0]
+    row.update(hits=None, value=None, status="oom", error="CUDA out of memory")
+    forged.answer(lambda where, a: a)
+    assert forged.evidence is not None
+    kept = {w: a for w, a in forged.evidence.answers.items() if (w[0], w[2]) != ("dishes", 8)}
+    forged.evidence = replace(forged.evidence, answers=kept)
+    forged.identify()
+
+
+@forgery("V12", beside=(FT,))
+def another_methods_run_with_a_few_answers_changed(forged: Forgery) -> None:
+    forged.named("lora-ft")
+    take_over(forged, "lora-ft")
+    flipped(forged, lambda step: 0.001)
+
+
+def reorder(forged: Forgery, tasks: list[str], order: str) -> None:
+    """The same numbers, said to be of another order of tasks."""
+    forged.set(order=order, task_order=",".join(tasks))
+    forged.about["order"]["tasks"] = tasks
+    for row in forged.rows:
+        step, task = row["step"], row["eval_task"]
+        at = tasks.index(task) + 1 if task in tasks else None
+        role = "ood" if at is None else "seen" if at < step else "future" if at > step else ""
+        row.update(
+            eval_position=at, role=role or "current", step_task=tasks[step - 1] if step else None
+        )
+    forged.identify()
+
+
+@forgery("V13", beside=(FT,))
+def an_order_renamed(forged: Forgery) -> None:
+    reorder(forged, honest(II).rows[0]["task_order"].split(","), "ii")
+
+
+@forgery("V13", beside=(FT,))
+def an_order_renamed_and_a_few_answers_changed(forged: Forgery) -> None:
+    reorder(forged, honest(II).rows[0]["task_order"].split(","), "ii")
+    flipped(forged, lambda step: 0.01)
 
 
 # -- form

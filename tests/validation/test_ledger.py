@@ -133,6 +133,42 @@ def test_rooms_that_compute_nothing_are_those_of_the_commit(
     assert before.commits[first].code == after.commits[head].code
 
 
+def test_a_commit_outside_the_base_counts_with_code_that_the_change_shows(tmp_path: Path) -> None:
+    """Doctored code that a later commit takes back was run all the same."""
+    harness, method = tmp_path / "benchmark" / "run" / "loop.py", tmp_path / "methods" / "a.py"
+
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        command = ["git", *who, "-C", str(tmp_path), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(loop: int, label: str) -> str:
+        for path, text in {
+            harness: f"HITS = {loop}\n",
+            method: f"class A(Method):\n    label = '{label}'\n",
+            tmp_path / "benchmark" / "common" / "source.py": "NO_NUMBER = frozenset({'cli'})\n",
+            tmp_path / "benchmark" / "run" / "provenance" / "numerics.py": "NUMERICS = 1\n",
+        }.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        git("add", ".")
+        git("commit", "-q", "--allow-empty", "-m", "x")
+        return git("rev-parse", "HEAD")
+
+    git("init", "-q", "-b", "main")
+    old, base = commit(0, "A"), commit(1, "A")
+    git("checkout", "-q", "-b", "change")
+    names = {"as before": (1, "A"), "doctored": (2, "A"), "method": (1, "B"), "end": (3, "C")}
+    made = {name: commit(*code) for name, code in names.items()}
+    book = CodeBook(Ledger(), verify=True, against="main", root=tmp_path)
+    assert not any(isinstance(book.code(one), str) for one in (old, base, *made.values()))
+    assert [book.outside(one, "a") for one in (old, base)] == [None, None]
+    told = {name: book.outside(one, "a") for name, one in made.items()}
+    assert told == {"as before": None, "doctored": "main", "method": "main", "end": None}
+    free = CodeBook(Ledger(), verify=True, root=tmp_path)
+    assert free.outside(made["doctored"], "a") is None, "held against nothing"
+
+
 def test_a_shallow_clone_has_no_history(repository: tuple[Path, list[str]], tmp_path: Path) -> None:
     root, _ = repository
     assert has_history(root)

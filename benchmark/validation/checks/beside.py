@@ -158,10 +158,19 @@ def _may_equal(one: Examined, other: Examined, promises: Promises) -> bool:
         return False
     if promised(one, mine, ZERO_SHOT):
         return True
-    ends = {where[0] for where in one.hits} == {int(one.row["n_steps"])}
     same_seed = one.row["seed"] == other.row["seed"] or promised(one, mine, _SEED)
-    same_order = one.tasks == other.tasks or (ends and promised(one, mine, _END))
+    same_order = one.tasks == other.tasks or _at_once(one)
     return same_seed and same_order
+
+
+def _at_once(run: Examined) -> bool:
+    """Whether nothing is learned before the last step: then the order of tasks may not matter."""
+    last = int(run.row["n_steps"])
+    return all(
+        hits is None or ((first := run.scores.get((0, *where[1:]))) and hits == first.hits)
+        for where, hits in run.hits.items()
+        if where[0] < last
+    )
 
 
 def _moved(run: Examined) -> dict[Where, int]:
