@@ -158,6 +158,7 @@ def test_nothing_of_an_earlier_run_is_taken(
     assert first[0] == (False, True)  # nothing that a model computed, and the decoded images
 
 
+@pytest.mark.slow
 def test_one_hit_more(repro: Cli, place: Callable[..., Path]) -> None:
     """A forger who raises a score, and makes the evidence fit."""
     path = place()

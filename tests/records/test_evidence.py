@@ -216,9 +216,9 @@ def test_other_columns_and_other_files(tmp_path: Path) -> None:
 def test_a_small_file_that_unpacks_to_gigabytes_is_not_unpacked(
     dictionary: Any, tmp_path: Path
 ) -> None:
-    """Six payloads of 64 MiB; or one, which stands once and is that of a thousand rows."""
-    n = 1000 if dictionary else 6
-    once = pa.array([bytes(2**26)], pa.binary())
+    """Twelve payloads of 32 MiB; or one, which stands once and is that of a thousand rows."""
+    n = 1000 if dictionary else 12
+    once = pa.array([bytes(2**25)], pa.binary())
     payload = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), once)
     columns = [["a"] * n, [None] * n, range(n), [1] * n]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, module.SCHEMA, strict=False)]
