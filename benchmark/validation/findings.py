@@ -73,7 +73,8 @@ CHECKS: Mapping[str, Check] = {
     "V04": Check(
         "code",
         "The commit is in the history, nothing of the code was changed beside it, and the digests "
-        "of harness and method are those of that commit.",
+        "of harness and method are those of that commit. With --against, a commit outside the "
+        "ref's history counts only with code that the change shows.",
         "Numbers of unknown code cannot be made again.",
         "Commit the code, push it, and repeat the run. If the commit is new: "
         "`python scripts/ledger.py` adds it to results/code.json.",
@@ -110,15 +111,14 @@ CHECKS: Mapping[str, Check] = {
         "evidence",
         "The evidence is the file that the record names, is of this run, and every hit recomputes "
         "from it. Without any (a record of an older schema) there is a warning: such a record is "
-        "shown below the line.",
+        "shown below the line. With --against, a new record without evidence is an error.",
         "What each query got is much harder to invent than a sum.",
         _AGAIN,
     ),
     "V10": Check(
         "zero-shot rows",
         "The rows of step 0 are those of the untouched backbone: pinned for these weights, else "
-        "those of the records beside it. On another device than the CPU, 2 hits or 0.5 % of the "
-        "queries may differ.",
+        "those of the records beside it. On a GPU, 2 hits or 0.5 % of the queries may differ.",
         "They do not depend on the method; where they differ, data, weights or harness did.",
         "Look at `cl-bench doctor` and the weights, and repeat the run.",
     ),
@@ -130,14 +130,16 @@ CHECKS: Mapping[str, Check] = {
     ),
     "V12": Check(
         "duplicates",
-        "No two methods or variants have the same hits after step 0, unless one declares under "
-        "`aliases` that it does the same.",
+        "No two methods or variants have the same hits after step 0, or answers that differ in "
+        "next to none that training moved, unless one declares under `aliases` that it does the "
+        "same.",
         "Equal numbers under two names are one run with a new name.",
         "Remove the copy; if both do the same by construction, say so in the method's `aliases`.",
     ),
     "V13": Check(
         "seeds",
-        "No two seeds of a method have the same hits after step 0, unless it promises so.",
+        "No two seeds or orders of a method have the same hits after step 0, or nearly the same "
+        "answers, unless it promises so.",
         "A copied seed makes three runs of one, and the deviation between them smaller.",
         "Run each seed; if nothing is drawn, promise `same in every seed` in `invariants`.",
     ),
