@@ -73,8 +73,8 @@ def what(question: Question, labelled: bool, mixed: bool = False) -> str:
     return text if labelled else f"{text}, {_WAYS[question.direction]}"
 
 
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _many(count: int, noun: str, several: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
 def blocks(found: Versus) -> Iterator[Passage]:
@@ -122,7 +122,7 @@ def _about(found: Versus) -> Iterator[str]:
     yield (
         f"Paired: {_many(len(grid.cells), 'run')} of each ({_list('order', grid.orders)}; "
         f"{_list('seed', grid.seeds)}), query by query: {_many(images, 'test image')}, "
-        f"{_many(queries, 'query').replace('querys', 'queries')} a run."
+        f"{_many(queries, 'query', 'queries')} a run."
     )
 
 
