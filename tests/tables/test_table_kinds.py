@@ -27,7 +27,15 @@ from synthetic import (
     save,
     score,
     spoil,
+    trusting,
 )
+
+from benchmark.records.store import read_records
+from benchmark.tables.assemble import make_table
+from benchmark.tables.groups import judge
+from benchmark.tables.run_numbers import read_run
+from benchmark.tables.spec import TABLES
+from benchmark.tables.writers.markdown import render_markdown
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 GOLDENS = (
@@ -167,61 +175,65 @@ def test_the_paper_is_beside_its_own_backbones_and_weights_alone(texts: dict[str
                 assert x["paper"] == ""
 
 
+def table(folder: Path, number: int) -> str:
+    """One table of a folder of records, and nothing else."""
+    records = read_records(folder)
+    runs = [read_run(one) for one in judge(records, trusting(records))]
+    return render_markdown(make_table(runs, TABLES[number - 1]))
+
+
 def bold_rows(text: str) -> dict[str, int]:
     """First texts of the rows of measured blocks with a bold number -> how many they have."""
     lines = [line for line in text.partition("## Printed")[0].splitlines() if "**" in line]
     return {line.split("|")[1].strip(): line.count("**") // 2 for line in lines}
 
 
+def shapes(method: str, seed: int, **more: str) -> list[Row]:
+    return make_rows("shapes", SHAPES, method, "forward", seed, **{"uses": "", **more})
+
+
+def raised(rows: list[Row], task: str, hits: int) -> list[Row]:
+    """The same run, with more hits on a set at every step but the first."""
+    for row in rows:
+        if row["eval_task"] == task and row["step"]:
+            row.update(hits=row["hits"] + hits, value=(row["hits"] + hits) / N)
+    return rows
+
+
 def test_the_best_is_bold_among_what_contends(tmp_path: Path) -> None:
     """Neither joint nor who is told the answer may win; the stages on the way are no contest."""
     for seed in range(3):
-        for method in ("zs", "ft", "joint"):
-            save(tmp_path / "r", run(method, seed))
-        save(tmp_path / "r", run("dar", seed, variant="r8"))
-        save(tmp_path / "r", run("joint", seed, variant="x", uses="task id"))
-    texts = build(tmp_path / "r", tmp_path)
-    dar = "dar.r8 [features, samples]"
-    assert bold_rows(texts["table-1.md"]) == {dar: 16}
-    assert bold_rows(texts["table-9.md"]) == {}  # all fall alike, and zs is no part of it
-    rows = [run("ft", seed) for seed in range(3)]
-    for row in (row for rows_ in rows for row in rows_ if row["eval_task"] == "imagenet"):
-        if row["step"]:
-            row.update(hits=row["hits"] - 200, value=(row["hits"] - 200) / N)
-    for each in rows:
-        save(tmp_path / "r", each)
-    lines = build(tmp_path / "r", tmp_path)["table-9.md"].partition("## Printed")[0].splitlines()
-    (bold,) = [line for line in lines if "**" in line]
-    assert bold.startswith(f"| {dar}")
+        for method in ("zs", "joint"):
+            save(tmp_path, shapes(method, seed))
+        save(tmp_path, shapes("joint", seed, variant="x", uses="task id"))
+        save(tmp_path, raised(shapes("ft", seed), "stars", -200))
+        save(tmp_path, shapes("dar", seed, variant="r8"))
+    assert bold_rows(table(tmp_path, 1)) == {"dar.r8": 8}
+    (bold,) = [line for line in table(tmp_path, 9).splitlines() if "**" in line]
+    assert bold.startswith("| dar.r8")  # zs, which does not move, has more
     assert bold.split("|")[-2].count("**") == bold.count("**") == 2
 
 
 def test_nothing_is_bold_where_the_best_is_not_told_from_the_rest(tmp_path: Path) -> None:
     """By too few seeds, for want of evidence, or by a difference that chance makes."""
     for seed in range(3):
-        save(tmp_path / "r", run("ft", seed))
-        save(tmp_path / "r", run("dar", seed, variant="r8"))
-    assert bold_rows(build(tmp_path / "r", tmp_path)["table-1.md"])
-    near = [run("ewc", seed) for seed in range(3)]
-    for each in near:
-        skill = SKILL["dar"] - SKILL["ewc"] - 1
-        for row in each:
-            if row["value"] is not None and row["step"] and row["role"] in ("seen", "current"):
-                row.update(hits=row["hits"] + skill, value=(row["hits"] + skill) / N)
-        save(tmp_path / "r", each)
-    assert bold_rows(build(tmp_path / "r", tmp_path)["table-1.md"]) == {}
+        for method in ("ft", "dar"):
+            save(tmp_path / "three", shapes(method, seed))
+            if seed < 2:
+                save(tmp_path / "two", shapes(method, seed))
+    assert bold_rows(table(tmp_path / "two", 1)) == {}
+    assert bold_rows(table(tmp_path / "three", 1)) == {"dar": 8}
+    near = SKILL["dar"] - SKILL["ewc"] - 1
+    for seed in range(3):
+        save(tmp_path / "three", raised(shapes("ewc", seed), "dots", near))
+    text = table(tmp_path / "three", 1)
+    assert bold_rows(text) == {"dar": 6}  # all but dots, where chance makes the difference
     for seed in range(3):  # far below, and yet: it has no evidence
-        save(tmp_path / "s", run("ft", seed))
-        save(tmp_path / "s", run("dar", seed, variant="r8"))
-        save(tmp_path / "s", run("aaa", seed), evidence=False)
-    text = build(tmp_path / "s", tmp_path)["table-1.md"]
+        save(tmp_path / "three", shapes("aaa", seed), evidence=False)
+    text = table(tmp_path / "three", 1)
     assert bold_rows(text) == {}
     line = next(line for line in text.splitlines() if line.startswith("| aaa"))
     assert "(" not in line  # nothing is known of its test images
-    for seed in range(2):
-        save(tmp_path / "t", run("ft", seed))
-        save(tmp_path / "t", run("dar", seed, variant="r8"))
-    assert bold_rows(build(tmp_path / "t", tmp_path)["table-1.md"]) == {}
 
 
 # ---- Which rows, and which sets ------------------------------------------------------------------
