@@ -24,9 +24,10 @@ from .checks.origin import Installed, check_new, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
 from .checks.suite import check_name, check_suite, check_zero_shot, pins_of
+from .code_book import CodeBook
 from .declared import Declared, read_declared
 from .findings import Finding, Standing, Tier
-from .ledger import CodeBook, read_ledger
+from .ledger import read_ledger
 from .literals import Unreadable
 from .pins import pinned
 from .runs import Examined

@@ -137,7 +137,7 @@ def from_git(commit: str, tips: Collection[str] = ("HEAD",), root: Path = ROOT) 
         What there is to know of it; None where git has no such commit in that history.
     """
     try:
-        if not any(_is_in(commit, tip, root) for tip in tips):
+        if not any(is_in(commit, tip, root) for tip in tips):
             return None
         date = int(git_line("show", "-s", "--format=%ct", commit, at=root))
         files = _files(commit, root)
@@ -164,7 +164,8 @@ def from_git(commit: str, tips: Collection[str] = ("HEAD",), root: Path = ROOT) 
     return Ledger({commit: CommittedCode(date, code, numerics, methods)}, declared)
 
 
-def _is_in(commit: str, tip: str, root: Path) -> bool:
+def is_in(commit: str, tip: str, root: Path) -> bool:
+    """Whether a commit is in the history of another."""
     try:
         git("merge-base", "--is-ancestor", commit, tip, at=root)
     except subprocess.CalledProcessError:
@@ -172,7 +173,7 @@ def _is_in(commit: str, tip: str, root: Path) -> bool:
     return True
 
 
-def _commit(ref: str, root: Path) -> str | None:
+def commit_of(ref: str, root: Path) -> str | None:
     """The full hash of what a ref names; None where there is no such commit."""
     try:
         return git_line("rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}", at=root)
@@ -180,7 +181,7 @@ def _commit(ref: str, root: Path) -> str | None:
         return None
 
 
-def _common(ref: str, root: Path) -> str | None:
+def common_commit(ref: str, root: Path) -> str | None:
     """The last commit that HEAD shares with a ref; None where there is none."""
     try:
         return git_line("merge-base", ref, "HEAD", at=root)
@@ -248,92 +249,3 @@ def renew_ledger(commits: Iterable[str], root: Path = ROOT) -> bool:
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return True
-
-
-class CodeBook:
-    """Commits by their hash: the ledger's, else git's.
-
-    Args:
-        ledger: see `read_ledger`.
-        git: whether git is asked of what the ledger does not know.
-        verify: whether what the ledger says is held against git, where its history is there.
-        against: a ref that a change is held against. A commit may be in its history too, and one
-            that is not must have the code of the change's last or its first commit, see `outside`.
-        root: the checkout.
-    """
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        git: bool = True,
-        verify: bool = False,
-        against: str | None = None,
-        root: Path = ROOT,
-    ) -> None:
-        self.ledger, self._root = ledger, root
-        self._git = (git or verify) and has_history(root)
-        # A ref that this checkout has not is one of another, which holds the results; whether that
-        # one has it is asked where the changes are listed.
-        known = self._git and against is not None and _commit(against, root) is not None
-        self._against = against if known else None
-        self._tips = ("HEAD",) if self._against is None else ("HEAD", self._against)
-        self._ends: list[CommittedCode] | None = None
-        self._verify = verify and self._git
-        self._found: dict[str, CommittedCode | str] = {}
-        self._declared = dict(ledger.declared)
-
-    def code(self, commit: str) -> CommittedCode | str:
-        """The code of a commit, or why it is not known, as the end of "got ..."."""
-        if commit not in self._found:
-            self._found[commit] = self._look(commit)
-        return self._found[commit]
-
-    def declared(self, commit: str, method: str) -> Declared | None:
-        """What a method's file at a commit declares; None where that is not known."""
-        code = self.code(commit)
-        if isinstance(code, str) or method not in code.methods:
-            return None
-        return self._declared.get(code.methods[method][2])
-
-    def outside(self, commit: str, method: str) -> str | None:
-        """The ref of `against`, where a commit is outside its history and has code of its own.
-
-        A commit of the change that later ones take back is seen by nobody who reads the change;
-        only code that it ends in, or began with, is code that somebody can read.
-
-        Args:
-            commit: one that `code` knows.
-            method: of which the file counts, beside the harness.
-        """
-        ref, code = self._against, self.code(commit)
-        if ref is None or isinstance(code, str) or _is_in(commit, ref, self._root):
-            return None
-        if self._ends is None:
-            names = _commit("HEAD", self._root), _common(ref, self._root)
-            ledgers = [(name, from_git(name, (name,), self._root)) for name in names if name]
-            self._ends = [found.commits[name] for name, found in ledgers if found is not None]
-        for end in self._ends:
-            same_method = end.methods.get(method, ("",))[0] == code.methods.get(method, (None,))[0]
-            same_code = code.code is not None and (end.code, end.numerics) == (
-                code.code, code.numerics
-            )  # fmt: skip
-            if same_method and same_code:
-                return None
-        return ref
-
-    def _look(self, commit: str) -> CommittedCode | str:
-        known = self.ledger.commits.get(commit)
-        if known is not None and not self._verify:
-            return known
-        if not self._git:
-            return UNKNOWN
-        there = from_git(commit, self._tips, self._root)
-        if there is None:
-            return UNKNOWN if known is None else "a commit of the ledger that git does not have"
-        found = there.commits[commit]
-        if known is None:
-            self._declared.update(there.declared)
-            return found
-        if known != found:
-            return "a commit of which the ledger says something else than git"
-        return known

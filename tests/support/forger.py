@@ -18,9 +18,10 @@ from benchmark.records.identity import identity_of
 from benchmark.records.naming import file_stem, suite_folder
 from benchmark.records.schema import SCHEMA
 from benchmark.records.store import METADATA_KEY
+from benchmark.validation.code_book import CodeBook
 from benchmark.validation.findings import Finding
 from benchmark.validation.inspect import inspect
-from benchmark.validation.ledger import CodeBook, parsed_ledger
+from benchmark.validation.ledger import parsed_ledger
 
 HONEST = Path(__file__).parents[1] / "golden" / "honest"
 Row = dict[str, Any]

@@ -188,8 +188,8 @@ def bold_rows(text: str) -> dict[str, int]:
     return {line.split("|")[1].strip(): line.count("**") // 2 for line in lines}
 
 
-def shapes(method: str, seed: int, **more: str) -> list[Row]:
-    return make_rows("shapes", SHAPES, method, "forward", seed, **{"uses": "", **more})
+def shapes(method: str, seed: int, **more: Any) -> list[Row]:
+    return make_rows("shapes", SHAPES, method, "forward", seed, **({"uses": ""} | more))
 
 
 def raised(rows: list[Row], task: str, hits: int) -> list[Row]:

@@ -24,7 +24,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     ledger = parsed_ledger((HONEST / "code.json").read_text())
     monkeypatch.setattr(inspection, "read_ledger", lambda: ledger)
-    monkeypatch.setattr("benchmark.validation.ledger.has_history", lambda root: False)
+    monkeypatch.setattr("benchmark.validation.code_book.has_history", lambda root: False)
     copied(tmp_path / "results", FT, ZS)
     return tmp_path / "results"
 

@@ -9,9 +9,9 @@ import pytest
 from benchmark.common.files import ROOT
 from benchmark.errors import BenchError
 from benchmark.records.store import read_record, record_files
+from benchmark.validation.code_book import CodeBook
 from benchmark.validation.ledger import (
     LEDGER,
-    CodeBook,
     CommittedCode,
     Ledger,
     from_git,

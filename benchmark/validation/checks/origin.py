@@ -7,8 +7,9 @@ from datetime import datetime
 
 from ...errors import nearest, quoted
 from ...records.schema import SCHEMA_VERSION
+from ..code_book import CodeBook
 from ..declared import Declared
-from ..ledger import CodeBook, CommittedCode
+from ..ledger import CommittedCode
 from ..runs import Examined
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
