@@ -13,7 +13,7 @@ the end-of-text token, so that it cannot matter.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import BenchError, nearest
+from .contents import Contents, Tower, kinds
 from .known import Precision
 from .sites import (
     Delta,  # methods and toolkit know it as a part of the backbone
@@ -49,6 +50,7 @@ class Backbone(nn.Module, ABC):
     """
 
     library: ClassVar[str]
+    image_parts: ClassVar[tuple[str, ...]]  # how the names of the image tower's parameters begin
     logit_scale: nn.Parameter
 
     def __init__(
@@ -67,6 +69,7 @@ class Backbone(nn.Module, ABC):
         self.fingerprint, self.origin, self.tokenizer = "", "", ""
         self.precision: Precision = "fp32"
         self.chunks = 1
+        self._contents = Contents()
 
     # -- towers, in two halves so that a method can insert prompts between them
 
@@ -154,6 +157,25 @@ class Backbone(nn.Module, ABC):
         return tokens_ML
 
     # -- sizes and weights
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module; what digests were taken of may change from now on."""
+        self._contents.forget()
+        return super().train(mode)
+
+    def digest(self, tower: Tower | None = None) -> str:
+        """Sha256 of all that the embeddings of a tower depend on, or of both towers.
+
+        Taken again after a parameter or a module has changed. The temperature is no part of it.
+        """
+        every = [*self.named_parameters(), *self.named_buffers()]
+        own = [
+            (name, tensor)
+            for name, tensor in every
+            if name != "logit_scale"
+            and (tower is None or (tower == "image") == name.startswith(self.image_parts))
+        ]
+        return self._contents.digest(tower, own, f"{self.precision} {kinds(self)}")
 
     @property
     @abstractmethod

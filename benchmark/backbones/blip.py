@@ -43,6 +43,7 @@ class Blip(Backbone):
     """A BLIP's two towers, as transformers builds them."""
 
     library = "transformers"
+    image_parts = ("vision_model.", "vision_proj.")
     tokenize: "WordPieces"
 
     def __init__(

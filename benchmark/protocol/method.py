@@ -224,11 +224,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         In float32 the last bits of a product depend on the size of the batch. That may not decide
         anything, so scores that choose (a router, a gate, a prototype) are computed in float64.
         """
-        return self.clip.image(images.pixels_B3HW)
+        return images.cached(self.clip, lambda some: self.clip.image(some.pixels_B3HW))
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Texts -> unit rows (M, D), float32. An item's row must not depend on the others."""
-        return self.clip.text(texts.tokens_ML)
+        return texts.cached(self.clip, lambda some: self.clip.text(some.tokens_ML))
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Classes -> function of images -> scores (B, C); class texts are encoded once.

@@ -153,8 +153,12 @@ def evaluate(
     own = isinstance(encoder, Frozen) or "test batch" in uses or not again
     allowed = None if own else tolerance(feed.clip.precision, feed.device)
     if isinstance(which.data, PairTensors):
-        return _pairs(encoder, feed, which, which.data, task, pairing, allowed, advance)
-    return _labelled(encoder, feed, which, which.data, task, pairing, places, allowed, advance)
+        scores = _pairs(encoder, feed, which, which.data, task, pairing, allowed, advance)
+    else:
+        data = which.data
+        scores = _labelled(encoder, feed, which, data, task, pairing, places, allowed, advance)
+    feed.frozen.store.flush()
+    return scores
 
 
 def items_of(which: EvalSet) -> int:
