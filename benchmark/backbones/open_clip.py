@@ -1,8 +1,8 @@
 """open_clip's CLIP as a backbone: the file that knows the layout of its model.
 
 The model is made by its class, from open_clip's file (plain_open_clip says what that leaves out).
-`open_clip.create_model` makes the same one, but knows only the names in a table of its own, and logs
-to the root logger that weights are missing.
+`open_clip.create_model` makes the same one, but knows only the names in a table of its own, and
+logs to the root logger that weights are missing.
 """
 
 from collections.abc import Iterator

@@ -317,9 +317,7 @@ def test_values_outside_the_state_dict_are_refused(monkeypatch):
 def test_one_tokenizer_is_made_in_a_process(monkeypatch):
     """Making it takes longer than all else of a tiny model."""
     made, plain = count(), SimpleTokenizer
-    monkeypatch.setattr(
-        part("tokenizer"), "SimpleTokenizer", lambda: (next(made), plain())[1]
-    )
+    monkeypatch.setattr(part("tokenizer"), "SimpleTokenizer", lambda: (next(made), plain())[1])
     open_clip_files._pairs.cache_clear()
     texts = ["a red circle", "two blue squares"]
     rows = [load(name, "bundled").tokenize(texts) for name in ("tiny-s", "tiny-b", "tiny-s")]
@@ -475,8 +473,8 @@ def test_missing_and_cut_files(suffix, clip, saved, tmp_path):
         raw = path.read_bytes()
     else:
         raw = (tmp_path / "w.safetensors").read_bytes() if saved() else b""
-    for part in (raw[: len(raw) // 2], raw[:4], b"", b"version https://git-lfs"):
-        path.write_bytes(part)
+    for start in (raw[: len(raw) // 2], raw[:4], b"", b"version https://git-lfs"):
+        path.write_bytes(start)
         with pytest.raises(BenchError, match="readable weights"):
             load("tiny-s", str(path))
 

@@ -1,11 +1,11 @@
 """open_clip's own modules, without the libraries that its other towers come from.
 
-`import open_clip` imports transformers, timm and torchvision, for towers that are refused here: more
-than half of the time that a run's imports would take. This package has open_clip's folder on its
-path, behind its own: `part("model")` is made from open_clip's file, and where that imports a module
-that stands here too, it gets this one, which imports the library when a tower of it is made. The
-modules have names of their own. Whoever imports open_clip, before or after, has it whole, and
-neither is changed by the other.
+`import open_clip` imports transformers, timm and torchvision, for towers that are refused here:
+half of the time that a run's imports would take. This package has open_clip's folder on its path,
+behind its own: `part("model")` is made from open_clip's file, and where that imports a module that
+stands here too, it gets this one, which imports the library when a tower of it is made. The modules
+have names of their own. Whoever imports open_clip, before or after, has it whole, and neither is
+changed by the other.
 """
 
 import importlib
@@ -30,7 +30,7 @@ def part(name: str) -> Any:
     """
     try:
         return importlib.import_module(f"{__name__}.{name}")
-    except (ImportError, AttributeError):
+    except Exception:  # whatever it is, the whole package has it too, or shows what it is
         return importlib.import_module(f"{_WHOLE}.{name}")
 
 
