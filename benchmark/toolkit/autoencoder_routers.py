@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from ..protocol.badges import UNSEEN, Badge
 from ..protocol.class_rows import encode_classes
 from ..protocol.config import Config, require
+from ..protocol.optimisers import eager
 from ..protocol.types import Classes, Images, Task, Texts
 
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code
@@ -110,7 +111,7 @@ class AutoEncoders(nn.ModuleList):
     def _trained(self, feature_ND: Tensor, generator: torch.Generator) -> AutoEncoder:
         device, n = feature_ND.device, len(feature_ND)
         coder = AutoEncoder(feature_ND.shape[1], generator).to(device)
-        adam = torch.optim.Adam(coder.parameters(), RATE, weight_decay=DECAY, fused=True)
+        adam = eager(torch.optim.Adam)(coder.parameters(), RATE, weight_decay=DECAY, fused=True)
         order = torch.zeros(0, dtype=torch.int64)
         with torch.enable_grad(), torch.autocast(device.type, enabled=False):
             for _ in range(self.steps):
