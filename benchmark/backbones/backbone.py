@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import BenchError, nearest
-from .contents import Contents, Tower, kinds
+from .contents import Digests, State, Tower, digest_of
 from .known import Precision
 from .sites import (
     Delta,  # methods and toolkit know it as a part of the backbone
@@ -69,7 +69,7 @@ class Backbone(nn.Module, ABC):
         self.fingerprint, self.origin, self.tokenizer = "", "", ""
         self.precision: Precision = "fp32"
         self.chunks = 1
-        self._contents = Contents()
+        self._digests = Digests()
 
     # -- towers, in two halves so that a method can insert prompts between them
 
@@ -160,7 +160,7 @@ class Backbone(nn.Module, ABC):
 
     def train(self, mode: bool = True) -> Self:
         """As every module; what digests were taken of may change from now on."""
-        self._contents.forget()
+        self._digests.forget()
         return super().train(mode)
 
     def digest(self, tower: Tower | None = None) -> str:
@@ -168,14 +168,28 @@ class Backbone(nn.Module, ABC):
 
         Taken again after a parameter or a module has changed. The temperature is no part of it.
         """
-        every = [*self.named_parameters(), *self.named_buffers()]
-        own = [
-            (name, tensor)
-            for name, tensor in every
-            if name != "logit_scale"
-            and (tower is None or (tower == "image") == name.startswith(self.image_parts))
-        ]
-        return self._contents.digest(tower, own, f"{self.precision} {kinds(self)}")
+        key, state = (tower, self.precision), State.of(self)
+        known = self._digests.known(key, state)
+        if known is None:
+            every = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+            own = {
+                name: tensor
+                for name, tensor in every.items()
+                if name != "logit_scale"
+                and (tower is None or (tower == "image") == name.startswith(self.image_parts))
+            }
+            kinds = " ".join(kind.__qualname__ for kind in state.modules)
+            known = digest_of(own, f"{self.precision} {kinds}")
+            self._digests.keep(key, known)
+        return known
+
+    def plain(self) -> bool:
+        """Whether its embeddings depend on what `digest` tells alone.
+
+        They do not where a delta is on it, a hook, a module of another's making or a function in
+        the place of a method.
+        """
+        return State.of(self).plain
 
     @property
     @abstractmethod

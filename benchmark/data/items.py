@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..backbones.backbone import Backbone
-from ..backbones.contents import Tower, plain
+from ..backbones.contents import Tower
 from ..protocol.items import Context, Images, Keyed, Texts
 from ..protocol.lookup import Lookup
 from ..protocol.types import Classes
@@ -156,7 +156,7 @@ class Items:
     def _encoder(self, kind: Tower, part: Keyed, test: bool) -> Encoder | None:
         """The encoder of a part; None where its rows are of no use to anyone later."""
         own = part if isinstance(part, Backbone) else self.clip
-        if not plain(own):
+        if not own.plain():
             return None
         if isinstance(part, Backbone):
             if not test and (part.training or any(p.requires_grad for p in part.parameters())):
