@@ -18,6 +18,7 @@ from .badges import Badge
 from .class_rows import PROMPTS, encode_classes
 from .config import Config, named_config
 from .invariants import Invariant
+from .items import OwnTower
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
@@ -129,11 +130,17 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
         The loop calls this before every step; a teacher must not start to drop features there.
         """
-        super().train(mode)
+        self.training = mode
+        for child in self.children():  # a teacher never changes its mode, and keeps its digest
+            child.train(mode and not self._rests(child))
         for part in self.modules():
-            if isinstance(part, Backbone) and part is not self.clip:
-                part.train(mode and any(p.requires_grad for p in part.parameters()))
+            if self._rests(part):
+                part.eval()
         return self
+
+    def _rests(self, part: nn.Module) -> bool:
+        copy = isinstance(part, Backbone) and part is not self.clip
+        return copy and not any(p.requires_grad for p in part.parameters())
 
     @classmethod
     def badges(cls, config: ConfigT) -> frozenset[Badge]:
@@ -229,11 +236,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         In float32 the last bits of a product depend on the size of the batch. That may not decide
         anything, so scores that choose (a router, a gate, a prototype) are computed in float64.
         """
-        return images.cached(self.clip, lambda some: self.clip.image(some.pixels_B3HW))
+        return images.cached(self.clip, OwnTower(self.clip))
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Texts -> unit rows (M, D), float32. An item's row must not depend on the others."""
-        return texts.cached(self.clip, lambda some: self.clip.text(some.tokens_ML))
+        return texts.cached(self.clip, OwnTower(self.clip))
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Classes -> function of images -> scores (B, C); class texts are encoded once.

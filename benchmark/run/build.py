@@ -18,6 +18,7 @@ from ..common.report import SILENT, Report
 from ..common.seeds import generator, seed_globally
 from ..data.batches import draw_pairs, join, spread_texts
 from ..data.cache.frozen import TOWERS, FrozenFeatures
+from ..data.cache.plain import contents
 from ..data.items import Items
 from ..data.tensors import PairTensors, Tensors, load_split
 from ..errors import BenchError
@@ -172,7 +173,7 @@ def frozen_features(
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
-    digests = {tower: clip.digest(tower) for tower in TOWERS}
+    digests = {tower: contents(clip, tower) for tower in TOWERS}
 
     def make() -> Backbone:
         return load_backbone(plan, device)

@@ -215,9 +215,7 @@ def _labelled(run: _Evaluation, data: LabelTensors) -> Scores:
     label_N, called = which.right_N(), Called("classifier()", which.title, "image")
     hook, classes = "the function that classifier() returns", sum(len(s.names) for s in which.scope)
 
-    def scores(
-        rows: Tensor, context: Context = of_image, verify: float | None = None
-    ) -> Tensor:
+    def scores(rows: Tensor, context: Context = of_image, verify: float | None = None) -> Tensor:
         images = feed.images(data, rows, context, cached=True, verify=verify)
         return checked_scores(score(images), len(rows), classes, feed.device, hook)
 

@@ -12,6 +12,7 @@ from ...errors import BenchError
 from ...protocol.items import Log
 from ...records.answers import KS
 
+
 @dataclass(frozen=True)
 class EvalSet:
     """One test split and how it is scored.
