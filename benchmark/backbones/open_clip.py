@@ -27,6 +27,7 @@ class OpenClip(Backbone):
     """A CLIP with two plain transformers (OpenAI's layout), as open_clip builds it."""
 
     library = "open_clip_torch"
+    image_parts = ("visual",)
 
     def __init__(self, name: str, model: nn.Module, tokenize: Tokenize) -> None:
         """Take the model's parts, by its own names, and give its blocks their sites.

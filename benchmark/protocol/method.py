@@ -124,11 +124,17 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
         The loop calls this before every step; a teacher must not start to drop features there.
         """
-        super().train(mode)
+        self.training = mode
+        for child in self.children():  # a teacher never changes its mode, and keeps its digest
+            child.train(mode and not self._rests(child))
         for part in self.modules():
-            if isinstance(part, Backbone) and part is not self.clip:
-                part.train(mode and any(p.requires_grad for p in part.parameters()))
+            if self._rests(part):
+                part.eval()
         return self
+
+    def _rests(self, part: nn.Module) -> bool:
+        copy = isinstance(part, Backbone) and part is not self.clip
+        return copy and not any(p.requires_grad for p in part.parameters())
 
     @classmethod
     def badges(cls, config: ConfigT) -> frozenset[Badge]:

@@ -147,6 +147,8 @@ class Fit:
         if self.recipe.grad_clip > 0:
             nn.utils.clip_grad_norm_(self.params, self.recipe.grad_clip)
         self.optimizer.step()
+        # The fused step writes without a trace, on which digests of the weights rely.
+        torch.autograd.graph.increment_version(self.params)
         self.progress.step += 1
         for name, value in values.items():
             self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
