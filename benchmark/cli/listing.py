@@ -75,7 +75,7 @@ def _suite(name: str) -> list[str]:
         *([f"    prompts   {suite.templates} (--templates)"] if suite.templates else []),
         f"    backbone  {suite.backbone} ({suite.pretrained})",
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
-        f" (added parameters {r.lr_added:g})",
+        f" (added parameters {r.lr_added:g}), {r.precision}",
         *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
         f"    overlap   {_overlap(name)}",
     ]

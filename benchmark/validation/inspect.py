@@ -22,7 +22,7 @@ from .checks.identity import check_identity
 from .checks.origin import Installed, check_new, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
-from .checks.suite import check_name, check_suite, check_zero_shot, pins_of
+from .checks.suite import check_name, check_suite, check_zero_shot, pins_of, rounding
 from .code_book import CodeBook
 from .declared import Declared, installed_source, read_declared
 from .findings import Finding, Standing, Tier
@@ -128,7 +128,7 @@ def _replayed(run: Examined) -> bool:
         if replay is None:
             return False
         floor = 0.0
-        if "cuda" in (replay.device, run.part("hardware", "device")):
+        if not {"cuda", "bf16"}.isdisjoint((replay.device, *map(str, rounding(run)))):
             found = noise_floor(run.path.parent.parent, run.row["suite"], run.row["suite_version"])
             floor = found or 0.0
         return replay.confirms(floor)
