@@ -26,9 +26,8 @@ def answered_run(record: Record) -> AnsweredRun | None:
     seal = record.provenance.get("evidence")
     if seal is None:
         return None
-    frame, row = record.frame, record.frame.iloc[0]
-    labelled = frame[frame["metric"] == "acc"]
-    classes = dict(zip(labelled["eval_task"].tolist(), labelled["n_gallery"].tolist(), strict=True))
+    row, counts = record.row, record.taken("eval_task", "metric", "n_gallery")
+    classes = {task: gallery for task, metric, gallery in counts if metric == "acc"}
     return _run(
         record.path,
         _items(seal),
@@ -44,11 +43,11 @@ def answered_run(record: Record) -> AnsweredRun | None:
 
 def check_hits(record: Record, run: AnsweredRun) -> None:
     """Refuse a record whose hits are not those of its evidence: BenchError (code 5)."""
-    frame = record.frame[record.frame["hits"].notna() & (record.frame["metric"] != "route")]
-    names = ["eval_task", "direction", "step", "metric", "k", "hits", "n_queries"]
-    whole = frame[names].astype(object)
+    names = ("eval_task", "direction", "step", "metric", "k", "hits", "n_queries")
     found = run.evidence.hits()
-    for task, way, step, metric, k, *counts in whole.where(whole.notna(), None).to_numpy().tolist():
+    for task, way, step, metric, k, *counts in record.taken(*names):
+        if counts[0] is None or metric == "route":
+            continue
         if found.get((task, way, step, metric, k)) != tuple(counts):
             where = f"{task} {way or metric} at step {step}"
             raise BenchError(

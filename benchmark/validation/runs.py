@@ -10,8 +10,6 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from ..records.answers import Evidence
 from ..records.naming import method_label, overrides
 from ..records.store import Record
@@ -52,14 +50,6 @@ class ScoredCell(NamedTuple):
 Where = tuple[int, str, Direction, int | None]
 
 
-def _cells(frame: pd.DataFrame) -> list[ScoredCell]:
-    columns = (
-        frame[name].array.to_numpy(dtype=object, na_value=None).tolist()
-        for name in ScoredCell._fields
-    )
-    return [ScoredCell(*values) for values in zip(*columns, strict=True)]
-
-
 @dataclass
 class Examined:
     """A run that is examined.
@@ -93,15 +83,15 @@ class Examined:
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
 
-    @cached_property
-    def row(self) -> dict[str, Any]:
+    @property
+    def row(self) -> Mapping[str, Any]:
         """The first row."""
-        return {str(name): value for name, value in self.record.frame.iloc[0].to_dict().items()}
+        return self.record.row
 
     @cached_property
     def cells(self) -> list[ScoredCell]:
         """All rows."""
-        return _cells(self.record.frame)
+        return [ScoredCell._make(one) for one in self.record.taken(*ScoredCell._fields)]
 
     @cached_property
     def scores(self) -> dict[Where, ScoredCell]:
