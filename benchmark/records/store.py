@@ -11,13 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..common.files import atomic
 from ..errors import BenchError
+from .answers import Evidence, Integers
 from .bounded import plain_columns, read_bounded
+from .evidence import evidence_file, read_evidence
 from .naming import file_stem, method_label, suite_folder
 from .provenance import validate_provenance
 from .schema import (
@@ -60,7 +63,7 @@ _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, Mem
 _WHOLE, _DAMAGED = "a whole parquet file", "a damaged or foreign one"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """One run.
 
@@ -85,9 +88,29 @@ class Record:
         arrays = [pa.array(self.columns[field.name], field.type) for field in SCHEMA]
         return to_pandas(pa.table(arrays, schema=SCHEMA))
 
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What each of its queries got, read once; numbers as small as they may be.
+
+        Raises:
+            BenchError: as `read_evidence`; it names none (code 5).
+        """
+        if (seal := self.provenance.get("evidence")) is None:
+            raise invalid(self.path, "a record that names its evidence", "none")
+        found = read_evidence(evidence_file(self.path), seal)
+        # Many are held at once: a level fits a byte.
+        answers = {where: _small(answer_Q) for where, answer_Q in found.answers.items()}
+        return Evidence(found.keys, answers, found.run)
+
     def taken(self, *names: str) -> Iterator[tuple[Any, ...]]:
         """These columns, row by row."""
         return zip(*(self.columns[name] for name in names), strict=True)
+
+
+def _small(answer_Q: Integers) -> Integers:
+    """The same whole numbers in fewer bytes."""
+    smaller: Integers = answer_Q.astype(np.min_scalar_type(int(answer_Q.max())))
+    return smaller
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -85,13 +85,15 @@ class Examined:
 
     @property
     def row(self) -> Mapping[str, Any]:
-        """The first row."""
+        """The first row, see `Record.row`."""
         return self.record.row
 
     @cached_property
     def cells(self) -> list[ScoredCell]:
         """All rows."""
-        return [ScoredCell._make(one) for one in self.record.taken(*ScoredCell._fields)]
+        # A run has hundreds: without a call of Python's for each.
+        make = partial(tuple.__new__, ScoredCell)
+        return list(map(make, self.record.taken(*ScoredCell._fields)))
 
     @cached_property
     def scores(self) -> dict[Where, ScoredCell]:
@@ -100,7 +102,7 @@ class Examined:
             (c.step, c.eval_task, c.direction, c.k): c for c in self.cells if c.metric != "route"
         }
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Method and variant."""
         return method_label(self.row["method"], self.row["variant"])
@@ -116,7 +118,7 @@ class Examined:
         """The tasks in learned order."""
         return str(self.row["task_order"]).split(",")
 
-    @property
+    @cached_property
     def group(self) -> tuple[str, ...]:
         """What it shares with the runs that it is compared with."""
         return tuple(str(self.row[name]) for name in GROUP)
