@@ -126,8 +126,8 @@ def _check_write(original: "Original", plan: "Plan", cells: str) -> None:
     from ..records.schema import validate_name
 
     record = original.record
-    validate_name(record.frame, record.path)
-    home = suite_folder(str(record.frame["suite"].iloc[0]))
+    validate_name(record.row, record.path)
+    home = suite_folder(record.row["suite"])
     got = ""
     if cells == "canary":
         got = "--cells canary, which trains nothing"

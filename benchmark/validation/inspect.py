@@ -209,13 +209,13 @@ def _read(path: Path) -> Record | Finding:
     try:
         with bounded_memory():
             record = read_record(path)
-        validate_name(record.frame, path)
+        validate_name(record.row, path)
     except BenchError as error:
         code = error.check if isinstance(error, InvalidRecord) else "V01"
         code = "V02" if error.code in (4, 6) else code
         expected = error.expected.replace(f" in '{path}'", "")
         return Finding(code, "error", path, "", expected, error.got, error.fix)
-    home = suite_folder(record.frame["suite"].iloc[0])
+    home = suite_folder(record.row["suite"])
     if path.parent.name != home:
         expected = f"the suite '{path.parent.name}', as the folder says"
         return Finding("V01", "error", path, "", expected, f"'{home}'", _FIX)

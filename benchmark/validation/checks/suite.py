@@ -64,7 +64,8 @@ def _of_sets(run: Examined, pins: PinnedSuite) -> Iterator[tuple[str, str]]:
         yield f"the set '{lacks[0]}'", "none"
     if odd := sorted(set(run.tasks) - set(pins.tasks)):
         yield f"the tasks of {pins.suite}", quoted(odd)
-    for cell in run.cells:
+    shapes = {(c.eval_task, c.eval_title, c.kind, c.label_space): c for c in run.cells}
+    for cell in shapes.values():
         one = pins.sets.get(cell.eval_task)
         if one is None:
             continue
