@@ -7,17 +7,31 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..backbones.backbone import Backbone
-from ..backbones.contents import Tower, plain
-from ..protocol.items import Context, Images, Keyed, Texts
+from ..backbones.backbone import Backbone, Tower
+from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
 from ..protocol.types import Classes
-from .cache.embeddings import PRISTINE, Encoder
+from .cache.embeddings import PRISTINE, Encoder, verified
 from .cache.frozen import FrozenFeatures, normalise, text_lengths
+from .cache.plain import code_of, contents
 from .tensors import LabelTensors, PairTensors, Tensors
 
 NOTHING = Context()  # what is known of training items beside them
 Some = TypeVar("Some", Images, Texts)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is kept of some items.
+
+    Attributes:
+        test: whether they are a test set's, of which the rows of every encoder are kept; else those
+            of copies of the backbone that nothing trains.
+        verify: see `Items.images`.
+    """
+
+    test: bool
+    verify: float | None = None
 
 
 def _always() -> None:
@@ -42,6 +56,7 @@ class Items:
         rows: Tensor,
         context: Context = NOTHING,
         cached: bool = False,
+        verify: float | None = None,
         check: Callable[[], None] = _always,
     ) -> Images:
         """The images at `rows` of a loaded split.
@@ -52,6 +67,8 @@ class Items:
             context: what the harness knows of test items beside them.
             cached: whether the rows of every encoder are kept, as they are for test items; else
                 those of copies of the backbone that nothing trains.
+            verify: how far a kept row may be from one that is encoded again, which is given in its
+                place; None for no second look.
             check: is called before pixels are read.
         """
 
@@ -60,7 +77,7 @@ class Items:
 
         def kept(rows: Tensor, items: Images, *asked: Any) -> Tensor:
             item_B = self.frozen.store.images(data.pixels, data.pixel_key, rows)
-            return self._kept("image", item_B, items, cached, *asked)
+            return self._kept("image", item_B, items, Rules(cached, verify), *asked)
 
         def pixels(rows: Tensor) -> Tensor:
             check()
@@ -80,16 +97,17 @@ class Items:
         rows: Tensor,
         context: Context = NOTHING,
         cached: bool = False,
+        verify: float | None = None,
     ) -> Texts:
         """The texts at `rows` of a token table whose sha256 is `key`; the rest as in `images`."""
-        return self._texts(((tokens_ML, key),), (rows,), context, cached)
+        return self._texts(((tokens_ML, key),), (rows,), context, Rules(cached, verify))
 
     def _texts(
         self,
         tables: Sequence[tuple[Tensor, str]],
         rows: Sequence[Tensor],
         context: Context,
-        cached: bool,
+        rules: Rules,
     ) -> Texts:
         """Texts of several token tables, one table after the other."""
         many = [r.shape[0] for r in rows]
@@ -114,7 +132,7 @@ class Items:
 
         def kept(places: Tensor, items: Texts, *asked: Any) -> Tensor:
             item_B = each(places, self.frozen.store.texts)
-            return self._kept("text", item_B, items, cached, *asked)
+            return self._kept("text", item_B, items, rules, *asked)
 
         places = torch.arange(len(row_M))
         context = replace(context, cached=Lookup(kept, places))
@@ -126,13 +144,13 @@ class Items:
         kind: Tower,
         item_B: Tensor,
         items: Some,
-        test: bool,
+        rules: Rules,
         part: Keyed,
         encode: Callable[[Some], Tensor],
         given: Tensor | None,
     ) -> Tensor:
         """Rows (B, D) as `items.cached` promises."""
-        encoder = self._encoder(kind, part, test)
+        encoder = self._encoder(kind, part, encode, rules.test)
         if encoder is None or not len(items):
             return encode(items)
         every = torch.arange(len(items))
@@ -150,25 +168,27 @@ class Items:
             None if given is None else given.cpu(),
             piece,
             lengths if kind == "text" else None,
-        )
-        return rows_BD.to(self.device)
+        ).to(self.device)
+        if rules.verify is None:
+            return rows_BD
+        return verified(encode(items), rows_BD, rules.verify, kind)
 
-    def _encoder(self, kind: Tower, part: Keyed, test: bool) -> Encoder | None:
-        """The encoder of a part; None where its rows are of no use to anyone later."""
-        own = part if isinstance(part, Backbone) else self.clip
-        if not plain(own):
+    def _encoder(
+        self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool
+    ) -> Encoder | None:
+        """What tells an encoder from others; None where its rows are of no use to anyone later."""
+        clip = part if isinstance(part, Backbone) else self.clip
+        alone = clip is part
+        trained = clip.training or any(p.requires_grad for p in clip.parameters())
+        if not test and (trained or not alone):
             return None
-        if isinstance(part, Backbone):
-            if not test and (part.training or any(p.requires_grad for p in part.parameters())):
-                return None
-            if self.frozen.is_pristine(part, kind):
-                return PRISTINE
-            return Encoder(f"{part.digest(kind)} {kind}", False)
-        if not test:
+        if (own := contents(clip, kind)) is None:
             return None
-        lasting = self.frozen.is_pristine(self.clip, kind)
-        by = "pristine" if lasting else self.clip.digest(kind)
-        return Encoder(f"{by} {part.digest()}", lasting)
+        pristine = self.frozen.is_pristine(kind, own)
+        if alone and isinstance(encode, OwnTower) and encode.clip is part:
+            return PRISTINE if pristine else Encoder(f"{own} {kind}", False)
+        what = "" if alone else part.digest()
+        return Encoder(f"{own} {kind} {code_of(encode)} {what}", pristine)
 
     def captions_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""
@@ -214,7 +234,7 @@ class Items:
             tables.append((part.prompts_CPL.flatten(0, 1), part.text_key))
             rows.append(asked_CP.flatten())
             names += part.names
-        texts = self._texts(tables, rows, context, cached)
+        texts = self._texts(tables, rows, context, Rules(cached))
         sizes = torch.tensor([len(part.names) for part in parts])
         task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
         device = self.device

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from ..backbones.backbone import Backbone
 from ..errors import BenchError
 from .badges import Badge
 from .lookup import Lookup, piece_of
@@ -106,7 +107,8 @@ class _Items:
                 this kind of item alone. Anything else: on the run's backbone as it is now and on
                 what `part.digest()` tells, which must cover all that `encode` reads.
             encode: items of the same kind, of these and in groups that the store makes, to their
-                rows (b, D); without gradients. A row may depend on its own item only.
+                rows (b, D); without gradients. A row may depend on its own item only. Rows by other
+                code are others, so ask with one function. See `OwnTower`.
             given: (B, K), what else each row depends on, such as weights of adapters. A row that
                 was stored under other bits is computed anew.
         """
@@ -178,6 +180,22 @@ class Texts(_Items):
     def tokens_ML(self) -> Tensor:
         """Int64, 0-padded."""
         return self._read()
+
+
+@dataclass(frozen=True)
+class OwnTower:
+    """A backbone's own tower of an item's kind: `items.cached(clip, OwnTower(clip))`.
+
+    Of the untouched backbone these rows are the frozen features, so that no tower runs for them.
+    """
+
+    clip: Backbone
+
+    def __call__(self, items: Images | Texts) -> Tensor:
+        """Unit rows (B, D)."""
+        if isinstance(items, Images):
+            return self.clip.image(items.pixels_B3HW)
+        return self.clip.text(items.tokens_ML)
 
 
 SomeItems = TypeVar("SomeItems", Images, Texts)

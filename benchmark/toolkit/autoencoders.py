@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..protocol.optimisers import eager
+
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code
 RATE, DECAY = 3e-3, 1e-4  # Adam's rate and L2 penalty; official code
 FOLDS = 5  # parts of a task's items; the errors of each are those of a coder of the others
@@ -196,7 +198,7 @@ def _fitted(features: Sequence[Tensor], fits: Sequence[Sequence[_Fit]]) -> list[
     rows_SKB = rows_SKB.clamp(min=0).to(device)
     each = zip(*(fit.coder.maps() for fit in every), strict=True)
     params = [nn.Parameter(torch.stack(same).detach().to(device)) for same in each]
-    adam = torch.optim.Adam(params, RATE, weight_decay=DECAY, fused=True)
+    adam = eager(torch.optim.Adam)(params, RATE, weight_decay=DECAY, fused=True)
     with torch.enable_grad(), torch.autocast(device.type, enabled=False):
         for s, longest in enumerate(count_SK.amax(dim=1).tolist()):
             by_table = rows_SKB[s, :, :longest].split([len(some) for some in fits])

@@ -27,7 +27,7 @@ from .row_files import load_rows, save_rows
 
 VERSION = "2"  # of the encoding of rows and of their files
 IMAGES = 256  # that a tower takes at a time
-TOKENS = 2**14  # likewise, of texts
+TOKENS = 2**13  # likewise, of texts
 HELD = 2**30  # bytes of other encoders' rows that stay in memory
 SET = 32  # bits of an item's number in its set; those above are the set's
 
@@ -260,6 +260,28 @@ def _check(rows: object, count: int) -> None:
             "return rows (B, D)",
             code=3,
         )
+
+
+def verified(again_BD: Tensor, stored_BD: Tensor, allowed: float, kind: str) -> Tensor:
+    """Rows that were encoded again, if those from the store are the same but for rounding.
+
+    Raises:
+        MethodError: they are not: the store's are of another state of the method, or of another
+            batch.
+    """
+    far_B = torch.linalg.vector_norm(again_BD - stored_BD, dim=1, dtype=torch.float64)
+    size_B = torch.linalg.vector_norm(stored_BD, dim=1, dtype=torch.float64).clamp(min=1)
+    off = float((far_B / size_B).max())
+    if not off <= allowed:
+        raise MethodError(
+            "items.cached(part, encode) with a part whose digest() tells all that rows depend on "
+            "beside the backbone, and rows that depend on their own item alone",
+            f"the row of {'an image' if kind == 'image' else 'a text'} that moves by {off:.3g} "
+            "when it is encoded again",
+            "let digest() cover every tensor and setting that `encode` reads",
+            code=3,
+        )
+    return again_BD
 
 
 def _bytes(given: Tensor) -> Tensor:

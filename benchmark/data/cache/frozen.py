@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...backbones.backbone import Backbone
-from ...backbones.contents import Tower
+from ...backbones.backbone import Backbone, Tower
 from ...common.report import SILENT, Report
 from ..pixels import PixelRows, Pixels
 from .decoded import transform_id
 from .embeddings import PRISTINE, Embeddings
+from .plain import contents
 
 TOWERS: tuple[Tower, ...] = ("image", "text")
 
@@ -31,7 +31,8 @@ class FrozenFeatures:
         root: cache folder.
         code: names the code that other encoders are made by.
         report: is told how far a table is, and of a damaged file that is made again.
-        digests: of that backbone's towers, where they are known; else it is made to take them.
+        digests: what `plain.contents` says of that backbone's towers, where it is known; else it
+            is made to ask.
 
     Attributes:
         store: where rows are kept, these and those of other encoders.
@@ -45,18 +46,18 @@ class FrozenFeatures:
         root: Path,
         code: str = "",
         report: Report = SILENT,
-        digests: Mapping[Tower, str] | None = None,
+        digests: Mapping[Tower, str | None] | None = None,
     ) -> None:
         self._make, self._report = make_clip, report
         self._clip: Backbone | None = None
         self._digests = digests
         self.store = Embeddings(about, transform_id(size), code, root, report)
 
-    def is_pristine(self, clip: Backbone, tower: Tower) -> bool:
-        """Whether a backbone's tower is that of the untouched one."""
+    def is_pristine(self, tower: Tower, digest: str | None) -> bool:
+        """Whether a tower of these contents (see `plain.contents`) is the untouched backbone's."""
         if self._digests is None:
-            self._digests = {name: self._pristine().digest(name) for name in TOWERS}
-        return clip.digest(tower) == self._digests[tower]
+            self._digests = {name: contents(self._pristine(), name) for name in TOWERS}
+        return digest is not None and digest == self._digests[tower]
 
     def images(self, pixels: PixelRows, key: str) -> Tensor:
         """Pixels (N, S, S, 3) uint8 with their sha256 -> (N, D) float32 on the CPU."""
@@ -120,5 +121,4 @@ def normalise(pixels_BHW3: Pixels, clip: Backbone) -> Tensor:
 def text_lengths(clip: Backbone, tokens_ML: Tensor) -> Tensor:
     """The number of tokens (M,) that a tower takes of each text, on the CPU."""
     own_M = clip.end_of_text(tokens_ML).cpu() + 1
-    cut = getattr(clip, "text_length", int)
-    return torch.tensor([cut(n) for n in range(clip.context + 1)])[own_M]
+    return torch.tensor([clip.text_length(n) for n in range(clip.context + 1)])[own_M]
