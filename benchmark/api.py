@@ -1,7 +1,7 @@
 """The one module that a method file imports, beside torch."""
 
-from .backbones.backbone import PARALLEL, Backbone, unit
-from .backbones.sites import MAPS, PROJECTIONS, Delta
+from .backbones.backbone import Backbone, unit
+from .backbones.sites import MAPS, PARALLEL, PROJECTIONS, Delta
 from .errors import BenchError
 from .protocol.badges import Badge
 from .protocol.class_rows import encode_classes

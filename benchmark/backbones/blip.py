@@ -31,7 +31,7 @@ from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval
 from ..errors import BenchError
 from .backbone import Backbone
 from .known import Architecture
-from .sites import Linear, Place, Site, attend
+from .sites import Linear, Place, Site, attend, packed
 
 TEMPERATURE = 0.07
 SECTIONS = ("image_text_hidden_size", "vision_config", "text_config")  # of config.json
@@ -43,6 +43,7 @@ class Blip(Backbone):
     """A BLIP's two towers, as transformers builds them."""
 
     library = "transformers"
+    image_parts = ("vision_model", "vision_proj")
     tokenize: "WordPieces"
 
     def __init__(
@@ -161,9 +162,8 @@ class PackedAttention(nn.Module):
 
     def forward(self, x_BLW: Tensor) -> Tensor:
         """Self-attention over all L tokens."""
-        packed = self.qkv(x_BLW).chunk(3, dim=-1)
-        sites = zip((self.q, self.k, self.v), packed, strict=True)
-        return cast(Tensor, self.projection(attend((s(x_BLW, y) for s, y in sites), self.heads)))
+        qkv = packed(x_BLW, (self.q, self.k, self.v), self.qkv.weight, self.qkv.bias)
+        return cast(Tensor, self.projection(attend(qkv, self.heads)))
 
 
 def _text_block(block: Any, x_MLW: Tensor, seen_M11L: Tensor) -> Tensor:

@@ -8,14 +8,18 @@ Attention is ours here, with torch's state-dict keys: `nn.MultiheadAttention` re
 `out_proj.weight` without calling the module, so that an adapter there would act on nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import BenchError, nearest
+
+PARALLEL = "mlp.parallel"
 Delta = Callable[[Tensor], Tensor]
 PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
 MAPS = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)  # every linear map of a block
@@ -46,6 +50,7 @@ class Site(Place):
 
     def __init__(self, owner: nn.Module, names: tuple[str, str], rows: slice) -> None:
         super().__init__()
+        self.instead: Tensor | None = None  # of the weight; see `Backbone.replaced`
         self._owner = (owner,)  # a tuple, so that the owner is not registered as a child
         self._names, self._rows = names, rows
 
@@ -66,7 +71,8 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """X (..., in) -> (..., out)."""
-        return cast(Tensor, self.site(x, super().forward(x)))
+        weight = self.weight if self.site.instead is None else self.site.instead
+        return cast(Tensor, self.site(x, F.linear(x, weight, self.bias)))
 
 
 class Attention(nn.Module):
@@ -77,17 +83,26 @@ class Attention(nn.Module):
         self.heads, width = like.num_heads, like.embed_dim
         self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
         self.out_proj = Linear(like.out_proj)
-        packed = ("in_proj_weight", "in_proj_bias")
+        names = ("in_proj_weight", "in_proj_bias")
         self.q, self.k, self.v = (
-            Site(self, packed, slice(i * width, (i + 1) * width)) for i in range(3)
+            Site(self, names, slice(i * width, (i + 1) * width)) for i in range(3)
         )
 
     def forward(self, x_BLW: Tensor, causal: bool) -> Tensor:
         """Self-attention over L tokens; causal: a token sees itself and those before it."""
-        packed = F.linear(x_BLW, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        sites = zip((self.q, self.k, self.v), packed, strict=True)
-        out_BLW = attend((site(x_BLW, y) for site, y in sites), self.heads, causal=causal)
-        return cast(Tensor, self.out_proj(out_BLW))
+        qkv = packed(x_BLW, (self.q, self.k, self.v), self.in_proj_weight, self.in_proj_bias)
+        return cast(Tensor, self.out_proj(attend(qkv, self.heads, causal=causal)))
+
+
+def packed(x: Tensor, sites: Sequence[Site], weight: Tensor, bias: Tensor | None) -> list[Tensor]:
+    """What several maps that lie in one weight, one below the other, make of x (..., in)."""
+    if any(site.instead is not None for site in sites):
+        own = [site.weight if site.instead is None else site.instead for site in sites]
+        parts = [None] * len(own) if bias is None else bias.chunk(len(own))
+        found = [F.linear(x, w, b) for w, b in zip(own, parts, strict=True)]
+    else:
+        found = list(F.linear(x, weight, bias).chunk(len(sites), dim=-1))
+    return [site(x, y) for site, y in zip(sites, found, strict=True)]
 
 
 def attend(
@@ -109,14 +124,95 @@ def attend(
     return out.transpose(1, 2).flatten(2)
 
 
+Held = tuple[Delta | None, Tensor | None]
+"""What a place holds for a while: its delta, and what stands there instead of its weight."""
+
+
+def held(place: Place) -> Held:
+    """What it holds now."""
+    return place.delta, place.instead if isinstance(place, Site) else None
+
+
 @contextmanager
-def holding(deltas: Mapping[Place, Delta | None]) -> Iterator[None]:
-    """Inside, each place has that delta; afterwards the one that it had before."""
-    before = {place: place.delta for place in deltas}
+def holding(those: Mapping[Place, Held]) -> Iterator[None]:
+    """Inside, each place holds that; afterwards what it held before."""
+    before = {place: held(place) for place in those}
     try:
-        for place, delta in deltas.items():
-            place.delta = delta
+        for place, what in those.items():
+            _hold(place, what)
         yield
     finally:
-        for place, delta in before.items():
-            place.delta = delta
+        for place, what in before.items():
+            _hold(place, what)
+
+
+def _hold(place: Place, what: Held) -> None:
+    place.delta, instead = what
+    if isinstance(place, Site):
+        place.instead = instead
+
+
+class Adaptable(nn.Module, ABC):
+    """Two towers of blocks, every linear map of which is a site."""
+
+    def sites(self, targets: tuple[str, ...]) -> dict[str, Site]:
+        """Linear maps of both towers whose name ends in one of the targets, in model order.
+
+        Args:
+            targets: of "attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj".
+
+        Raises:
+            BenchError: a target that no block has, or that has no weight.
+        """
+        found: dict[str, Site] = {}
+        for tower, i, block in self._blocks():
+            here = self._maps(block)
+            if unknown := [t for t in targets if t not in here]:
+                raise BenchError(
+                    f"adapter targets of {', '.join(here)}",
+                    f"'{unknown[0]}'",
+                    nearest(unknown[0], here),
+                )
+            found |= {f"{tower}.{i}.{t}": here[t] for t in targets}
+        return found
+
+    def places(self, targets: tuple[str, ...]) -> dict[str, Place]:
+        """Sites of both towers as in `sites`, and for "mlp.parallel" the place beside each MLP.
+
+        What is added to the residual stream there goes in parallel to the MLP: a block's output
+        is x + MLP(norm(x)) + delta(x), with x the stream after the attention. There is no weight
+        that the delta could be merged into, so `sites`, which merging asks, does not know it.
+        """
+        found: dict[str, Place] = dict(self.sites(tuple(t for t in targets if t != PARALLEL)))
+        if PARALLEL in targets:
+            found |= {f"{tower}.{i}.{PARALLEL}": b.parallel for tower, i, b in self._blocks()}
+        return found
+
+    @contextmanager
+    def adapted(self, deltas: Mapping[str, Delta], targets: tuple[str, ...]) -> Iterator[None]:
+        """Inside, every place (see `places`) gives y + delta(x); afterwards all is as before."""
+        places = self.places(targets)
+        with holding({places[n]: (d, held(places[n])[1]) for n, d in deltas.items()}):
+            yield
+
+    @contextmanager
+    def replaced(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Inside, these sites compute with that weight (out, in) instead of their own.
+
+        No parameter is touched, so that no digest changes and no gradient flows into what is
+        replaced; deltas are added as before.
+
+        Args:
+            weights: by the names that `sites` gives.
+        """
+        sites = self.sites(MAPS)
+        with holding({sites[name]: (sites[name].delta, w) for name, w in weights.items()}):
+            yield
+
+    @abstractmethod
+    def _blocks(self) -> Iterator[tuple[str, int, Any]]:
+        """Tower ("image", then "text"), number and module of every block, in model order."""
+
+    @abstractmethod
+    def _maps(self, block: Any) -> dict[str, Site]:
+        """All sites of a block, by target, in model order."""
