@@ -29,6 +29,7 @@ from .toolkit.distillation import (
     snapshot,
     teacher_features,
     teacher_images,
+    teacher_texts,
 )
 from .toolkit.flat_weights import flat, parts
 from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
@@ -105,6 +106,7 @@ __all__ = [
     "symmetric_cross_entropy",
     "teacher_features",
     "teacher_images",
+    "teacher_texts",
     "unit",
     "weighted_deltas",
 ]
