@@ -6,7 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..common.files import PACKAGE
+from ..common.index import NO_INDEX, Index
 from ..common.limits import bounded_memory
 from ..errors import BenchError
 from ..records.evidence import SUFFIX
@@ -23,9 +23,9 @@ from .checks.identity import check_identity
 from .checks.origin import Installed, check_new, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
-from .checks.suite import check_name, check_suite, check_zero_shot, pins_of
+from .checks.suite import check_name, check_suite, check_zero_shot, pins_of, rounding
 from .code_book import CodeBook
-from .declared import Declared, read_declared
+from .declared import Declared, installed_source, read_declared
 from .findings import Finding, Standing, Tier
 from .ledger import read_ledger
 from .literals import Unreadable
@@ -42,17 +42,12 @@ def installed_methods() -> Installed:
     if spec is None or not spec.submodule_search_locations:
         return {}
     folder = Path(next(iter(spec.submodule_search_locations)))
-    roots = {"methods": folder, "benchmark": PACKAGE}
-
-    def source(path: str) -> bytes | None:
-        first, _, rest = path.partition("/")
-        file = roots[first] / rest
-        return file.read_bytes() if file.is_file() else None
-
     found: dict[str, Declared | None] = {}
     for file in sorted(folder.glob("[a-z]*.py")):
         try:
-            found[file.stem.replace("_", "-")] = read_declared(f"methods/{file.name}", source)
+            found[file.stem.replace("_", "-")] = read_declared(
+                f"methods/{file.name}", installed_source
+            )
         except Unreadable:
             found[file.stem.replace("_", "-")] = None
     return found
@@ -110,13 +105,17 @@ def _examine_one(run: Examined, book: CodeBook, installed: Installed) -> Declare
     return now if now is not None else declared
 
 
-def standings(records: Iterable[Record]) -> dict[Path, Standing]:
+def standings(records: Iterable[Record], book: CodeBook | None = None) -> dict[Path, Standing]:
     """Path of every record -> how far it is verified, and what was found in it.
 
     Nothing but the records, what lies beside them and the checkout decides it; git is asked only of
     commits that the ledger does not know.
+
+    Args:
+        records: of one results folder.
+        book: of the commits that they name; None for the checkout's.
     """
-    runs = examine(records, CodeBook(read_ledger()))
+    runs = examine(records, book or CodeBook(read_ledger()))
     return {run.path: Standing(_tier(run), tuple(run.findings)) for run in runs}
 
 
@@ -134,7 +133,7 @@ def _replayed(run: Examined) -> bool:
         if replay is None:
             return False
         floor = 0.0
-        if "cuda" in (replay.device, run.part("hardware", "device")):
+        if not {"cuda", "bf16"}.isdisjoint((replay.device, *map(str, rounding(run)))):
             found = noise_floor(run.path.parent.parent, run.row["suite"], run.row["suite_version"])
             floor = found or 0.0
         return replay.confirms(floor)
@@ -147,6 +146,7 @@ def inspect(
     only: Collection[Path] | None = None,
     against: str | None = None,
     book: CodeBook | None = None,
+    index: Index = NO_INDEX,
 ) -> tuple[list[Finding], int]:
     """All checks over a results folder.
 
@@ -156,6 +156,7 @@ def inspect(
         against: a ref of git: warnings are confined to what changed since; errors are all told,
             as a change may break records that it does not touch.
         book: of commits; None for the checkout's, held against git where its history is there.
+        index: of what that history has been read for before.
 
     Returns:
         The findings, by path and code, and the number of records that they are of.
@@ -180,7 +181,7 @@ def inspect(
             records += [read] if isinstance(read, Record) else []
             findings += [read] if isinstance(read, Finding) else []
     if book is None:
-        book = CodeBook(read_ledger(), verify=True, against=against)
+        book = CodeBook(read_ledger(), verify=True, against=against, index=index)
     findings += [one for run in examine(records, book, changed or ()) for one in run.findings]
     chosen = [path for path in files if only is None or _within(path, only)]
     if changed is not None:
@@ -215,13 +216,13 @@ def _read(path: Path) -> Record | Finding:
     try:
         with bounded_memory():
             record = read_record(path)
-        validate_name(record.frame, path)
+        validate_name(record.row, path)
     except BenchError as error:
         code = error.check if isinstance(error, InvalidRecord) else "V01"
         code = "V02" if error.code in (4, 6) else code
         expected = error.expected.replace(f" in '{path}'", "")
         return Finding(code, "error", path, "", expected, error.got, error.fix)
-    home = suite_folder(record.frame["suite"].iloc[0])
+    home = suite_folder(record.row["suite"])
     if path.parent.name != home:
         expected = f"the suite '{path.parent.name}', as the folder says"
         return Finding("V01", "error", path, "", expected, f"'{home}'", _FIX)
