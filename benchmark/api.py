@@ -36,10 +36,10 @@ from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
     LoRA,
     check_adapter,
-    dropout,
     encode_with,
     weighted_deltas,
 )
+from .toolkit.low_rank import dropout
 from .toolkit.merging.bank import Bank
 from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
