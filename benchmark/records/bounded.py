@@ -66,7 +66,7 @@ def read_bounded(
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     file = pq.ParquetFile(
         pa.BufferReader(content), metadata=metadata, read_dictionary=texts,
-        page_checksum_verification=True,
+        page_checksum_verification=True, pre_buffer=False,
     )  # fmt: skip
     check_declared(file.metadata, rows, size)
     table = file.read(columns=schema.names, use_threads=False)
@@ -108,7 +108,8 @@ def _plain(chunk: pa.Array) -> list[Any]:
             words.append(None)
             return [words[-1 if place is None else place] for place in places.to_pylist()]
         if len(words) == 1:
-            return words * len(places)
+            values = words * len(places)
+            return values
         return [words[place] for place in np.from_dlpack(places).tolist()]
     values = chunk.to_pylist() if chunk.null_count else np.from_dlpack(chunk).tolist()
     return [v if v == v else None for v in values] if pa.types.is_floating(chunk.type) else values

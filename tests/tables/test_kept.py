@@ -19,6 +19,7 @@ from benchmark.records.evidence import evidence_file
 from benchmark.tables import kept, render
 from benchmark.tables.figures import draw as drawing
 from benchmark.tables.render import Freshness
+from benchmark.tables.writers.markdown import MARK
 from benchmark.validation import inspect as inspection
 from benchmark.validation.ledger import Ledger, parsed_ledger
 
@@ -155,7 +156,7 @@ def test_stale_files_are_told_without_reading_a_record(place: Place) -> None:
 def test_figures_left_over_are_told_and_removed_all_the_same(place: Place) -> None:
     place.make()
     old = place.out / "figure-1-gone.svg"
-    old.write_text(render.MARK)
+    old.write_text(MARK)
     assert place.check() == Freshness([old], [])
     place.make()
     assert not old.exists()
@@ -219,7 +220,7 @@ def test_an_entry_that_was_changed_is_not_believed(place: Place) -> None:
 
 
 def test_what_changes_meanwhile_is_not_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = kept.standings_and_source
+    real = inspection.standings_and_source
 
     def slow(*given: object) -> object:
         (place.results / "mini-xtail" / "overlap.json").write_text("{")

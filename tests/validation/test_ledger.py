@@ -123,19 +123,23 @@ def test_what_a_commit_holds_is_read_once_and_its_place_each_time(
     """Its name is a digest of what it holds; whether it counts depends on where HEAD is."""
     root, (first, second, beside) = repository
     monkeypatch.setattr(reading, "code_sha", lambda: "this code")
-    index, read = open_index(tmp_path), []
-    real = reading._files
-    monkeypatch.setattr(reading, "_files", lambda *given: read.append(given) or real(*given))
+    index, read, real = open_index(tmp_path), list[str](), reading._files
+
+    def counted(commit: str, at: Path) -> object:
+        read.append(commit)
+        return real(commit, at)
+
+    monkeypatch.setattr(reading, "_files", counted)
     for _ in range(2):
         for commit in (first, second):
             assert from_git(commit, root=root, index=index) == from_git(commit, root=root)
         assert from_git(beside, ("HEAD", "beside"), root, index) is not None
         assert from_git(beside, root=root, index=index) is None
-    assert [one[0] for one in read].count(first) == 3, "once for the index, twice without it"
-    assert [one[0] for one in read].count(beside) == 1
+    assert read.count(first) == 3, "once for the index, twice without it"
+    assert read.count(beside) == 1
     monkeypatch.setattr(reading, "code_sha", lambda: "other code")
     from_git(first, root=root, index=index)
-    assert [one[0] for one in read].count(first) == 4
+    assert read.count(first) == 4
     monkeypatch.setattr(reading, "code_sha", lambda: "this code")
     assert index.folder is not None
     for entry in (index.folder / "commits").iterdir():
