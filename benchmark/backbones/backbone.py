@@ -11,33 +11,35 @@ the end-of-text token, so that it cannot matter.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import BenchError, nearest
+from ..common.digests import digest
+from .content import Content
 from .known import Precision
 from .sites import (
-    Delta,  # methods and toolkit know it as a part of the backbone
+    Adaptable,
     Place,
-    Site,
+    held,
     holding,
 )
 from .tokenizer import Tokenize
 
-PARALLEL = "mlp.parallel"
+STEP = 4  # tokens by which the length of texts grows where no gradients are kept
+Tower = Literal["image", "text"]
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(Adaptable, ABC):
     """Two towers, of images and of texts, into one space of unit vectors.
 
     Attributes:
         library: the distribution whose version numbers may depend on.
+        image_parts: names of the modules that make the image tower; texts have all others.
         name: of the model. size: image side in pixels. mean, std: pixel normalisation.
         context: number of token positions. tokenizer: names what tokens derive from.
         fingerprint: sha256 of the pretrained weights; origin: repository, commit and file, where
@@ -49,6 +51,7 @@ class Backbone(nn.Module, ABC):
     """
 
     library: ClassVar[str]
+    image_parts: ClassVar[tuple[str, ...]]
     logit_scale: nn.Parameter
 
     def __init__(
@@ -67,6 +70,7 @@ class Backbone(nn.Module, ABC):
         self.fingerprint, self.origin, self.tokenizer = "", "", ""
         self.precision: Precision = "fp32"
         self.chunks = 1
+        self._content = Content()
 
     # -- towers, in two halves so that a method can insert prompts between them
 
@@ -80,8 +84,20 @@ class Backbone(nn.Module, ABC):
         return self._chunked(self._image_tower, x_BLW)
 
     def embed_text(self, tokens_ML: Tensor) -> Tensor:
-        """Tokens, cut at the longest text -> (M, L, W): what the first block takes."""
-        return self._embed_text(tokens_ML[:, : int(self.end_of_text(tokens_ML).max()) + 1])
+        """Tokens, cut behind the longest text -> (M, L, W): what the first block takes."""
+        longest = int(self.end_of_text(tokens_ML).max()) + 1
+        return self._embed_text(tokens_ML[:, : self.text_length(longest)])
+
+    def text_length(self, longest: int) -> int:
+        """Tokens L at which a batch of texts is cut, by the longest of them.
+
+        Where gradients are kept no token is wasted. Without them a text's length decides in which
+        company it is embedded: few lengths make large groups (the last bits of a row depend on
+        where a text is cut, and not on its neighbours).
+        """
+        if torch.is_grad_enabled():
+            return longest
+        return min(-(-longest // STEP) * STEP, self.context)
 
     def text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
         """Token embeddings -> (M, D) text features, not normalised; end_M is the last position."""
@@ -108,10 +124,10 @@ class Backbone(nn.Module, ABC):
         if self.chunks == 1 or not torch.is_grad_enabled():
             return run(*inputs)
         # The second pass happens in backward(), when `adapted` may be over: it brings its deltas.
-        deltas = {m: m.delta for m in self.modules() if isinstance(m, Place)}
+        now = {m: held(m) for m in self.modules() if isinstance(m, Place)}
 
         def again(*piece: Tensor) -> Tensor:
-            with holding(deltas):
+            with holding(now):
                 return run(*piece)
 
         pieces = zip(*(x.chunk(self.chunks) for x in inputs), strict=True)
@@ -185,59 +201,34 @@ class Backbone(nn.Module, ABC):
         known = {id(p) for p in inside}
         return [p for p in self.weights() if id(p) not in known]
 
+    def digest(self, tower: Tower | None = None) -> str:
+        """Sha256 of all that an embedding by this tower depends on, by the parameters' values.
+
+        Computed again once a parameter was changed in place, or the mode changed, as it does with
+        every stage of a run: a write through `.data` leaves no other trace.
+
+        Args:
+            tower: None for both; the similarity's scale belongs to neither.
+        """
+        if tower is None:
+            return digest([self.digest("image"), self.digest("text")])
+        named = {n: p for n, p in self.named_parameters() if self._tower_of(n) == tower}
+        return self._content.digest(f"{self.library} {self.name} {self.precision} {tower}", named)
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module; see `digest` for what else it means."""
+        if mode != self.training:
+            self._content.forget()
+        return super().train(mode)
+
+    def _tower_of(self, name: str) -> Tower | None:
+        if name == "logit_scale":
+            return None
+        return "image" if name.partition(".")[0] in self.image_parts else "text"
+
     @abstractmethod
     def _patches(self) -> nn.Module:
         """The convolution that makes tokens of pixels."""
-
-    # -- adapters
-
-    def sites(self, targets: tuple[str, ...]) -> dict[str, Site]:
-        """Linear maps of both towers whose name ends in one of the targets, in model order.
-
-        Args:
-            targets: of "attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj".
-
-        Raises:
-            BenchError: a target that no block has, or that has no weight.
-        """
-        found: dict[str, Site] = {}
-        for tower, i, block in self._blocks():
-            here = self._maps(block)
-            if unknown := [t for t in targets if t not in here]:
-                raise BenchError(
-                    f"adapter targets of {', '.join(here)}",
-                    f"'{unknown[0]}'",
-                    nearest(unknown[0], here),
-                )
-            found |= {f"{tower}.{i}.{t}": here[t] for t in targets}
-        return found
-
-    def places(self, targets: tuple[str, ...]) -> dict[str, Place]:
-        """Sites of both towers as in `sites`, and for "mlp.parallel" the place beside each MLP.
-
-        What is added to the residual stream there goes in parallel to the MLP: a block's output
-        is x + MLP(norm(x)) + delta(x), with x the stream after the attention. There is no weight
-        that the delta could be merged into, so `sites`, which merging asks, does not know it.
-        """
-        found: dict[str, Place] = dict(self.sites(tuple(t for t in targets if t != PARALLEL)))
-        if PARALLEL in targets:
-            found |= {f"{tower}.{i}.{PARALLEL}": b.parallel for tower, i, b in self._blocks()}
-        return found
-
-    @contextmanager
-    def adapted(self, deltas: Mapping[str, Delta], targets: tuple[str, ...]) -> Iterator[None]:
-        """Inside, every place (see `places`) gives y + delta(x); afterwards all is as before."""
-        places = self.places(targets)
-        with holding({places[name]: delta for name, delta in deltas.items()}):
-            yield
-
-    @abstractmethod
-    def _blocks(self) -> Iterator[tuple[str, int, Any]]:
-        """Tower ("image", then "text"), number and module of every block, in model order."""
-
-    @abstractmethod
-    def _maps(self, block: Any) -> dict[str, Site]:
-        """All sites of a block, by target, in model order."""
 
 
 def unit(x: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ with its paper. It never sees a dataset's name, a device, a seed, a file, past o
 """
 
 from abc import ABC
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Protocol, Self
+from collections.abc import Callable, Mapping, Set
+from typing import Any, ClassVar, Generic, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,26 +15,17 @@ from typing_extensions import TypeVar  # typing's has no default before Python 3
 from ..backbones.backbone import Backbone
 from ..errors import BenchError
 from .badges import Badge
-from .class_rows import encode_classes
+from .class_rows import PROMPTS
 from .config import Config, named_config
+from .encoders import TEXTS, prompt_classifier
+from .encoders import Encoder as Encoder
+from .encoders import Frozen as Frozen
 from .invariants import Invariant
+from .items import OwnTower
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
 ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
-
-
-class Encoder(Protocol):
-    """What evaluation asks of a model."""
-
-    def encode_image(self, images: Images) -> Tensor:
-        """Images -> unit rows (B, D), float32."""
-
-    def encode_text(self, texts: Texts) -> Tensor:
-        """Texts -> unit rows (M, D), float32."""
-
-    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
-        """Classes -> function of images -> scores (B, C)."""
 
 
 class Method(nn.Module, ABC, Generic[ConfigT]):
@@ -66,6 +57,9 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
             method.
         aliases: variant ("" for none) -> label of a method or variant that it does the same as, so
             that equal scores are no sign of a copied record.
+        at_once: how many items an evaluation gives the encoders at a time, at most. A method that
+            routes and has its rows from `items.cached` can take thousands, so that it sees a set
+            before a tower runs; 256 for one that reads pixels and tokens itself.
         budgets: where the suite gives each task a number of steps, how many of these the training
             after `before_task` has; 1, but for a method that learns several tasks at once.
     """
@@ -79,6 +73,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     training_only: ClassVar[tuple[str, ...]] = ()
     invariants: ClassVar[Mapping[Invariant, Mapping[str, tuple[Any, ...]]]] = {}
     aliases: ClassVar[Mapping[str, str]] = {}
+    at_once: ClassVar[int] = PROMPTS
     budgets: int = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -124,11 +119,17 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
         The loop calls this before every step; a teacher must not start to drop features there.
         """
-        super().train(mode)
+        self.training = mode
+        for child in self.children():  # a teacher never changes its mode, and keeps its digest
+            child.train(mode and not self._rests(child))
         for part in self.modules():
-            if isinstance(part, Backbone) and part is not self.clip:
-                part.train(mode and any(p.requires_grad for p in part.parameters()))
+            if self._rests(part):
+                part.eval()
         return self
+
+    def _rests(self, part: nn.Module) -> bool:
+        copy = isinstance(part, Backbone) and part is not self.clip
+        return copy and not any(p.requires_grad for p in part.parameters())
 
     @classmethod
     def badges(cls, config: ConfigT) -> frozenset[Badge]:
@@ -224,54 +225,39 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         In float32 the last bits of a product depend on the size of the batch. That may not decide
         anything, so scores that choose (a router, a gate, a prototype) are computed in float64.
         """
-        return self.clip.image(images.pixels_B3HW)
+        return images.cached(self.clip, OwnTower(self.clip))
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Texts -> unit rows (M, D), float32. An item's row must not depend on the others."""
-        return self.clip.text(texts.tokens_ML)
+        return texts.cached(self.clip, OwnTower(self.clip))
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Classes -> function of images -> scores (B, C); class texts are encoded once.
 
         A classifier of a method's own gets their rows from `encode_classes`, in small batches.
         """
-        return prompt_classifier(self, classes, self.clip.scale)
+        return prompt_classifier(self, classes, self.clip.scale, at_once(self, "encode_text"))
 
 
-def prompt_classifier(
-    encoder: Encoder, classes: Classes, scale: Tensor
-) -> Callable[[Images], Tensor]:
-    """CLIP's zero-shot classifier: mean of a class's prompt embeddings, scaled to length 1.
+def at_once(
+    encoder: Encoder, hook: Literal["encode_image", "encode_text"], uses: Set[Badge] = frozenset()
+) -> int:
+    """How many items a hook is given at a time, at most.
+
+    Texts of a hook that has them from the store are many, so that there are some of each length.
 
     Args:
-        encoder: whose text and image embeddings are compared.
-        classes: C classes with their prompts.
-        scale: multiplies the cosine.
-
-    Returns:
-        Function of B images -> scores (B, C).
+        encoder: a method, or the frozen backbone.
+        hook: its hook.
+        uses: what the method declares; with "test batch" the size of a batch is part of it.
     """
-    class_CD = encode_classes(encoder.encode_text, classes)
-    return lambda images: scale * encoder.encode_image(images) @ class_CD.T
-
-
-class Frozen:
-    """The untouched backbone as an encoder, from the shared cache: step 0 of every run."""
-
-    def __init__(self, scale: Tensor) -> None:
-        self.scale = scale
-
-    def encode_image(self, images: Images) -> Tensor:
-        """Images -> unit rows (B, D)."""
-        return images.frozen()
-
-    def encode_text(self, texts: Texts) -> Tensor:
-        """Texts -> unit rows (M, D)."""
-        return texts.frozen()
-
-    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
-        """Zero-shot classifier of the untouched backbone."""
-        return prompt_classifier(self, classes, self.scale)
+    if "test batch" in uses or not isinstance(encoder, Method | Frozen):
+        return PROMPTS
+    if hook == "encode_text":
+        own = type(encoder).encode_text
+        if own in (Method.encode_text, Frozen.encode_text):
+            return TEXTS
+    return encoder.at_once if isinstance(encoder, Method) else PROMPTS
 
 
 def trainable_count(method: Method[Any]) -> int:

@@ -17,13 +17,15 @@ from ..common.files import cache_root
 from ..common.report import SILENT, Report
 from ..common.seeds import generator, seed_globally
 from ..data.batches import draw_pairs, join, spread_texts
-from ..data.cache.frozen import FrozenFeatures
+from ..data.cache.frozen import TOWERS, FrozenFeatures
+from ..data.cache.plain import contents
 from ..data.items import Items
 from ..data.tensors import PairTensors, Tensors, load_split
 from ..errors import BenchError
 from ..protocol.method import Method
 from ..protocol.types import Batch, Texts, Tools
 from ..suites.suite import Dataset
+from .device.pick import pick_device
 from .provenance.machine import hardware
 from .request import Plan
 from .state.checkpoint import Pristine
@@ -99,29 +101,6 @@ class Built:
     pristine: Pristine
 
 
-def pick_device(asked: str) -> torch.device:
-    """Auto takes a GPU where there is one.
-
-    Raises:
-        BenchError: an unknown or absent device.
-    """
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError(f"'{device.type}' is not supported")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as e:
-        there = "cpu" + (", cuda" if torch.cuda.is_available() else "")
-        raise BenchError(
-            f"a device of this machine (auto, {there})",
-            f"'{asked}' ({str(e).splitlines()[0]})",
-            "correct --device",
-        ) from e
-    return device
-
-
 def open_ground(plan: Plan, report: Report) -> Ground:
     """Load a plan's backbone.
 
@@ -129,6 +108,8 @@ def open_ground(plan: Plan, report: Report) -> Ground:
         BenchError: whatever is wrong with weights or device.
     """
     device = pick_device(plan.request.device)
+    if plan.instead:
+        report.line(plan.instead)
     root = cache_root(plan.request.cache_dir)
     with report.phase(f"weights of {plan.backbone}"):
         clip = load_backbone(plan, device)
@@ -157,18 +138,31 @@ def build_method(ground: Ground) -> Built:
 def frozen_features(
     plan: Plan, clip: Backbone, device: torch.device, root: Path, report: Report = SILENT
 ) -> FrozenFeatures:
-    """The frozen features of a run, under all that they come from."""
+    """The frozen features of a run, under all that they come from.
+
+    Args:
+        plan: what was asked for.
+        clip: its backbone, as it was loaded.
+        device: where it lives.
+        root: cache folder.
+        report: see `FrozenFeatures`.
+    """
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
-        plan.request.precision, str(torch.get_num_threads()), version(clip.library),
+        plan.precision, str(torch.get_num_threads()), version(clip.library),
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
-    return FrozenFeatures(lambda: load_backbone(plan, device), about, clip.size, root, code, report)
+    digests = {tower: contents(clip, tower) for tower in TOWERS}
+
+    def make() -> Backbone:
+        return load_backbone(plan, device)
+
+    return FrozenFeatures(make, about, clip.size, root, code, report, digests)
 
 
 def load_backbone(plan: Plan, device: torch.device) -> Backbone:
     """The backbone of a plan, on its device and in its precision."""
     clip = load(plan.backbone, plan.weights)
-    clip.precision = plan.request.precision
+    clip.precision = plan.precision
     return clip.to(device)

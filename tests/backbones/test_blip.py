@@ -22,10 +22,10 @@ from torch.testing import assert_close
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
 from benchmark.backbones import known as models
-from benchmark.backbones.backbone import PARALLEL
 from benchmark.backbones.blip import Blip, WordPieces, build
 from benchmark.backbones.known import check_backbone, describe, image_side
 from benchmark.backbones.load import files_of, hub_places, load, tokenizer_of
+from benchmark.backbones.sites import PARALLEL
 from benchmark.cli.data.jobs import Options
 from benchmark.cli.data.lock import lock_all
 from benchmark.cli.data.prepare import prepare_all
@@ -156,10 +156,12 @@ def test_both_towers_equal_transformers(blip: Blip, theirs: Any, cut: int) -> No
 def test_an_item_does_not_depend_on_its_batch(blip: Blip) -> None:
     pixels, tokens = _pixels(4), blip.tokenize(TEXTS)
     image, text = _rows(blip, pixels, tokens)
-    assert blip.embed_text(tokens).shape == (4, int(blip.end_of_text(tokens).max()) + 1, 20)
+    longest = int(blip.end_of_text(tokens).max()) + 1
+    assert blip.embed_text(tokens).shape == (4, blip.text_length(longest), 20)
     for i in range(4):
         one = _rows(blip, pixels[i : i + 1], tokens[i : i + 1])
-        assert blip.embed_text(tokens[i : i + 1]).shape[1] == int(blip.end_of_text(tokens)[i]) + 1
+        longest = int(blip.end_of_text(tokens)[i]) + 1
+        assert blip.embed_text(tokens[i : i + 1]).shape[1] == blip.text_length(longest)
         assert_close(one[0], image[i : i + 1], rtol=0, atol=1e-12)
         assert_close(one[1], text[i : i + 1], rtol=0, atol=1e-12)
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from benchmark.backbones.backbone import PARALLEL
+from benchmark.backbones.sites import PARALLEL
 from benchmark.errors import BenchError
 from benchmark.protocol.badges import UNSEEN
 from benchmark.protocol.method import Frozen, no_grad_after_task

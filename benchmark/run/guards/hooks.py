@@ -32,6 +32,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
 }
 _ATTRIBUTES = (
     "Config", "variants", "label", "paper", "uses", "refuses", "training_only", "budgets",
+    "at_once",
 )  # fmt: skip
 # By these the harness saves, restores and checks a method; another one would be believed.
 _NOT_FOR_METHODS = frozenset({
@@ -61,6 +62,11 @@ def check_spelling(name: str, cls: "type[Method[Any]]") -> None:
             f"'{name}', which nobody calls or reads",
             f"did you mean '{meant}'? If not, begin it with _",
         )
+
+
+def odd_name(name: str) -> bool:
+    """Whether `check_spelling` may refuse a name; it is said without torch."""
+    return name in _NOT_FOR_METHODS or (not name.startswith("_") and bool(_meant(name)))
 
 
 def _meant(name: str) -> str:
