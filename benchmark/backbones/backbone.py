@@ -11,13 +11,14 @@ the end-of-text token, so that it cannot matter.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..common.digests import digest
 from .content import Content
@@ -32,6 +33,8 @@ from .tokenizer import Tokenize
 
 STEP = 4  # tokens by which the length of texts grows where no gradients are kept
 Tower = Literal["image", "text"]
+
+_TOLD: Any = WeakTensorKeyDictionary()  # tokens -> kind of backbone, their version, the longest
 
 
 class Backbone(Adaptable, ABC):
@@ -85,8 +88,20 @@ class Backbone(Adaptable, ABC):
 
     def embed_text(self, tokens_ML: Tensor) -> Tensor:
         """Tokens, cut behind the longest text -> (M, L, W): what the first block takes."""
-        longest = int(self.end_of_text(tokens_ML).max()) + 1
-        return self._embed_text(tokens_ML[:, : self.text_length(longest)])
+        return self._embed_text(tokens_ML[:, : self.text_length(self._longest(tokens_ML))])
+
+    def note_longest(self, tokens_ML: Tensor, longest: int) -> None:
+        """Tell what only the host knows without waiting: the tokens of the longest of these texts.
+
+        It holds for this very tensor, until it is written to.
+        """
+        _TOLD[tokens_ML] = type(self), tokens_ML._version, longest
+
+    def _longest(self, tokens_ML: Tensor) -> int:
+        kind, version, longest = _TOLD.get(tokens_ML, (None, 0, 0))
+        if (kind, version) == (type(self), tokens_ML._version):
+            return int(longest)
+        return int(self.end_of_text(tokens_ML).max()) + 1
 
     def text_length(self, longest: int) -> int:
         """Tokens L at which a batch of texts is cut, by the longest of them.
@@ -229,6 +244,17 @@ class Backbone(Adaptable, ABC):
     @abstractmethod
     def _patches(self) -> nn.Module:
         """The convolution that makes tokens of pixels."""
+
+
+def note_joined(tokens_ML: Tensor, parts: Sequence[Tensor]) -> None:
+    """See `Backbone.note_longest`, of texts that were put together of others."""
+    told = [_TOLD.get(part) for part in parts]
+    if told and all(
+        one is not None and one[:2] == (told[0][0], part._version)
+        for one, part in zip(told, parts, strict=True)
+    ):
+        longest = max(one[2] for one in told)
+        _TOLD[tokens_ML] = told[0][0], tokens_ML._version, longest
 
 
 def unit(x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from typing import Any, cast
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -235,6 +235,22 @@ _MEMORY: dict[Any, Callable[..., Any]] = {
 }
 
 
+def _moving(plain: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """`Module.to` that leaves alone what is there: torch swaps tensors, which it cannot always."""
+
+    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        if dtype is not None or not is_there(device):
+            return plain(self, *args, **kwargs)
+        for module in self.modules():
+            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            if not all(isinstance(x, Elsewhere) for x in own):
+                module._apply(lambda x: x.to(DEVICE), recurse=False)
+        return self
+
+    return to
+
+
 class _Autocast(torch.autocast):
     """The pretended device's autocast is the CPU's."""
 
@@ -255,6 +271,8 @@ def pretended() -> Iterator[torch.device]:
                 stack.enter_context(mock.patch.object(module, _FUSED, return_value=kinds))
         for owner in (torch, torch.amp):
             stack.enter_context(mock.patch.object(owner, "autocast", _Autocast))
+        moving = _moving(nn.Module.to)
+        stack.enter_context(mock.patch.object(nn.Module, "to", moving))
         swapped.set_swap_module_params_on_conversion(True)
         stack.callback(swapped.set_swap_module_params_on_conversion, before)
         stack.enter_context(_Functions())
