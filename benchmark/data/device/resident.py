@@ -5,7 +5,6 @@ gather there, and no pixel crosses over twice.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from .moved import moved
 
 SHARE = 0.3  # of the device's free memory that images may take; a step needs the rest
 PIECE = 2**26  # bytes that are copied at a time
-_CPU = torch.device("cpu")
 
 
 def free_bytes(device: torch.device) -> int:
@@ -30,13 +28,10 @@ class Resident:
 
     Args:
         device: whose memory.
-        free: gives the bytes that are free there.
     """
 
-    def __init__(
-        self, device: torch.device, free: Callable[[torch.device], int] = free_bytes
-    ) -> None:
-        self._device, self._free = device, free
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._sets: OrderedDict[str, Tensor] = OrderedDict()
 
     @property
@@ -61,7 +56,7 @@ class Resident:
         if key in self._sets:
             self._sets.move_to_end(key)
             return self._sets[key]
-        room = SHARE * (self._free(self._device) + self.nbytes)
+        room = SHARE * (free_bytes(self._device) + self.nbytes)
         if pixels.nbytes > room:
             return None
         while self._sets and self.nbytes + pixels.nbytes > room:
