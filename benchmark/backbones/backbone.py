@@ -12,7 +12,7 @@ the end-of-text token, so that it cannot matter.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class Backbone(Adaptable, ABC):
         chunks: with gradients, a tower takes a batch in so many pieces and keeps the activations
             of one at a time (gradient caching, Gao et al., 2021): the embeddings, and so the
             negatives, are those of the whole batch, at the price of a second forward pass.
+        checkpointing: with gradients, each block keeps its input alone and is computed again in
+            backward(): the same numbers to the last bit, from less memory and a third more work.
         logit_scale: log of the inverse temperature of the similarity.
     """
 
@@ -73,6 +75,7 @@ class Backbone(Adaptable, ABC):
         self.fingerprint, self.origin, self.tokenizer = "", "", ""
         self.precision: Precision = "fp32"
         self.chunks = 1
+        self.checkpointing = False
         self._content = Content()
 
     # -- towers, in two halves so that a method can insert prompts between them
@@ -147,6 +150,18 @@ class Backbone(Adaptable, ABC):
 
         pieces = zip(*(x.chunk(self.chunks) for x in inputs), strict=True)
         return torch.cat([checkpoint(again, *p, use_reentrant=False) for p in pieces])
+
+    def _step(self, run: Callable[..., Tensor], block: nn.Module, x: Tensor, *more: Any) -> Tensor:
+        """A block of a tower, `run(block, x, *more)`; see `checkpointing`."""
+        if not self.checkpointing or not torch.is_grad_enabled():
+            return run(block, x, *more)
+        now = {m: held(m) for m in block.modules() if isinstance(m, Place)}
+
+        def again(x: Tensor) -> Tensor:
+            with holding(now), self._autocast():
+                return run(block, x, *more)
+
+        return cast(Tensor, checkpoint(again, x, use_reentrant=False))
 
     @abstractmethod
     def _embed_image(self, pixels_B3HW: Tensor) -> Tensor: ...

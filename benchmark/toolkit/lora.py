@@ -7,17 +7,16 @@ scale = alpha / R. B starts at zero, so that a new adapter changes nothing.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
-from ..backbones.sites import MAPS, Delta
+from ..backbones.sites import MAPS, ROWS, Delta, linear
 from ..protocol.config import require, require_choice
 from ..protocol.types import Images, Texts
+from .low_rank import add_low_rank, dropout, low_rank, mapped
 
 WORTH = 8  # items, on average, from which a run with products of its own is worth them; measured
 
@@ -81,11 +80,6 @@ class LoRA(nn.Module):
             self.A[key] = nn.Parameter(a.to(site.weight.device))
             self.B[key] = nn.Parameter(torch.zeros(out_dim, rank, device=site.weight.device))
 
-    def _delta(self, key: str, x: Tensor) -> Tensor:
-        if self.training:
-            x = dropout(x, self.dropout)
-        return _low_rank(self.A[key], self.B[key], self.scale, x)
-
     def train(self, mode: bool = True) -> "LoRA":
         """As every module; what the digest was computed from may change from now on."""
         self._digest = (), ""
@@ -108,7 +102,7 @@ class LoRA(nn.Module):
 
     def deltas(self) -> dict[str, Delta]:
         """Site name -> delta, for `Backbone.adapted`."""
-        return {name: partial(self._delta, key) for name, key in self.names.items()}
+        return {name: _Delta(self, key) for name, key in self.names.items()}
 
     @torch.no_grad()
     def merge(self, clip: Backbone, share: float = 1.0) -> None:
@@ -118,22 +112,34 @@ class LoRA(nn.Module):
             site.weight.addmm_(self.B[key], self.A[key], alpha=share * self.scale)
 
 
-def dropout(x: Tensor, p: float) -> Tensor:
-    """Drop each element with probability p, rounded to 1/65536, and scale the rest to match.
+@dataclass(frozen=True)
+class _Delta:
+    """What an adapter adds at one site."""
 
-    Four 16-bit draws are cut from every 64-bit one: on a CPU torch's own mask costs more than the
-    forward pass of a small model.
+    adapter: LoRA
+    key: str
+    tokenwise = True
 
-    Args:
-        x: any shape.
-        p: probability in [0, 0.99].
-    """
-    cut = round(p * 65536)
-    if cut == 0:
-        return x
-    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-    bits = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
-    return x * (bits >= cut - 32768).to(x.dtype).mul_(65536 / (65536 - cut))
+    def __call__(self, x: Tensor) -> Tensor:
+        """X (..., in) -> (..., out)."""
+        if self.adapter.training:
+            x = dropout(x, self.adapter.dropout)
+        return low_rank(x, *self._factors, self.adapter.scale)
+
+    def add_to(self, x: Tensor, y: Tensor) -> Tensor:
+        """Y + delta(x), in place."""
+        if self.adapter.training:
+            x = dropout(x, self.adapter.dropout)
+        return add_low_rank(y, x, *self._factors, self.adapter.scale)
+
+    def mapped(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """W x + b + delta(x), with gradients for x and the factors."""
+        drop = self.adapter.dropout if self.adapter.training else 0.0
+        return mapped(x, weight, bias, self._factors, self.adapter.scale, drop=drop)
+
+    @property
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        return self.adapter.A[self.key], self.adapter.B[self.key]
 
 
 def weighted_deltas(
@@ -194,7 +200,7 @@ class _Part:
         """X (items, L, in) -> low (items, L, U R) and b (out, U R); the delta is low b^T."""
         a_RI = torch.cat([adapter.A[key] for adapter in self.used])
         b_OR = torch.cat([adapter.B[key] for adapter in self.used], dim=1)
-        low = F.linear(x, a_RI)
+        low = linear(x, a_RI)
         return low * self.column_BR[:, None].to(low.dtype), b_OR
 
 
@@ -204,15 +210,19 @@ class _Mixed:
 
     key: str
     parts: tuple[_Part, ...]
+    tokenwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """X (B, L, in) -> (B, L, out)."""
-        return torch.cat([F.linear(*part.factors(self.key, piece)) for part, piece in self._of(x)])
+        return torch.cat([linear(*part.factors(self.key, piece)) for part, piece in self._of(x)])
 
     def add_to(self, x: Tensor, y: Tensor) -> Tensor:
         """Y + delta(x), in place."""
         for (part, piece), out in zip(self._of(x), y.split(self._counts()), strict=True):
             low, b_OR = part.factors(self.key, piece)
+            if out.numel() // out.shape[-1] < ROWS:
+                out.add_(linear(low, b_OR))
+                continue
             # In one product; a matrix product in place does not see autocast.
             out.view(-1, out.shape[-1]).addmm_(low.flatten(0, 1).to(y.dtype), b_OR.T.to(y.dtype))
         return y
@@ -233,10 +243,6 @@ def _part(adapters: Sequence[LoRA], weight_BT: Tensor, run: tuple[int, int]) -> 
     scale_U = torch.tensor([adapters[t].scale for t in used]).to(rows_BT)
     column_BR = (rows_BT[:, used] * scale_U).repeat_interleave(rank, dim=1)
     return _Part(len(rows_BT), tuple(adapters[t] for t in used), column_BR)
-
-
-def _low_rank(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
-    return F.linear(F.linear(x, a) * scale, b)
 
 
 def encode_with(

@@ -213,7 +213,9 @@ def test_batches_of_several_sets_are_one(lab: Any, feed: Items) -> None:
     assert whole[pick].frozen().equal(torch.cat([one.frozen(), other.frozen()])[pick])
     assert whole[pick].cached(part, part).equal(part(whole)[pick])
     part.seen.clear()
-    assert whole[pick[:2]].cached(part, part).equal(part.factor * pixels[pick[:2]].flatten(1)[:, :8])
+    assert (
+        whole[pick[:2]].cached(part, part).equal(part.factor * pixels[pick[:2]].flatten(1)[:, :8])
+    )
     assert not part.seen
     assert len(whole[pick[:0]].frozen()) == 0
 
