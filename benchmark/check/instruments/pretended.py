@@ -258,6 +258,11 @@ class _Autocast(torch.autocast):
         super().__init__("cpu" if is_there(device_type) else device_type, *args, **kwargs)
 
 
+def _as_cpu(asked: Callable[..., Any]) -> Callable[..., Any]:
+    """A question about a kind of device; of the pretended one, the CPU's answer."""
+    return lambda *kind: asked(*("cpu" if is_there(one) else one for one in kind))
+
+
 @contextmanager
 def pretended() -> Iterator[torch.device]:
     """Inside, tensors can be moved to the device that is given; afterwards torch is as before."""
@@ -271,6 +276,8 @@ def pretended() -> Iterator[torch.device]:
                 stack.enter_context(mock.patch.object(module, _FUSED, return_value=kinds))
         for owner in (torch, torch.amp):
             stack.enter_context(mock.patch.object(owner, "autocast", _Autocast))
+        for name in ("is_autocast_enabled", "get_autocast_dtype"):
+            stack.enter_context(mock.patch.object(torch, name, _as_cpu(getattr(torch, name))))
         moving = _moving(nn.Module.to)
         stack.enter_context(mock.patch.object(nn.Module, "to", moving))
         swapped.set_swap_module_params_on_conversion(True)
