@@ -11,8 +11,9 @@ from ..backbones.backbone import Backbone, Tower
 from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
 from ..protocol.types import Classes
-from .cache.embeddings import PRISTINE, Encoder, verified
+from .cache.embeddings import PRISTINE, EncoderKey
 from .cache.frozen import FrozenFeatures, normalise, normalised, on_device, text_lengths
+from .cache.pieces import in_pieces, verified
 from .cache.plain import code_of, contents
 from .device.moved import moved
 from .device.resident import Resident
@@ -172,14 +173,16 @@ class Items:
         given: Tensor | None,
     ) -> Tensor:
         """Rows (B, D) as `items.cached` promises."""
-        encoder = self._encoder(kind, part, encode, rules.test)
-        if encoder is None or not len(items):
+        if not len(items):
             return encode(items)
+        encoder = self._encoder(kind, part, encode, rules.test)
         every = torch.arange(len(items))
 
         def piece(places: Tensor) -> Tensor:
             return encode(items if places.equal(every) else items[places])
 
+        if encoder is None:
+            return in_pieces(every, piece, lengths)
         given = None if given is None else given.cpu()
         found_BD = self.frozen.store.rows(encoder, item_B, given, piece, lengths)
         rows_BD = moved(found_BD, self.device)
@@ -189,7 +192,7 @@ class Items:
 
     def _encoder(
         self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool
-    ) -> Encoder | None:
+    ) -> EncoderKey | None:
         """What tells an encoder from others; None where its rows are of no use to anyone later."""
         clip = part if isinstance(part, Backbone) else self.clip
         alone = clip is part
@@ -200,9 +203,9 @@ class Items:
             return None
         pristine = self.frozen.is_pristine(kind, own)
         if alone and isinstance(encode, OwnTower) and encode.clip is part:
-            return PRISTINE if pristine else Encoder(f"{own} {kind}", False)
+            return PRISTINE if pristine else EncoderKey(f"{own} {kind}", False)
         what = "" if alone else part.digest()
-        return Encoder(f"{own} {kind} {code_of(encode)} {what}", pristine)
+        return EncoderKey(f"{own} {kind} {code_of(encode)} {what}", pristine)
 
     def captions_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""
