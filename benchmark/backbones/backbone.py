@@ -251,6 +251,10 @@ class Backbone(Adaptable, ABC):
             self._content.forget()
         return super().train(mode)
 
+    def forget(self) -> None:
+        """Compute digests anew when they are asked for, whatever versions say."""
+        self._content.forget()
+
     def _tower_of(self, name: str) -> Tower | None:
         if name == "logit_scale":
             return None
