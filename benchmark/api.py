@@ -35,9 +35,9 @@ from .toolkit.lora import (
     check_adapter,
     dropout,
     encode_with,
-    weighted_deltas,
 )
 from .toolkit.merging.bank import Bank
+from .toolkit.merging.mixed import weighted_deltas
 from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
 from .toolkit.ridge_head import RidgeHead

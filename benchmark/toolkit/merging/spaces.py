@@ -176,12 +176,14 @@ class MergeRule:
             All rules are homogeneous, so a scale on the weights is one on the result.
         merge: (updates, those weights (K,), density) -> merged update; see `merge`.
         linear: the weights are all there is to it: give them to `weighted_deltas`, merge nothing.
+        even: the routing weights do not matter, only which adapters are merged.
         sparse: it reads the density, and the seeds of `Updates`.
     """
 
     weigh: Callable[[Tensor, float], Tensor]
     merge: Merge
     linear: bool = False
+    even: bool = False
     sparse: bool = False
 
 
@@ -191,10 +193,10 @@ def _dare_ties(matrix: Tensor, weight_K: Tensor, density: float, seeds: Sequence
 
 _sum = _in_core(lambda m, w, density, seeds: on.linear(m, w))
 MERGES: Mapping[str, MergeRule] = {
-    "none": MergeRule(lambda w, s: torch.eye(w.shape[-1])[0].to(w).expand_as(w), _sum, linear=True),
+    "none": MergeRule(lambda w, s: torch.eye(w.shape[-1])[0].to(w).expand_as(w), _sum, True, True),
     "linear": MergeRule(torch.mul, _sum, linear=True),
-    "uniform": MergeRule(lambda w, s: torch.full_like(w, s / w.shape[-1]), _sum, linear=True),
-    "ta": MergeRule(torch.full_like, _sum, linear=True),
+    "uniform": MergeRule(lambda w, s: torch.full_like(w, s / w.shape[-1]), _sum, True, True),
+    "ta": MergeRule(torch.full_like, _sum, True, True),
     "dare-ties": MergeRule(torch.mul, _in_full(_dare_ties), sparse=True),
     "iso-c": MergeRule(torch.mul, _iso_c_in_full),
     "core-iso-c": MergeRule(torch.mul, _in_core(lambda m, w, density, seeds: on.iso_c(m, w))),
