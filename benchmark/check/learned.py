@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..data.items import Items
+from ..data.tensors import Tensors
 from ..protocol.method import Method
-from ..protocol.types import Images, Task
+from ..protocol.types import Task
 from ..run.guards import training
 
 
@@ -20,11 +22,11 @@ class Watched(Items):
 
     seen: list[weakref.ref[torch.Tensor]]
 
-    def images(self, *args: Any, **kwargs: Any) -> Images:
+    def pixels(self, data: Tensors, rows: Tensor) -> Tensor:
         """As every feed."""
-        images = super().images(*args, **kwargs)
-        self.__dict__.setdefault("seen", []).append(weakref.ref(images.pixels_B3HW))
-        return images
+        pixels_B3HW = super().pixels(data, rows)
+        self.__dict__.setdefault("seen", []).append(weakref.ref(pixels_B3HW))
+        return pixels_B3HW
 
     def alive(self) -> int:
         """How many tensors of pixels somebody still holds."""

@@ -1,6 +1,7 @@
 """Rows and scores of a method that has learned, of items in batches of any make-up."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -10,8 +11,8 @@ from torch import Tensor
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..protocol.badges import Badge
+from ..protocol.items import Context, Images, Texts, together
 from ..protocol.lookup import Lookup
-from ..protocol.types import Context, Images, Texts
 from ..run.evaluate import EvalSet, Scores, evaluate
 from ..run.state import checkpoint
 from .lab import Lab
@@ -127,17 +128,11 @@ def _partner(feed: Items, side: Side, data: Tensors, rows: Tensor) -> Callable[[
 
 
 def _joined(parts: list[Any]) -> Any:
-    """One batch of several, with the look-ups of each part."""
-
-    def frozen() -> Tensor:
-        return torch.cat([part.frozen() for part in parts])
+    """One batch of several, with the partners of each part."""
 
     def partner() -> Tensor | None:
         return torch.cat([part.partner for part in parts])
 
-    context = parts[0]._context
-    if context.partner is not None:
-        context = Context(context.log, context.task, partner)
-    if isinstance(parts[0], Images):
-        return Images(torch.cat([p.pixels_B3HW for p in parts]), frozen, context)
-    return Texts(torch.cat([p.tokens_ML for p in parts]), frozen, context)
+    whole, context = together(parts), parts[0]._context
+    told = Context(context.log, context.task, context.partner and partner, whole._context.cached)
+    return replace(whole, _context=told)

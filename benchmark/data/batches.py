@@ -3,15 +3,16 @@
 `sampler` draws which examples a batch has; `lease` says whether they may still be read.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..common.digests import digest
 from ..errors import BenchError
-from ..protocol.types import Batch, Images, Loader, Texts
+from ..protocol.items import Images, Texts, together
+from ..protocol.types import Batch, Loader
 from .items import Items
 from .lease import Lease
 from .sampler import Drawn, sample_epoch
@@ -50,13 +51,14 @@ class PairLoader:
 
     def _batch(self, of_set: Tensor, row: Tensor, draw: Tensor) -> Batch:
         images, texts = [], []
+        check = partial(_check_open, self.leases)
         for s, data in enumerate(self.sets):
             mine = row[of_set == s]
             if not len(mine):
                 continue
             first, count = data.first_N[mine], data.first_N[mine + 1] - data.first_N[mine]
             caption = first + (draw[of_set == s] * count).long()
-            images.append(self.feed.images(data, mine))
+            images.append(self.feed.images(data, mine, check=check))
             texts.append(self.feed.texts(data.tokens_ML, data.text_key, caption))
         target = torch.arange(len(row), device=self.feed.device)
         return Batch(_cat_images(images), _cat_texts(texts), target, paired=True)
@@ -70,7 +72,8 @@ class PairLoader:
                 target = (counts.cumsum(0) - counts).to(self.feed.device)
                 texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
                 single = len(captions) == len(rows)
-                yield Batch(self.feed.images(data, rows), texts, target, paired=single)
+                images = self.feed.images(data, rows, check=partial(_check_open, self.leases))
+                yield Batch(images, texts, target, paired=single)
 
     def keep(self, rows: Tensor) -> None:
         """Give up all images but these."""
@@ -113,7 +116,8 @@ class LabelLoader:
         for s, offset in enumerate(self._offsets()):
             mine = row[of_set == s]
             if len(mine):
-                images.append(self.feed.images(self.sets[s], mine))
+                check = partial(_check_open, self.leases)
+                images.append(self.feed.images(self.sets[s], mine, check=check))
                 target.append(self.sets[s].label_N[mine] + offset)
         return _cat_images(images), torch.cat(target).to(self.feed.device)
 
@@ -124,7 +128,8 @@ class LabelLoader:
             for rows in lease.places(data).split(self.batch_size):
                 _check_open(self.leases)
                 target = (data.label_N[rows] + offset).to(self.feed.device)
-                yield Batch(self.feed.images(data, rows), prompts, target, paired=False)
+                images = self.feed.images(data, rows, check=partial(_check_open, self.leases))
+                yield Batch(images, prompts, target, paired=False)
 
 
 Loaders = PairLoader | LabelLoader
@@ -234,8 +239,7 @@ def spread_texts(feed: Items, data: PairTensors, count: int) -> Texts:
     total = len(data.tokens_ML)
     if count >= total:
         return feed.texts(data.tokens_ML, data.text_key, torch.arange(total))
-    tokens_ML = data.tokens_ML[torch.arange(count) * total // count]
-    return feed.texts(tokens_ML, digest([data.text_key, str(count)]), torch.arange(count))
+    return feed.texts(data.tokens_ML, data.text_key, torch.arange(count) * total // count)
 
 
 def close(loader: Loader) -> None:
@@ -246,19 +250,8 @@ def close(loader: Loader) -> None:
 
 
 def _cat_images(parts: list[Images]) -> Images:
-    if len(parts) == 1:
-        return parts[0]
-    return Images(
-        torch.cat([p.pixels_B3HW for p in parts]),
-        _joined([p.frozen for p in parts]),
-    )
+    return parts[0] if len(parts) == 1 else together(parts)
 
 
 def _cat_texts(parts: list[Texts]) -> Texts:
-    if len(parts) == 1:
-        return parts[0]
-    return Texts(torch.cat([p.tokens_ML for p in parts]), _joined([p.frozen for p in parts]))
-
-
-def _joined(parts: list[Callable[[], Tensor]]) -> Callable[[], Tensor]:
-    return lambda: torch.cat([part() for part in parts])
+    return parts[0] if len(parts) == 1 else together(parts)

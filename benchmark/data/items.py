@@ -2,23 +2,45 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..backbones.backbone import Backbone
+from ..backbones.backbone import Backbone, Tower
+from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
-from ..protocol.types import Classes, Context, Images, Keyed, Texts
-from .cache.frozen import FrozenFeatures, contents, normalise
+from ..protocol.types import Classes
+from .cache.embeddings import PRISTINE, Encoder, verified
+from .cache.frozen import FrozenFeatures, normalise, text_lengths
+from .cache.plain import code_of, contents
 from .tensors import LabelTensors, PairTensors, Tensors
 
 NOTHING = Context()  # what is known of training items beside them
+Some = TypeVar("Some", Images, Texts)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is kept of some items.
+
+    Attributes:
+        test: whether they are a test set's, of which the rows of every encoder are kept; else those
+            of copies of the backbone that nothing trains.
+        verify: see `Items.images`.
+    """
+
+    test: bool
+    verify: float | None = None
+
+
+def _always() -> None:
+    """What may be read at any time."""
 
 
 @dataclass(frozen=True)
 class Items:
-    """Makes Images and Texts: pixels and tokens on the device, frozen features on request."""
+    """Makes Images and Texts: pixels and tokens on the device, rows of encoders on request."""
 
     clip: Backbone
     frozen: FrozenFeatures
@@ -29,7 +51,13 @@ class Items:
         return self.clip.logit_scale.device
 
     def images(
-        self, data: Tensors, rows: Tensor, context: Context = NOTHING, cached: bool = False
+        self,
+        data: Tensors,
+        rows: Tensor,
+        context: Context = NOTHING,
+        cached: bool = False,
+        verify: float | None = None,
+        check: Callable[[], None] = _always,
     ) -> Images:
         """The images at `rows` of a loaded split.
 
@@ -37,22 +65,30 @@ class Items:
             data: the split.
             rows: int64, on the CPU.
             context: what the harness knows of test items beside them.
-            cached: whether `Images.cached` is offered; it is for test items.
+            cached: whether the rows of every encoder are kept, as they are for test items; else
+                those of copies of the backbone that nothing trains.
+            verify: how far a kept row may be from one that is encoded again, which is given in its
+                place; None for no second look.
+            check: is called before pixels are read.
         """
 
         def frozen(rows: Tensor) -> Tensor:
-            return self.frozen.images(data.pixels, data.pixel_key)[rows].to(self.device)
+            return self.frozen.some_images(data.pixels, data.pixel_key, rows).to(self.device)
 
-        def encoded(rows: Tensor, part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
-            def piece(some: Tensor) -> Tensor:
-                return encode(self.images(data, some))
+        def kept(rows: Tensor, items: Images, *asked: Any) -> Tensor:
+            item_B = self.frozen.store.images(data.pixels, data.pixel_key, rows)
+            return self._kept("image", item_B, items, Rules(cached, verify), *asked)
 
-            table_ND = self._encoded("image", data.pixel_key, part, len(data), piece)
-            return table_ND[rows].to(self.device)
+        def pixels(rows: Tensor) -> Tensor:
+            check()
+            return self.pixels(data, rows)
 
-        pixels = normalise(data.pixels[rows.numpy()], self.clip)
-        context = replace(context, cached=Lookup(encoded, rows) if cached else None)
-        return Images(pixels, Lookup(frozen, rows), context)
+        context = replace(context, cached=Lookup(kept, rows))
+        return Images(Lookup(pixels, rows), Lookup(frozen, rows), context)
+
+    def pixels(self, data: Tensors, rows: Tensor) -> Tensor:
+        """Float32 (B, 3, S, S) on the device, normalised."""
+        return normalise(data.pixels[rows.numpy()], self.clip)
 
     def texts(
         self,
@@ -61,35 +97,104 @@ class Items:
         rows: Tensor,
         context: Context = NOTHING,
         cached: bool = False,
+        verify: float | None = None,
     ) -> Texts:
         """The texts at `rows` of a token table whose sha256 is `key`; the rest as in `images`."""
+        return self._texts(((tokens_ML, key),), (rows,), context, Rules(cached, verify))
 
-        def frozen(rows: Tensor) -> Tensor:
-            return self.frozen.texts(tokens_ML, key)[rows].to(self.device)
+    def _texts(
+        self,
+        tables: Sequence[tuple[Tensor, str]],
+        rows: Sequence[Tensor],
+        context: Context,
+        rules: Rules,
+    ) -> Texts:
+        """Texts of several token tables, one table after the other."""
+        many = [r.shape[0] for r in rows]
+        table_M = torch.arange(len(tables)).repeat_interleave(torch.tensor(many))
+        row_M = torch.cat(list(rows))
 
-        def encoded(rows: Tensor, part: Keyed, encode: Callable[[Any], Tensor]) -> Tensor:
-            def piece(some: Tensor) -> Tensor:
-                return encode(self.texts(tokens_ML, key, some))
+        def each(places: Tensor, take: Callable[[Tensor, str, Tensor], Tensor]) -> Tensor:
+            """What `take` gives for texts at some places, table by table."""
+            if len(tables) == 1:
+                return take(*tables[0], row_M[places])
+            of, out = table_M[places], list[Tensor]()
+            mine = [(of == t).nonzero()[:, 0] for t in range(len(tables))]
+            for table, own in zip(tables, mine, strict=True):
+                out.append(take(*table, row_M[places[own]]))
+            return torch.cat(out)[torch.cat(mine).argsort()]
 
-            table_MD = self._encoded("text", key, part, len(tokens_ML), piece)
-            return table_MD[rows].to(self.device)
+        def tokens(places: Tensor) -> Tensor:
+            return each(places, lambda tokens_ML, _, rows: tokens_ML[rows]).to(self.device)
 
-        tokens = tokens_ML[rows].to(self.device)
-        context = replace(context, cached=Lookup(encoded, rows) if cached else None)
-        return Texts(tokens, Lookup(frozen, rows), context)
+        def frozen(places: Tensor) -> Tensor:
+            return each(places, self.frozen.some_texts).to(self.device)
 
-    def _encoded(
-        self, kind: str, key: str, part: Keyed, n: int, encode: Callable[[Tensor], Tensor]
+        def kept(places: Tensor, items: Texts, *asked: Any) -> Tensor:
+            item_B = each(places, self.frozen.store.texts)
+            return self._kept("text", item_B, items, rules, *asked)
+
+        places = torch.arange(len(row_M))
+        context = replace(context, cached=Lookup(kept, places))
+        return Texts(Lookup(tokens, places), Lookup(frozen, places), context)
+
+    @torch.no_grad()
+    def _kept(
+        self,
+        kind: Tower,
+        item_B: Tensor,
+        items: Some,
+        rules: Rules,
+        part: Keyed,
+        encode: Callable[[Some], Tensor],
+        given: Tensor | None,
     ) -> Tensor:
-        """Unit rows (N, D) of a split by the backbone as it is now, with that part."""
-        name = f"{contents(self.clip)} {part.digest()}"
-        return self.frozen.encoded(kind, key, name, n, encode)
+        """Rows (B, D) as `items.cached` promises."""
+        encoder = self._encoder(kind, part, encode, rules.test)
+        if encoder is None or not len(items):
+            return encode(items)
+        every = torch.arange(len(items))
+
+        def piece(places: Tensor) -> Tensor:
+            return encode(items if places.equal(every) else items[places])
+
+        def lengths(places: Tensor) -> Tensor:
+            assert isinstance(items, Texts)
+            return text_lengths(self.clip, items[places].tokens_ML)
+
+        rows_BD = self.frozen.store.rows(
+            encoder,
+            item_B,
+            None if given is None else given.cpu(),
+            piece,
+            lengths if kind == "text" else None,
+        ).to(self.device)
+        if rules.verify is None:
+            return rows_BD
+        return verified(encode(items), rows_BD, rules.verify, kind)
+
+    def _encoder(
+        self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool
+    ) -> Encoder | None:
+        """What tells an encoder from others; None where its rows are of no use to anyone later."""
+        clip = part if isinstance(part, Backbone) else self.clip
+        alone = clip is part
+        trained = clip.training or any(p.requires_grad for p in clip.parameters())
+        if not test and (trained or not alone):
+            return None
+        if (own := contents(clip, kind)) is None:
+            return None
+        pristine = self.frozen.is_pristine(kind, own)
+        if alone and isinstance(encode, OwnTower) and encode.clip is part:
+            return PRISTINE if pristine else Encoder(f"{own} {kind}", False)
+        what = "" if alone else part.digest()
+        return Encoder(f"{own} {kind} {code_of(encode)} {what}", pristine)
 
     def captions_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""
         first_B, end_B = data.first_N[rows].tolist(), data.first_N[rows + 1].tolist()
         captions = torch.cat([torch.arange(a, b) for a, b in zip(first_B, end_B, strict=True)])
-        text_MD = self.frozen.texts(data.tokens_ML, data.text_key)[captions]
+        text_MD = self.frozen.some_texts(data.tokens_ML, data.text_key, captions)
         counts_B = data.first_N[rows + 1] - data.first_N[rows]
         owner_M = torch.arange(len(rows)).repeat_interleave(counts_B)
         sum_BD = torch.zeros(len(rows), text_MD.shape[1]).index_add(0, owner_M, text_MD)
@@ -97,8 +202,8 @@ class Items:
 
     def image_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For captions, the frozen unit rows (B, D) of their images."""
-        table_ND = self.frozen.images(data.pixels, data.pixel_key)
-        return table_ND[data.owner_M[rows]].to(self.device)
+        image_MD = self.frozen.some_images(data.pixels, data.pixel_key, data.owner_M[rows])
+        return image_MD.to(self.device)
 
     def classes(
         self,
@@ -119,17 +224,17 @@ class Items:
             cached: see `images`.
         """
         names: list[str] = []
-        owners, prompts = [], []
+        owners, tables, rows = [], [], []
         for part in parts:
-            table_CPL = part.prompts_CPL[:, :1] if first_prompt_only else part.prompts_CPL
-            c = torch.arange(len(part.names)) + len(names)
-            owners.append(c.repeat_interleave(table_CPL.shape[1]))
-            prompts.append(table_CPL.flatten(0, 1))
+            classes, prompts, _ = part.prompts_CPL.shape
+            every_CP = torch.arange(classes * prompts).view(classes, prompts)
+            asked_CP = every_CP[:, :1] if first_prompt_only else every_CP
+            c = torch.arange(classes) + len(names)
+            owners.append(c.repeat_interleave(asked_CP.shape[1]))
+            tables.append((part.prompts_CPL.flatten(0, 1), part.text_key))
+            rows.append(asked_CP.flatten())
             names += part.names
-        tokens_ML = torch.cat(prompts)
-        key = "+".join([str(first_prompt_only), *(p.text_key for p in parts)])
-        rows = torch.arange(len(tokens_ML))
-        texts = self.texts(tokens_ML, key, rows, context, cached)
+        texts = self._texts(tables, rows, context, Rules(cached))
         sizes = torch.tensor([len(part.names) for part in parts])
         task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
         device = self.device

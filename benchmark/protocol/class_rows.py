@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from ..backbones.backbone import unit
@@ -11,8 +10,10 @@ from .types import Classes, Texts
 PROMPTS = 256  # class prompts that a text tower takes at a time
 
 
-def encode_classes(encode: Callable[[Texts], Tensor], classes: Classes) -> Tensor:
-    """One unit row per class (C, D), from at most `PROMPTS` prompts at a time.
+def encode_classes(
+    encode: Callable[[Texts], Tensor], classes: Classes, at_once: int | None = None
+) -> Tensor:
+    """One unit row per class (C, D), from some prompts at a time, those of like length together.
 
     A classifier of a method's own asks here, too: all prompts in one batch would be ImageNet's
     80,000, which need 46 GiB on ViT-B/16.
@@ -20,11 +21,21 @@ def encode_classes(encode: Callable[[Texts], Tensor], classes: Classes) -> Tenso
     Args:
         encode: texts -> their rows (B, D), for example the method's `encode_text`.
         classes: C classes with their prompts.
+        at_once: most prompts that `encode` is given; None for `PROMPTS`.
     """
-    parts = torch.arange(len(classes.prompts), device=classes.owner_M.device).split(PROMPTS)
-    if len(parts) == 1:
+    many, most = len(classes.prompts), at_once or PROMPTS
+    if many <= most:
         return class_rows(encode(classes.prompts), classes)
-    return class_rows(torch.cat([encode(classes.prompts[rows]) for rows in parts]), classes)
+    tokens_ML = classes.prompts.tokens_ML
+    last_M = tokens_ML.shape[1] - (tokens_ML != 0).flip(1).int().argmax(dim=1)
+    text_MD: Tensor | None = None
+    for rows in last_M.argsort(stable=True).split(most):
+        row_BD = encode(classes.prompts[rows])
+        if text_MD is None:
+            text_MD = row_BD.new_empty(many, row_BD.shape[1])
+        text_MD[rows] = row_BD
+    assert text_MD is not None
+    return class_rows(text_MD, classes)
 
 
 def class_rows(text_MD: Tensor, classes: Classes) -> Tensor:

@@ -20,6 +20,9 @@ class Lookup(Generic[P, R]):
     def __init__(self, table: Callable[Concatenate[Tensor, P], R], rows_B: Tensor) -> None:
         self._table, self._rows_B = table, rows_B
 
+    def __len__(self) -> int:
+        return len(self._rows_B)
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """What belongs to all of the items, (B, ...)."""
         return self._table(self._rows_B, *args, **kwargs)

@@ -5,8 +5,8 @@ with its paper. It never sees a dataset's name, a device, a seed, a file, past o
 """
 
 from abc import ABC
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Protocol, Self
+from collections.abc import Callable, Mapping, Set
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,14 @@ from typing_extensions import TypeVar  # typing's has no default before Python 3
 from ..backbones.backbone import Backbone
 from ..errors import BenchError
 from .badges import Badge
-from .class_rows import encode_classes
+from .class_rows import PROMPTS, encode_classes
 from .config import Config, named_config
 from .invariants import Invariant
+from .items import OwnTower
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
+TEXTS = 1024  # that a hook is given which leaves it to the store how many a tower takes
 ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
 
 
@@ -66,6 +68,9 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
             method.
         aliases: variant ("" for none) -> label of a method or variant that it does the same as, so
             that equal scores are no sign of a copied record.
+        at_once: how many items an evaluation gives the encoders at a time, at most. A method that
+            routes and has its rows from `items.cached` can take thousands, so that it sees a set
+            before a tower runs; 256 for one that reads pixels and tokens itself.
         budgets: where the suite gives each task a number of steps, how many of these the training
             after `before_task` has; 1, but for a method that learns several tasks at once.
     """
@@ -79,6 +84,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
     training_only: ClassVar[tuple[str, ...]] = ()
     invariants: ClassVar[Mapping[Invariant, Mapping[str, tuple[Any, ...]]]] = {}
     aliases: ClassVar[Mapping[str, str]] = {}
+    at_once: ClassVar[int] = PROMPTS
     budgets: int = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -230,11 +236,11 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         In float32 the last bits of a product depend on the size of the batch. That may not decide
         anything, so scores that choose (a router, a gate, a prototype) are computed in float64.
         """
-        return self.clip.image(images.pixels_B3HW)
+        return images.cached(self.clip, OwnTower(self.clip))
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Texts -> unit rows (M, D), float32. An item's row must not depend on the others."""
-        return self.clip.text(texts.tokens_ML)
+        return texts.cached(self.clip, OwnTower(self.clip))
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Classes -> function of images -> scores (B, C); class texts are encoded once.
@@ -257,8 +263,29 @@ def prompt_classifier(
     Returns:
         Function of B images -> scores (B, C).
     """
-    class_CD = encode_classes(encoder.encode_text, classes)
+    class_CD = encode_classes(encoder.encode_text, classes, at_once(encoder, "encode_text"))
     return lambda images: scale * encoder.encode_image(images) @ class_CD.T
+
+
+def at_once(
+    encoder: Encoder, hook: Literal["encode_image", "encode_text"], uses: Set[Badge] = frozenset()
+) -> int:
+    """How many items a hook is given at a time, at most.
+
+    Texts of a hook that has them from the store are many, so that there are some of each length.
+
+    Args:
+        encoder: a method, or the frozen backbone.
+        hook: its hook.
+        uses: what the method declares; with "test batch" the size of a batch is part of it.
+    """
+    if "test batch" in uses or not isinstance(encoder, Method | Frozen):
+        return PROMPTS
+    if hook == "encode_text":
+        own = type(encoder).encode_text
+        if own in (Method.encode_text, Frozen.encode_text):
+            return TEXTS
+    return encoder.at_once if isinstance(encoder, Method) else PROMPTS
 
 
 class Frozen:

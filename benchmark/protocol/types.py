@@ -7,147 +7,18 @@ W tower width · H, W pixels (after 3) · T tasks · K selected adapters · R ra
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import BenchError
-from .badges import Badge
-from .lookup import piece_of
-
-Log = Callable[[str, Tensor], None]
-Partner = Callable[[], Tensor | None]
-
-
-class Keyed(Protocol):
-    """What an encoder adds to the backbone, for example a `toolkit.lora.LoRA`."""
-
-    def digest(self) -> str:
-        """Sha256 of everything that its embeddings depend on, computed from the values."""
-
-
-Cached = Callable[[Keyed, Callable[[Any], Tensor]], Tensor]
-
-
-def no_log(key: str, value_B: Tensor) -> None:
-    """Outside an evaluation nothing is counted."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What the harness tells of test items beside their pixels or tokens.
-
-    Attributes:
-        log: see `Images`.
-        task: see `Images.task`; None where the method does not declare "task id".
-        partner: see `Images.partner`; None where the method does not declare "test pairing".
-        cached: see `Images.cached`.
-    """
-
-    log: Log = no_log
-    task: int | None = None
-    partner: Partner | None = None
-    cached: Cached | None = None
-
-    def at(self, rows: Tensor) -> "Context":
-        """The same for a piece of the items."""
-        partner = None if self.partner is None else piece_of(self.partner, rows)
-        cached = None if self.cached is None else piece_of(self.cached, rows)
-        return Context(self.log, self.task, partner, cached)
-
-
-class _Items:
-    """What images and texts have in common."""
-
-    _context: Context
-
-    @property
-    def log(self) -> Log:
-        """Counts an integer in [0, 32767] per item, for example the adapter it was routed to.
-
-        `items.log("route", index_B)`; the record has the counts for every evaluation set.
-        """
-        return self._context.log
-
-    @property
-    def cached(self) -> Cached | None:
-        """Unit rows of an encoder that never changes; None in training.
-
-        `items.cached(part, encode)` gives encode(items), (B, D), which may depend on the backbone
-        and on `part` alone. It is computed for the whole evaluation set and kept, under the
-        contents of both, for every stage, order and variant.
-        """
-        return self._context.cached
-
-    @property
-    def task(self) -> int:
-        """0-based index of the learned task that the items belong to, -1 for none.
-
-        Raises:
-            BenchError: the method does not declare "task id".
-        """
-        if self._context.task is None:
-            raise _undeclared("task id", ".task")
-        return self._context.task
-
-    @property
-    def partner(self) -> Tensor | None:
-        """Frozen features (B, D) of what the test set pairs each item with.
-
-        For a text, the unit row of its image; for an image, the mean of its captions' unit rows;
-        None for items of labelled sets, which are not paired.
-
-        Raises:
-            BenchError: the method does not declare "test pairing".
-        """
-        if self._context.partner is None:
-            raise _undeclared("test pairing", ".partner")
-        return self._context.partner()
-
-
-def _undeclared(badge: Badge, what: str) -> BenchError:
-    return BenchError(
-        f"a method that declares '{badge}' in `uses`",
-        f"a method that reads `{what}` without that",
-        "declare it, so that the leaderboard can show it",
-    )
-
-
-@dataclass(frozen=True)
-class Images(_Items):
-    """A batch of images as a method sees it; `batch[rows]` is a piece with all that belongs to it.
-
-    Attributes:
-        pixels_B3HW: float32, normalised with the backbone's mean and standard deviation.
-        frozen: gives the unit rows (B, D) of the untouched backbone. They come from a cache that
-            all methods, stages and orders share, so asking costs one look-up.
-    """
-
-    pixels_B3HW: Tensor
-    frozen: Callable[[], Tensor]
-    _context: Context = Context()
-
-    def __len__(self) -> int:
-        return len(self.pixels_B3HW)
-
-    def __getitem__(self, rows: Tensor) -> "Images":
-        return Images(self.pixels_B3HW[rows], piece_of(self.frozen, rows), self._context.at(rows))
-
-
-@dataclass(frozen=True)
-class Texts(_Items):
-    """A batch of tokenised texts. Attributes as in `Images`; tokens_ML is int64, 0-padded."""
-
-    tokens_ML: Tensor
-    frozen: Callable[[], Tensor]
-    _context: Context = Context()
-
-    def __len__(self) -> int:
-        return len(self.tokens_ML)
-
-    def __getitem__(self, rows: Tensor) -> "Texts":
-        return Texts(self.tokens_ML[rows], piece_of(self.frozen, rows), self._context.at(rows))
+from .items import Context as Context
+from .items import Images as Images
+from .items import Keyed as Keyed
+from .items import Log as Log
+from .items import Texts as Texts
+from .items import no_log as no_log
+from .items import undeclared
 
 
 @dataclass(frozen=True)
@@ -270,7 +141,7 @@ class ParamGroup:
 
 
 def _no_reference_texts(count: int) -> Texts:
-    raise _undeclared("reference data", "tools.reference_texts")
+    raise undeclared("reference data", "tools.reference_texts")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ..common.files import cache_root
 from ..common.report import SILENT, Report
 from ..common.seeds import generator, seed_globally
 from ..data.batches import draw_pairs, join, spread_texts
-from ..data.cache.frozen import FrozenFeatures
+from ..data.cache.frozen import TOWERS, FrozenFeatures
+from ..data.cache.plain import contents
 from ..data.items import Items
 from ..data.tensors import PairTensors, Tensors, load_split
 from ..errors import BenchError
@@ -157,14 +158,27 @@ def build_method(ground: Ground) -> Built:
 def frozen_features(
     plan: Plan, clip: Backbone, device: torch.device, root: Path, report: Report = SILENT
 ) -> FrozenFeatures:
-    """The frozen features of a run, under all that they come from."""
+    """The frozen features of a run, under all that they come from.
+
+    Args:
+        plan: what was asked for.
+        clip: its backbone, as it was loaded.
+        device: where it lives.
+        root: cache folder.
+        report: see `FrozenFeatures`.
+    """
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
         plan.request.precision, str(torch.get_num_threads()), version(clip.library),
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
-    return FrozenFeatures(lambda: load_backbone(plan, device), about, clip.size, root, code, report)
+    digests = {tower: contents(clip, tower) for tower in TOWERS}
+
+    def make() -> Backbone:
+        return load_backbone(plan, device)
+
+    return FrozenFeatures(make, about, clip.size, root, code, report, digests)
 
 
 def load_backbone(plan: Plan, device: torch.device) -> Backbone:

@@ -14,6 +14,7 @@ from .guards.rows import Undefined
 from .inputs import Inputs
 from .provenance.usage import Usage
 from .record.rows import Cell, score_text
+from .scoring.memory import Memory
 from .state.workspace import Workspace
 
 
@@ -40,6 +41,7 @@ class Stages:
     ) -> None:
         self.inputs, self.uses, self.space = inputs, uses, space
         self.report, self.usage, self.place = report, usage, place
+        self.memory = Memory()
 
     def scored(self, step: int) -> bool:
         """Whether every set was scored at that stage."""
@@ -56,7 +58,9 @@ class Stages:
         self.place.stage, self.place.hook = step, "encode_image"
         watch = Untouched(encoder) if isinstance(encoder, Method) else None
         stage = f"stage {step}/{len(self.inputs.order)}"
-        with self.usage.phase("evaluate"), self.report.evaluating(stage, len(self.inputs.evals)):
+        count = len(self.inputs.evals)
+        evaluating = self.report.evaluating(stage, count)
+        with self.usage.phase("evaluate"), evaluating, self.memory.stage():
             for which in self.inputs.evals:
                 scores = self.space.scores(step, which.name)
                 self.place.scored = which.name
@@ -80,7 +84,9 @@ class Stages:
     def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
         try:
             with self.report.phase(which.title, items_of(which), "items") as advance:
-                return evaluate(encoder, self.inputs.feed, which, step, self.uses, advance)
+                return evaluate(
+                    encoder, self.inputs.feed, which, step, self.uses, advance, memory=self.memory
+                )
         except torch.OutOfMemoryError as e:
             status, error = "oom", str(e)
         except Undefined as e:

@@ -141,19 +141,19 @@ def test_nothing_of_an_earlier_run_is_taken(
     repro: Cli, place: Callable[..., Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the record of an earlier repetition nor features that lie in the user's cache."""
-    from benchmark.data.cache.frozen import FrozenFeatures
+    from benchmark.data.cache.embeddings import Embeddings
 
     path = place()
     assert repro(path).code == 0
     assert list((cache / "features").iterdir())
     first: list[tuple[bool, bool]] = []
-    plain = FrozenFeatures._kept
+    plain = Embeddings._encoded
 
     def watched(self: Any, *args: Any) -> Any:
         first.append(((self._root / "features").exists(), (self._root / "pixels").exists()))
         return plain(self, *args)
 
-    monkeypatch.setattr(FrozenFeatures, "_kept", watched)
+    monkeypatch.setattr(Embeddings, "_encoded", watched)
     assert repro(path).code == 0
     assert first[0] == (False, True)  # nothing that a model computed, and the decoded images
 

@@ -1,115 +1,258 @@
 """What a method sees of test items beside them, and that a piece of a batch costs a piece."""
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from benchmark.data.cache.frozen import FrozenFeatures
 from benchmark.data.items import Items
+from benchmark.protocol.items import together
 from benchmark.protocol.lookup import Lookup
 from benchmark.protocol.types import Context, Images, Texts
 
 
-class Watch(torch.Tensor):
-    """A table that remembers how many of its rows were taken."""
-
-    taken: list[int]
-
-    @classmethod
-    def of(cls, table_ND: Tensor) -> "Watch":
-        watch = table_ND.as_subclass(cls)
-        watch.taken = []
-        return watch
-
-    def __getitem__(self, rows: Any) -> Tensor:
-        found = self.as_subclass(Tensor)[rows]
-        self.taken.append(len(found))
-        return found
-
-
 class Part:
+    """An encoder beside the backbone, and how many of which items it was given at a time."""
+
+    def __init__(self, name: str = "part", factor: float = -1.0) -> None:
+        self.name, self.factor = name, factor
+        self.seen: list[int] = []
+
     def digest(self) -> str:
-        return "part"
+        return self.name
+
+    def __call__(self, items: Any) -> Tensor:
+        self.seen.append(len(items))
+        content = items.pixels_B3HW if isinstance(items, Images) else items.tokens_ML.float()
+        return self.factor * content.flatten(1)[:, :8].contiguous()
 
 
-class Tables:
-    """In place of `FrozenFeatures`: three tables that watch."""
-
-    def __init__(self, data: Any) -> None:
-        table_ND, table_MD = (torch.rand(n, 4) for n in (len(data), len(data.tokens_ML)))
-        self.image, self.text = Watch.of(table_ND), Watch.of(table_MD)
-        self.other = {"image": Watch.of(1 - table_ND), "text": Watch.of(1 - table_MD)}
-
-    def images(self, pixels: Any, key: str) -> Tensor:
-        return self.image
-
-    def texts(self, tokens_ML: Tensor, key: str) -> Tensor:
-        return self.text
-
-    def encoded(self, kind: str, key: str, name: str, n: int, encode: Any) -> Tensor:
-        return self.other[kind]
+@pytest.fixture
+def feed(lab: Any, tmp_path: Path) -> Items:
+    clip = lab.clip().eval()
+    about = (clip.name, clip.fingerprint)
+    return Items(clip, FrozenFeatures(lab.clip, about, clip.size, tmp_path))
 
 
-def _encode(items: Images | Texts) -> Tensor:
-    raise AssertionError("the tables are there")
+Make = Callable[..., Any]
 
 
-@pytest.mark.parametrize("kind", ["image", "text"])
-def test_a_piece_of_a_batch_takes_the_rows_of_that_piece_alone(kind: str, lab: Any) -> None:
-    """All prompts of ImageNet are one batch, of which 256 are asked for at a time."""
-    data, tables = lab.pairs[0], Tables(lab.pairs[0])
-    frozen: Any = tables
-    feed = Items(lab.clip(), frozen)
-    rows = torch.arange(len(data)).flip(0)
-    items: Images | Texts
-    if kind == "image":
-        context = Context(task=3, partner=Lookup(partial(feed.captions_of, data), rows))
-        items = feed.images(data, rows, context, cached=True)
-    else:
-        context = Context(task=3, partner=Lookup(partial(feed.image_of, data), rows))
-        items = feed.texts(data.tokens_ML, data.text_key, rows, context, cached=True)
-    own, paired = (tables.image, tables.text) if kind == "image" else (tables.text, tables.image)
+@pytest.fixture(params=["image", "text"])
+def make(request: pytest.FixtureRequest, lab: Any, feed: Items) -> Make:
+    data = lab.pairs[0]
+
+    def items(rows: Tensor, context: Context = Context(), cached: bool = True) -> Images | Texts:
+        if request.param == "image":
+            partner = Lookup(partial(feed.captions_of, data), rows)
+            return feed.images(data, rows, Context(task=3, partner=partner), cached)
+        partner = Lookup(partial(feed.image_of, data), rows)
+        told = Context(task=3, partner=partner)
+        return feed.texts(data.tokens_ML, data.text_key, rows, told, cached)
+
+    return items
+
+
+@torch.no_grad()
+def test_a_piece_of_a_batch_has_its_own_rows(make: Make, feed: Items) -> None:
+    items, part = make(torch.arange(14).flip(0)), Part()
     want = {
         "frozen": items.frozen(),
-        "cached": items.cached(Part(), _encode) if items.cached else None,
+        "cached": items.cached(part, part),
         "partner": items.partner,
     }
     pick, again = torch.tensor([4, 0, 7, 2]), torch.tensor([2, 1])
     piece = items[pick][again]
-    for table in (own, paired, tables.other[kind]):
-        table.taken.clear()
-    assert piece.cached is not None
+    part.seen.clear()
     got = {
         "frozen": piece.frozen(),
-        "cached": piece.cached(Part(), _encode),
+        "cached": piece.cached(part, part),
         "partner": piece.partner,
     }
     for name, whole in want.items():
-        assert whole is not None
-        found = got[name]
-        assert found is not None
-        assert found.equal(whole[pick[again]]), name
-    assert own.taken == [2]
-    assert tables.other[kind].taken == [2]
-    assert max(paired.taken) <= 2 * max(int(c) for c in data.first_N.diff())
+        assert got[name].equal(whole[pick[again]]), name
+    assert not part.seen, "what is there was computed again"
     assert piece.task == 3
 
 
+@torch.no_grad()
+def test_what_is_not_asked_for_is_not_computed(make: Make) -> None:
+    part = Part()
+    one = make(torch.tensor([3, 5])).cached(part, part)
+    assert sum(part.seen) == 2
+    more = make(torch.tensor([5, 9, 3])).cached(part, part)
+    assert sum(part.seen) == 3
+    assert more[[2, 0]].equal(one)
+
+
+@torch.no_grad()
+def test_a_row_holds_for_what_it_was_given(make: Make) -> None:
+    """Other bits are another row; the same item twice under two of them is two."""
+    items = make(torch.tensor([1, 2, 1]))
+    given, part = torch.tensor([[1.0], [2.0], [3.0]]), Part()
+
+    def weighed(some: Any) -> Tensor:
+        return part(some)
+
+    first = items.cached(part, weighed, given)
+    assert sum(part.seen) == 3
+    items[torch.tensor([1])].cached(part, weighed, given[1:2])
+    assert sum(part.seen) == 3
+    items[torch.tensor([1])].cached(part, weighed, -given[1:2])
+    assert sum(part.seen) == 4
+    assert first.shape == (3, 8)
+
+
+@torch.no_grad()
+def test_another_part_another_code_and_other_weights_are_another_row(
+    make: Make, feed: Items
+) -> None:
+    items = make(torch.arange(4))
+    one, other = Part("one"), Part("other", 2.0)
+    first = items.cached(one, one)
+    assert not items.cached(other, other).equal(first)
+    assert items.cached(one, lambda some: 0 * one(some)).abs().sum() == 0
+    changed = Part("one", 5.0)
+    assert items.cached(changed, changed).equal(first), "the digest is what tells"
+    for p in feed.clip.parameters():
+        p.mul_(1.5)
+    assert not items.cached(changed, changed).equal(first)
+
+
+@torch.no_grad()
+def test_what_no_digest_tells_is_not_kept(make: Make, feed: Items) -> None:
+    """A delta, a hook or a function in a method's place: rows are computed whenever asked for."""
+    items, part = make(torch.arange(4)), Part()
+    place = next(iter(feed.clip.places(("mlp.parallel",)).values()))
+
+    def twice() -> int:
+        part.seen.clear()
+        items.cached(part, part)
+        items.cached(part, part)
+        return len(part.seen)
+
+    with feed.clip.adapted({"image.0.mlp.parallel": lambda x: x}, ("mlp.parallel",)):
+        assert twice() == 2
+    hook = place.register_forward_hook(lambda *_: None)
+    assert twice() == 2
+    hook.remove()
+    feed.clip.image = lambda x: x  # type: ignore[method-assign]
+    assert twice() == 2
+    del feed.clip.image
+    assert twice() == 1 or not part.seen
+    items.cached(part, part)
+    part.seen.clear()
+    assert twice() == 0
+
+
+def test_with_gradients_nothing_is_kept(make: Make) -> None:
+    items, part = make(torch.arange(4)), Part()
+    for _ in range(2):
+        items.cached(part, part)
+    assert len(part.seen) == 2
+
+
+@torch.no_grad()
+def test_of_training_items_only_a_frozen_backbones_rows_are_kept(
+    make: Make, lab: Any, feed: Items
+) -> None:
+    items, part = make(torch.arange(4), cached=False), Part()
+    for _ in range(2):
+        items.cached(part, part)
+    assert len(part.seen) == 2
+    teacher, seen = lab.clip().eval().requires_grad_(False), list[int]()
+    for p in teacher.parameters():
+        p.mul_(1.01)
+
+    def taught(some: Any) -> Tensor:
+        seen.append(len(some))
+        if isinstance(some, Images):
+            return teacher.image(some.pixels_B3HW)
+        return teacher.text(some.tokens_ML)
+
+    want = taught(items)
+    seen.clear()
+    for _ in range(2):
+        torch.testing.assert_close(items.cached(teacher, taught), want)
+    assert sum(seen) == 4
+    teacher.requires_grad_(True)
+    items.cached(teacher, taught)
+    assert sum(seen) == 8
+
+
 def test_what_knows_no_rows_is_taken_whole_and_cut(lab: Any) -> None:
-    """As in a training batch that was joined of several sets."""
+    """As in a test's own batch."""
     table_BD = torch.rand(5, 2)
     images = Images(torch.zeros(5, 3, 2, 2), lambda: table_BD, Context(partner=lambda: None))
     piece = images[torch.tensor([3, 1])]
     assert piece.frozen().equal(table_BD[[3, 1]])
     assert piece.partner is None
     assert len(piece) == 2
-    assert piece.cached is None
+    part = Part()
+    with torch.no_grad():
+        assert piece.cached(part, part).equal(part(piece))
 
 
 def test_training_items_are_told_nothing(lab: Any) -> None:
     data = lab.pairs[0]
     images = lab.feed(lab.clip()).images(data, torch.arange(2))
-    assert images.cached is None
-    assert images._context == Context()
+    assert (images._context.task, images._context.partner) == (None, None)
+
+
+@torch.no_grad()
+def test_batches_of_several_sets_are_one(lab: Any, feed: Items) -> None:
+    one, other = (feed.images(d, torch.arange(5), cached=True) for d in lab.pairs[:2])
+    whole, part = together([one, other]), Part()
+    pixels = torch.cat([one.pixels_B3HW, other.pixels_B3HW])
+    pick = torch.tensor([7, 1, 9, 0])
+    assert whole[pick].pixels_B3HW.equal(pixels[pick])
+    assert whole[pick].frozen().equal(torch.cat([one.frozen(), other.frozen()])[pick])
+    assert whole[pick].cached(part, part).equal(part(whole)[pick])
+    part.seen.clear()
+    assert whole[pick[:2]].cached(part, part).equal(part.factor * pixels[pick[:2]].flatten(1)[:, :8])
+    assert not part.seen
+    assert len(whole[pick[:0]].frozen()) == 0
+
+
+def test_pixels_are_read_when_they_are_asked_for_and_once(lab: Any, feed: Items) -> None:
+    data, read = lab.pairs[0], list[int]()
+
+    class Counted(Items):
+        def pixels(self, data: Any, rows: Tensor) -> Tensor:
+            read.append(len(rows))
+            return super().pixels(data, rows)
+
+    images = Counted(feed.clip, feed.frozen).images(data, torch.arange(6))
+    piece = images[torch.tensor([2, 4])]
+    images.frozen()
+    assert not read
+    assert piece.pixels_B3HW is piece.pixels_B3HW
+    assert read == [2]
+    assert images.pixels_B3HW[[2, 4]].equal(piece.pixels_B3HW)
+    assert images[torch.tensor([1])].pixels_B3HW.equal(images.pixels_B3HW[1:2])
+    assert read == [2, 6]
+
+
+@torch.no_grad()
+def test_the_same_text_in_two_tables_is_encoded_once(lab: Any, feed: Items) -> None:
+    data = lab.labelled[0]
+    part, seen = Part(), list[Tensor]()
+
+    def encode(some: Any) -> Tensor:
+        seen.append(some.tokens_ML)
+        return part(some)
+
+    both = feed.classes(lab.labelled, cached=True).prompts.cached(part, encode)
+    own = feed.classes((data,), cached=True).prompts.cached(part, encode)
+    first = feed.classes((data,), first_prompt_only=True, cached=True).prompts
+    assert own.equal(both[: len(own)])
+    assert first.cached(part, encode).equal(own[:: data.prompts_CPL.shape[1]])
+    table = data.prompts_CPL.flatten(0, 1).flip(0)
+    again = feed.texts(table, "another table", torch.arange(len(table)), cached=True)
+    assert again.cached(part, encode).equal(own.flip(0))
+    every = [tuple(line) for tokens in seen for line in tokens.tolist()]
+    assert len(every) == len(set(every))

@@ -1,44 +1,41 @@
-"""Features of the frozen backbone, computed once per (weights, preprocessing, split, precision).
+"""Features of the frozen backbone, computed once per (weights, preprocessing, item, precision).
 
 Routing, prototypes, queries and the zero-shot scores all read them here, for every method, stage
 and order. The key names everything that the numbers derive from; the fingerprint of the weights is
 computed from the tensors, so that a changed file never finds an old entry.
-
-Other encoders that never change (the backbone with one frozen adapter) have tables of the same
-kind. Every table is computed for its whole split in fixed batches, so that a row has the same bits
-whichever batch asked for it first.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ...backbones.backbone import Backbone
-from ...common.digests import digest
+from ...backbones.backbone import Backbone, Tower
 from ...common.report import SILENT, Report
 from ..pixels import PixelRows, Pixels
-from .arrays import FEATURES
 from .decoded import transform_id
+from .embeddings import PRISTINE, Embeddings
+from .plain import contents
 
-VERSION = "1"  # of the encoding below
-BATCH = 256
-HELD = 2**30  # bytes of tables of other encoders that stay in memory
+TOWERS: tuple[Tower, ...] = ("image", "text")
 
 
 class FrozenFeatures:
-    """Unit rows of the untouched backbone, from memory, disk, or one pass of the model.
+    """Unit rows of the untouched backbone, from memory, disk, or a pass of the model.
 
     Args:
-        make_clip: gives a pristine backbone on its device; called on the first miss only.
+        make_clip: gives a pristine backbone on its device; called when it is needed first.
         about: name, precision, device and weights fingerprint of that backbone.
         size: image side in pixels.
         root: cache folder.
         code: names the code that other encoders are made by.
         report: is told how far a table is, and of a damaged file that is made again.
+        digests: what `plain.contents` says of that backbone's towers, where it is known; else it
+            is made to ask.
+
+    Attributes:
+        store: where rows are kept, these and those of other encoders.
     """
 
     def __init__(
@@ -49,76 +46,66 @@ class FrozenFeatures:
         root: Path,
         code: str = "",
         report: Report = SILENT,
+        digests: Mapping[Tower, str | None] | None = None,
     ) -> None:
-        self._make, self._about, self._root, self._code = make_clip, about, root, code
-        self._report = report
-        self._transform = transform_id(size)
+        self._make, self._report = make_clip, report
         self._clip: Backbone | None = None
-        self._rows: dict[str, Tensor] = {}
-        self._encoded: OrderedDict[str, Tensor] = OrderedDict()
+        self._digests = digests
+        self.store = Embeddings(about, transform_id(size), code, root, report)
+
+    def is_pristine(self, tower: Tower, digest: str | None) -> bool:
+        """Whether a tower of these contents (see `plain.contents`) is the untouched backbone's."""
+        if self._digests is None:
+            self._digests = {name: contents(self._pristine(), name) for name in TOWERS}
+        return digest is not None and digest == self._digests[tower]
 
     def images(self, pixels: PixelRows, key: str) -> Tensor:
         """Pixels (N, S, S, 3) uint8 with their sha256 -> (N, D) float32 on the CPU."""
-        return self._get(
-            digest(["image", self._transform, key]),
-            len(pixels),
-            lambda clip, rows: clip.image(normalise(pixels[rows.numpy()], clip)),
-        )
+        return self._whole(len(pixels), lambda rows: self.some_images(pixels, key, rows))
 
     def texts(self, tokens_ML: Tensor, key: str) -> Tensor:
         """Tokens with their sha256 -> (M, D) float32 on the CPU."""
-        return self._get(
-            digest(["text", key]),
-            len(tokens_ML),
-            lambda clip, rows: clip.text(tokens_ML[rows].to(clip.logit_scale.device)),
-        )
+        return self._whole(len(tokens_ML), lambda rows: self.some_texts(tokens_ML, key, rows))
 
-    def encoded(
-        self, kind: str, key: str, name: str, n: int, encode: Callable[[Tensor], Tensor]
+    def some_images(self, pixels: PixelRows, key: str, rows: Tensor) -> Tensor:
+        """As `images`, of some rows alone, (B, D)."""
+
+        def encode(places: Tensor) -> Tensor:
+            clip = self._pristine()
+            return clip.image(normalise(pixels[rows[places].numpy()], clip))
+
+        return self._rows(self.store.images(pixels, key, rows), encode)
+
+    def some_texts(self, tokens_ML: Tensor, key: str, rows: Tensor) -> Tensor:
+        """As `texts`, of some rows alone, (B, D)."""
+
+        def encode(places: Tensor) -> Tensor:
+            clip = self._pristine()
+            return clip.text(tokens_ML[rows[places]].to(clip.logit_scale.device))
+
+        def lengths(places: Tensor) -> Tensor:
+            return text_lengths(self._pristine(), tokens_ML[rows[places]])
+
+        return self._rows(self.store.texts(tokens_ML, key, rows), encode, lengths)
+
+    @torch.no_grad()
+    def _rows(
+        self,
+        item_B: Tensor,
+        encode: Callable[[Tensor], Tensor],
+        lengths: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Unit rows (N, D) of a split by another encoder that never changes.
+        return self.store.rows(PRISTINE, item_B, None, encode, lengths)
 
-        Args:
-            kind: "image" or "text".
-            key: sha256 of the split's pixels or tokens.
-            name: tells the encoder from all others of the same code and pretrained weights.
-            n: N.
-            encode: rows, int64, at most 256 -> their embeddings.
-        """
-        whole = digest(["encoded", self._code, kind, self._transform, key, name])
-        if whole not in self._encoded:
-            self._encoded[whole] = self._kept(whole, n, encode)
-            while len(self._encoded) > 1 and sum(t.nbytes for t in self._encoded.values()) > HELD:
-                self._encoded.popitem(last=False)
-        self._encoded.move_to_end(whole)
-        return self._encoded[whole]
-
-    def _get(self, key: str, n: int, encode: Callable[[Backbone, Tensor], Tensor]) -> Tensor:
-        if key not in self._rows:
-            self._rows[key] = self._kept(key, n, lambda rows: encode(self._pristine(), rows))
-        return self._rows[key]
-
-    def _kept(self, key: str, n: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
-        """The table of that key, from the disk or computed now."""
-        key = digest([VERSION, torch.__version__, *self._about, key])
-        path = FEATURES.path(self._root, key)
-        found = FEATURES.load(path, (n, None), np.float32, self._report.line)
-        if found is not None:
-            # Copied to where torch would have put them: a product's last bits may depend on that.
-            return torch.from_numpy(found[0]).clone()
-        pieces = []
-        with torch.no_grad(), self._report.phase("frozen features", n, "items") as advance:
-            for some in torch.arange(n).split(BATCH):
-                pieces.append(encode(some).cpu())
-                advance(len(some))
-        rows = torch.cat(pieces)
-        FEATURES.save(path, rows.numpy(), key=key)
+    def _whole(self, n: int, some: Callable[[Tensor], Tensor]) -> Tensor:
+        rows = some(torch.arange(n))
+        self.store.flush()
         return rows
 
     def _pristine(self) -> Backbone:
         if self._clip is None:
             with torch.random.fork_rng():  # building a model draws; a training step must not see it
-                self._clip = self._make()
+                self._clip = self._make().eval()
         return self._clip
 
 
@@ -131,16 +118,7 @@ def normalise(pixels_BHW3: Pixels, clip: Backbone) -> Tensor:
     return (x.float() / 255 - mean) / std
 
 
-def contents(clip: Backbone) -> str:
-    """Tells values of a backbone's parameters from earlier ones, cheaply enough for every batch.
-
-    Sums of their bits, taken on the device: a step of an optimiser changes them, though it need
-    not count a version. No `common.digests` of tensors, which copies every byte to the CPU: this
-    one tells a model from itself some steps ago, and is the identity of nothing on the hub.
-    """
-    sums = [_bits(p).sum(dtype=torch.int64) for p in clip.parameters()]
-    return digest([repr(torch.stack(sums).tolist())])
-
-
-def _bits(p: Tensor) -> Tensor:
-    return p.detach().contiguous().view(torch.int32 if p.element_size() == 4 else torch.int16)
+def text_lengths(clip: Backbone, tokens_ML: Tensor) -> Tensor:
+    """The number of tokens (M,) that a tower takes of each text, on the CPU."""
+    own_M = clip.end_of_text(tokens_ML).cpu() + 1
+    return torch.tensor([clip.text_length(n) for n in range(clip.context + 1)])[own_M]

@@ -213,6 +213,13 @@ def _check_attributes(cls: "type[Method[Any]]") -> None:
             quoted(budgets),
             "leave it out; a method that learns several tasks at once sets it in before_task",
         )
+    at_once = inspect.getattr_static(cls, "at_once")
+    if type(at_once) is not int or at_once < 1:
+        raise _wrong(
+            f"`at_once` of {cls.__name__}, a number of items, of at least 1",
+            quoted(at_once),
+            "leave it out, unless the encoders have their rows from items.cached()",
+        )
 
 
 def _check_badges(cls: type, uses: object, place: str) -> None:

@@ -32,6 +32,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
 }
 _ATTRIBUTES = (
     "Config", "variants", "label", "paper", "uses", "refuses", "training_only", "budgets",
+    "at_once",
 )  # fmt: skip
 # By these the harness saves, restores and checks a method; another one would be believed.
 _NOT_FOR_METHODS = frozenset({

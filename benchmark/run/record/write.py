@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from ... import __version__
 from ...common.files import atomic
 from ...data.cache.decoded import transform_id
+from ...protocol.class_rows import PROMPTS
 from ...records.evidence import evidence_file, write_evidence
 from ...records.identity import identity_of
 from ...records.schema import validate
 from ...records.store import RANKS_SUFFIX, to_frame, write_record
-from ..evaluate import BATCH
 from ..inputs import Inputs
 from ..provenance.code import git_origin
 from ..provenance.machine import hardware, versions
@@ -42,7 +42,7 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
             "fresh": plan.request.fresh,
         },
         "submitter": None,
-        "eval_batch": BATCH,
+        "eval_batch": _batch(plan),
         "command": sys.argv[1:],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "unofficial": list(plan.unofficial),
@@ -142,3 +142,9 @@ def write_run(
     seal = write_evidence(evidence_file(plan.target), evidence)
     told = {} if failed is None else {"failed": dict(failed)}
     write_record(plan.target, rows, about | {"evidence": dict(seal)} | told)
+
+
+def _batch(plan: Plan) -> int:
+    """Items that the method's own encoders were given at a time, at most."""
+    method = plan.method
+    return PROMPTS if "test batch" in method.uses else method.cls.at_once

@@ -70,7 +70,7 @@ class Bank(nn.ModuleList):
         left_B = torch.ones(len(items), dtype=torch.bool, device=index_BK.device)
         sure_B = weight_BK[:, 0] == 1
         out_BD = torch.empty(len(items), clip.dim, device=index_BK.device)
-        if items.cached is not None:
+        if not torch.is_grad_enabled():
             for t in index_BK[sure_B, 0].unique().tolist():
                 mine_B = sure_B & (index_BK[:, 0] == t)
                 if MANY * int(mine_B.sum()) >= len(items):
@@ -78,7 +78,7 @@ class Bank(nn.ModuleList):
                     alone = partial(
                         encode_with, clip, deltas=adapter.deltas(), targets=adapter.targets
                     )
-                    out_BD[mine_B] = items.cached(adapter, alone)[mine_B]
+                    out_BD[mine_B] = items[mine_B.nonzero()[:, 0]].cached(adapter, alone)
                     left_B &= ~mine_B
         if self.rule.linear:
             merged_BK = self.rule.weigh(weight_BK, self.scale)

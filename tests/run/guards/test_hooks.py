@@ -262,10 +262,8 @@ def test_memory_that_is_used_again_gives_the_rows_that_were_returned(lab: Lab) -
         held[: len(x)] = x
         return held[: len(x)]
 
-    hooks = {**image_by(again), **text_by(again)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmark.run.evaluate.BATCH", 5)
-        assert scored(lab, hooks).ranks == scored(lab, image_by(lambda x: x)).ranks
+    hooks = {**image_by(again), **text_by(again), "at_once": 5}
+    assert scored(lab, hooks).ranks == scored(lab, image_by(lambda x: x)).ranks
 
 
 def scores_by(make: Callable[[Tensor], Any]) -> dict[str, Hook]:

@@ -1,0 +1,1 @@
+"""What is scored, and what the evaluations of a run have in common."""
