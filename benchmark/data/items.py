@@ -83,7 +83,7 @@ class Items:
             check()
             return self.pixels(data, rows)
 
-        context = replace(context, cached=Lookup(kept, rows))
+        context = replace(context, cached=Lookup(kept, rows), kept=cached)
         return Images(Lookup(pixels, rows), Lookup(frozen, rows), context)
 
     def pixels(self, data: Tensors, rows: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class Items:
             return self._kept("text", item_B, items, rules, *asked)
 
         places = torch.arange(len(row_M))
-        context = replace(context, cached=Lookup(kept, places))
+        context = replace(context, cached=Lookup(kept, places), kept=rules.test)
         return Texts(Lookup(tokens, places), Lookup(frozen, places), context)
 
     @torch.no_grad()
@@ -146,17 +146,21 @@ class Items:
         items: Some,
         rules: Rules,
         part: Keyed,
-        encode: Callable[[Some], Tensor],
+        encode: Callable[..., Tensor],
         given: Tensor | None,
     ) -> Tensor:
         """Rows (B, D) as `items.cached` promises."""
+
+        def encoded(some: Some, places: Tensor) -> Tensor:
+            return encode(some) if given is None else encode(some, given[places.to(given.device)])
+
+        every = torch.arange(len(items))
         encoder = self._encoder(kind, part, encode, rules.test)
         if encoder is None or not len(items):
-            return encode(items)
-        every = torch.arange(len(items))
+            return encoded(items, every)
 
         def piece(places: Tensor) -> Tensor:
-            return encode(items if places.equal(every) else items[places])
+            return encoded(items if places.equal(every) else items[places], places)
 
         def lengths(places: Tensor) -> Tensor:
             assert isinstance(items, Texts)
@@ -171,7 +175,7 @@ class Items:
         ).to(self.device)
         if rules.verify is None:
             return rows_BD
-        return verified(encode(items), rows_BD, rules.verify, kind)
+        return verified(encoded(items, every), rows_BD, rules.verify, kind)
 
     def _encoder(
         self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool

@@ -40,7 +40,8 @@ from benchmark.backbones.known import bundled, configs
 from benchmark.backbones.load import load
 from benchmark.backbones.sites import PROJECTIONS
 from benchmark.protocol.types import Images, Texts
-from benchmark.toolkit.lora import LoRA, weighted_deltas
+from benchmark.toolkit.lora import LoRA
+from benchmark.toolkit.merging.mixed import weighted_deltas
 from benchmark.toolkit.merging.bank import Bank
 
 RANK, ALPHA = 16, 32.0

@@ -151,8 +151,7 @@ def test_with_one_task_it_is_lora_ft(runs, lab):
     assert all(v.equal(b[k]) for k, v in a.items())
     for data in lab.pairs:
         x, y = (lab.embed(r.method, r.feed, data) for r in (one, plain))
-        assert x[0].equal(y[0])
-        assert x[1].equal(y[1])
+        assert_close(x, y, rtol=0, atol=1e-6)  # through merged weights here, beside them there
 
 
 def _merged(lab, bank, weights):
@@ -191,7 +190,7 @@ def test_merging_is_a_merge_of_weights_per_item(lab, captioned):
 
 
 def test_a_sure_item_goes_through_one_adapter(runs, lab):
-    """In a batch of mixed routes up to rounding; where all items share one, bit for bit."""
+    """Up to rounding, whether its weights were merged or not."""
     run = runs((0, 1), margin=0.0)
     data = lab.pairs[0]
     got, _ = lab.embed(run.method, run.feed, data)
@@ -204,7 +203,7 @@ def test_a_sure_item_goes_through_one_adapter(runs, lab):
                 alone = run.method.clip.image(images.pixels_B3HW[mine])
             assert_close(got[mine], alone, rtol=0, atol=1e-6)
             with torch.no_grad():
-                assert run.method.encode_image(images[mine]).equal(alone)
+                assert_close(run.method.encode_image(images[mine]), alone, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["pairs", "labelled"])

@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from benchmark.backbones.sites import PROJECTIONS
-from benchmark.toolkit.lora import WORTH, LoRA, _runs, by_route, weighted_deltas
+from benchmark.toolkit.lora import LoRA
+from benchmark.toolkit.merging.mixed import weighted_deltas
 
 ALL = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)
 EACH = torch.arange(3).expand(4, 3)  # index_BK: every item uses all three adapters

@@ -24,7 +24,8 @@ CALL, CALL_ELSEWHERE = 2**19, 2**32
 """Multiplications in whose time a run's products are started, beside those that they need.
 
 On a CPU measured at widths 128 to 768, for runs of 1 to 64 items: 15 microseconds at 30 per
-nanosecond. Elsewhere three launches of 4 microseconds at 300 per picosecond: reckoned, not measured.
+nanosecond. Elsewhere three launches of 4 microseconds, at 300 per picosecond: reckoned, not
+measured.
 """
 
 Factors = Callable[[str], tuple[Tensor, Tensor]]
@@ -148,9 +149,7 @@ def weighted_deltas(
     return mixed_deltas(adapters[0], runs, weighted_run(adapters, weight_BT))
 
 
-def mixed_deltas(
-    like: LoRA, runs: Sequence[Run], stacked: Run | None = None
-) -> dict[str, Delta]:
+def mixed_deltas(like: LoRA, runs: Sequence[Run], stacked: Run | None = None) -> dict[str, Delta]:
     """Site name -> the delta of a batch of runs, at the sites that an adapter has."""
     sites = {name: len(like.B[key]) for name, key in like.names.items()}
     return {name: Mixed(name, outputs, tuple(runs), stacked) for name, outputs in sites.items()}
@@ -167,11 +166,17 @@ def weighted_run(
         factors: those of the adapters that occur, where somebody has them; None to stack them.
     """
     used = [t for t, some in enumerate((weight_BT > 0).any(dim=0).tolist()) if some] or [0]
-    rank = len(next(iter(adapters[0].A.values())))
-    scale_U = torch.tensor([adapters[t].scale for t in used]).to(weight_BT)
-    column_BQ = (weight_BT[:, used] * scale_U).repeat_interleave(rank, dim=1)
     those = [adapters[t] for t in used]
-    return Run(len(weight_BT), rank * len(used), factors or (lambda n: stack(those, n)), column_BQ)
+    column_BQ = columns(those, weight_BT[:, used])
+    made = factors or (lambda name: stack(those, name))
+    return Run(len(weight_BT), column_BQ.shape[1], made, column_BQ)
+
+
+def columns(adapters: Sequence[LoRA], weight_BT: Tensor) -> Tensor:
+    """Each item's weights (B, T R) on the directions of the stacked factors, scales included."""
+    rank = len(next(iter(adapters[0].A.values())))
+    scale_T = torch.tensor([adapter.scale for adapter in adapters]).to(weight_BT)
+    return (weight_BT * scale_T).repeat_interleave(rank, dim=1)
 
 
 def stack(adapters: Sequence[LoRA], name: str) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,8 @@
 """What takes time to make and may be asked for again: the last of it, up to a number of bytes."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
-
-from torch import Tensor
 
 Made = TypeVar("Made")
 
@@ -37,8 +35,3 @@ class Recent(Generic[Made]):
         while self._held > self._most:
             self._held -= self._found.popitem(last=False)[1][1]
         return value
-
-
-def bytes_of(tensors: Mapping[str, Tensor]) -> int:
-    """Bytes of named tensors."""
-    return sum(t.nbytes for t in tensors.values())

@@ -27,12 +27,12 @@ from math import inf
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...common.seeds import derive
 from ...protocol.config import require, require_choice
 from ..lora import LoRA
 from . import rules as on
+from .merged import Merged
 
 DENSITY = 0.5
 
@@ -48,18 +48,6 @@ class Core:
     up_OQ: Tensor
     core_KQQ: Tensor
     down_QI: Tensor
-
-
-@dataclass(frozen=True)
-class Merged:
-    """One merged update, delta(x) = up (down x); down_QI None: up is the dense matrix (O, I)."""
-
-    up_OQ: Tensor
-    down_QI: Tensor | None = None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """X (..., I) -> (..., O): a `Delta`."""
-        return F.linear(x if self.down_QI is None else F.linear(x, self.down_QI), self.up_OQ)
 
 
 @dataclass(frozen=True)
