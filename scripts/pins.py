@@ -10,7 +10,7 @@ of a suite are added to; of another version, they are replaced.
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from benchmark.common.report import SILENT
@@ -18,6 +18,7 @@ from benchmark.data.cache.decoded import transform_id
 from benchmark.errors import BenchError
 from benchmark.protocol.method import Frozen
 from benchmark.run.build import open_ground
+from benchmark.run.device.precision import float32_products
 from benchmark.run.evaluate import evaluate
 from benchmark.run.inputs import Inputs, open_inputs
 from benchmark.run.record.rows import evidence_of
@@ -28,6 +29,7 @@ from benchmark.validation.pins import PinnedSet, PinnedSuite, parsed_pins, pins_
 ZERO_SHOT = "zs"
 
 
+@float32_products(tf32=False)
 def make_pins(plan: Plan) -> PinnedSuite:
     """All that is pinned of a suite, with the zero-shot scores of the plan's weights."""
     ground = open_ground(plan, SILENT)
@@ -53,7 +55,7 @@ def make_pins(plan: Plan) -> PinnedSuite:
         backbone=suite.backbone,
         pretrained=suite.pretrained,
         templates=suite.templates,
-        recipe={k: v for k, v in asdict(suite.recipe).items() if k != "steps" or v},
+        recipe=suite.recipe.asked(),
         sets=_sets(inputs, cells, plan),
         orders=orders | ({"ii": list(suite.order_ii)} if suite.order_ii else {}),
         data={transform_id(inputs.clip.size): data},

@@ -150,7 +150,7 @@ def test_the_walk_sees_imports_of_every_form() -> None:
     lazy = "benchmark.protocol.method"
     assert lazy in imports("benchmark/run/registry.py")
     assert lazy not in imports("benchmark/run/registry.py", only_at_import=True)
-    assert "open_clip" in imports("benchmark/backbones/open_clip.py")
+    assert "open_clip" in imports("benchmark/backbones/open_clip_files.py")  # inside a function
 
 
 @pytest.mark.parametrize("path", names(HARNESS))
@@ -249,10 +249,15 @@ def test_one_file_knows_transformers_and_is_imported_for_a_blip_alone() -> None:
     assert "benchmark.backbones.blip_files" not in at_import
 
 
-def test_two_files_know_open_clip_and_are_imported_for_its_models_alone() -> None:
+def test_open_clip_is_imported_in_parts_and_for_its_models_alone() -> None:
+    """All of it is imported for a tokenizer of transformers, and where its layout is another."""
     every, here = names(HARNESS + METHODS), "benchmark/backbones"
+    assert importers("open_clip", every) == [f"{here}/open_clip_files.py"]
+    assert "open_clip" not in imports(f"{here}/open_clip_files.py", only_at_import=True)
+    parts = "benchmark.backbones.plain_open_clip"
     own = [f"{here}/open_clip.py", f"{here}/open_clip_files.py"]
-    assert importers("open_clip", every) == own
+    outside = [p for p in every if not p.startswith(f"{here}/plain_open_clip/")]
+    assert importers(parts, outside) == own
     assert importers("benchmark.backbones.open_clip", every) == own[1:]
     assert importers("benchmark.backbones.open_clip_files", every) == [f"{here}/load.py"]
     at_import = imports(f"{here}/load.py", only_at_import=True)

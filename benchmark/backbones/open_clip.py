@@ -1,23 +1,20 @@
 """open_clip's CLIP as a backbone: the file that knows the layout of its model.
 
-`import open_clip` imports transformers where that is installed, for towers that are refused here;
-it takes half a second. It is left to do so: to keep transformers away while open_clip is imported
-would take it from every other part of the process that uses it, then or later.
-
-The model is made by its class. `open_clip.create_model` makes the same one, but knows only the
-names in a table of its own, and logs to the root logger that weights are missing.
+The model is made by its class, from open_clip's file (plain_open_clip says what that leaves out).
+`open_clip.create_model` makes the same one, but knows only the names in a table of its own, and
+logs to the root logger that weights are missing.
 """
 
 from collections.abc import Iterator
 from typing import Any, cast, final
 
-import open_clip
 import torch
 from torch import Tensor, nn
 
 from ..errors import BenchError
 from .backbone import Backbone
 from .known import Architecture
+from .plain_open_clip import part
 from .sites import Attention, Linear, Place, Site
 from .tokenizer import Tokenize
 
@@ -40,8 +37,8 @@ class OpenClip(Backbone):
         super().__init__(
             name,
             size=int(source.visual.image_size[0]),
-            mean=open_clip.OPENAI_DATASET_MEAN,
-            std=open_clip.OPENAI_DATASET_STD,
+            mean=part("constants").OPENAI_DATASET_MEAN,
+            std=part("constants").OPENAI_DATASET_STD,
             context=int(source.context_length),
             tokenize=tokenize,
         )
@@ -165,5 +162,5 @@ def build(model: Architecture, tokenize: Tokenize) -> OpenClip:
     """
     config = dict(model.about)
     own_text = config.pop("custom_text", False)
-    made = (open_clip.CustomTextCLIP if own_text else open_clip.CLIP)(**config)
+    made = getattr(part("model"), "CustomTextCLIP" if own_text else "CLIP")(**config)
     return OpenClip(model.name, made, tokenize)

@@ -13,16 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import open_clip
-import torch
-from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from ..common.files import weights_file
 from ..errors import BenchError, quoted
 from .known import SHIPPED, Architecture, bundled, checked, configs
 from .open_clip import OpenClip, build
+from .plain_open_clip import part
+from .plain_open_clip.undrawn import Undrawn
 from .tensor_file import read_file
 from .tokenizer import CompactTokenizer, Tokenize
 from .weights import Files, fingerprint, fit, from_hub, tag_advice
@@ -71,7 +69,7 @@ def files(model: Architecture, pretrained: str) -> Files:
         path, origin = from_hub(model.name, pretrained, place)
         return Files(pretrained, path, origin=origin, table=row)
     try:
-        return Files(pretrained, Path(open_clip.download_pretrained(row)), table=row)
+        return Files(pretrained, Path(part("pretrained").download_pretrained(row)), table=row)
     except Exception as e:
         raise BenchError(
             f"the weights '{pretrained}' of {model.name} from {row.get('url', 'the net')} "
@@ -89,8 +87,9 @@ def _row(model: Architecture, tag: str) -> dict[str, Any]:
         BenchError: no such tag, or weights of another activation or another way to resize.
     """
     name, base = model.name, model.name.removesuffix("-quickgelu")
-    tags = sorted({*list_pretrained_tags_by_model(name), *list_pretrained_tags_by_model(base)})
-    row = get_pretrained_cfg(name, tag) or get_pretrained_cfg(base, tag)
+    table = part("pretrained")
+    tags = sorted({tag for n in (name, base) for tag in table.list_pretrained_tags_by_model(n)})
+    row = table.get_pretrained_cfg(name, tag) or table.get_pretrained_cfg(base, tag)
     if not row:
         raise BenchError(
             f"a weights file, or a tag of {name} ({', '.join(tags) or 'it has none'})",
@@ -146,12 +145,19 @@ def tiny_tokenizer(context: int) -> CompactTokenizer:
 
 @cache
 def _pairs() -> Any:
-    return SimpleTokenizer()
+    return part("tokenizer").SimpleTokenizer()
 
 
 @cache
 def _published(name: str) -> Any:
-    return open_clip.get_tokenizer(name)
+    """As `open_clip.get_tokenizer` makes it, which is imported where it is one of transformers."""
+    text = json.loads(configs()[name].read_text()).get("text_cfg", {})
+    if "hf_tokenizer_name" in text or "siglip" in name.lower():
+        import open_clip
+
+        return open_clip.get_tokenizer(name)
+    kwargs = {"context_length": text.get("context_length", 77), **text.get("tokenizer_kwargs", {})}
+    return part("tokenizer").SimpleTokenizer(**kwargs)
 
 
 # -- read them, build, check
@@ -168,9 +174,9 @@ def read(model: Architecture, files: Files) -> OpenClip:
         clip = build(model, tokenize)
     else:
         tensors, images = _checked(model, files, files.weights)
-        with torch.device("meta"):  # no values are drawn that the weights would replace
+        with Undrawn():
             clip = build(model, tokenize)
-        fit(clip.to_empty(device="cpu"), tensors, model.name, files.asked)
+        fit(clip, tensors, model.name, files.asked)
         clip.mean = tuple(images.get("mean", clip.mean))
         clip.std = tuple(images.get("std", clip.std))
     clip.tokenizer, clip.origin = known_as, files.origin

@@ -6,11 +6,11 @@ from typing import Any
 from ..errors import BenchError, visible
 from ..protocol.badges import UNSEEN
 from ..records.overlap import overlap_file, read_overlap
-from ..run.registry import find_method, method_names
+from ..run.registry import method_names
 from ..run.task_order import KINDS
 from ..suites.find import find_suite
 from ..suites.names import suite_names
-from ..tables.writers.overlap_page import overlap_line
+from .described.method import describe_method
 
 RESULTS = Path("results")
 
@@ -37,27 +37,25 @@ def describe(asked: str) -> str:
     Raises:
         BenchError: see `find_method`.
     """
-    found = find_method(asked, [])
-    cls, config = found.cls, vars(found.config)
-    width = max(map(len, [*config, *cls.variants]))
+    found = describe_method(asked)
+    width = max(map(len, [*found.settings, *found.variants]))
     lines = [
-        f"{asked}: {cls.label}",
-        f"  paper  {cls.paper or 'none'}",
+        f"{asked}: {found.label}",
+        f"  paper  {found.paper or 'none'}",
         f"  uses   {', '.join(sorted(found.uses)) or 'the data of the current task alone'}",
         f"\nsettings (--hp KEY=VALUE; {found.file.name} says where each value is from)",
-        *(f"  {key:<{width}}  {_shown(value)}" for key, value in config.items()),
+        *(f"  {key:<{width}}  {_shown(value)}" for key, value in found.settings.items()),
     ]
-    if cls.variants:
-        name = f"{found.file.name}:" if found.origin == "path" else f"{found.name}."
-        lines.append(f"\nvariants (--method {name}VARIANT)")
-    for tag, changes in cls.variants.items():
+    if found.variants:
+        lines.append(f"\nvariants (--method {found.call}VARIANT)")
+    for tag, changes in found.variants.items():
         shown = ", ".join(f"{key}={_shown(value)}" for key, value in changes.items())
         lines.append(f"  {tag:<{width}}  {shown}")
     return "\n".join(lines)
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ",".join(map(str, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
@@ -77,7 +75,7 @@ def _suite(name: str) -> list[str]:
         *([f"    prompts   {suite.templates} (--templates)"] if suite.templates else []),
         f"    backbone  {suite.backbone} ({suite.pretrained})",
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
-        f" (added parameters {r.lr_added:g})",
+        f" (added parameters {r.lr_added:g}), {r.precision}",
         *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
         f"    overlap   {_overlap(name)}",
     ]
@@ -85,6 +83,8 @@ def _suite(name: str) -> list[str]:
 
 def _overlap(name: str) -> str:
     """What the suite's test data share with its training data, as far as it was measured."""
+    from ..tables.writers.overlap_page import overlap_line
+
     path = overlap_file(RESULTS, name)
     if not path.is_file():
         return f"not measured here: cl-bench data stats --across {name}"

@@ -80,7 +80,9 @@ def run(
         int | None, typer.Option(help="N images of every split, evenly spaced; never ranked")
     ] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32 | bf16 (the towers only)")] = "fp32",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 | bf16, of the towers [the suite's]")
+    ] = None,
     output_dir: Annotated[
         Path | None,
         typer.Option(help="records go to DIR, unfinished ones to DIR/scratch [results, scratch]"),

@@ -87,7 +87,7 @@ def _made_again(
     from ..run.again.conditions import as_many_threads, conditions, threads_of
     from ..run.again.plan import command, plan_again
     from ..run.again.result import agreement, replay_made
-    from ..run.build import pick_device
+    from ..run.device.pick import pick_device
 
     plan = plan_again(original, given)  # what it says of a cache is of the user's own
     threads, (cells, _) = threads_of(original), asked
@@ -126,8 +126,8 @@ def _check_write(original: "Original", plan: "Plan", cells: str) -> None:
     from ..records.schema import validate_name
 
     record = original.record
-    validate_name(record.frame, record.path)
-    home = suite_folder(str(record.frame["suite"].iloc[0]))
+    validate_name(record.row, record.path)
+    home = suite_folder(record.row["suite"])
     got = ""
     if cells == "canary":
         got = "--cells canary, which trains nothing"
@@ -194,7 +194,9 @@ def noise(
     pretrained: Annotated[str | None, typer.Option(help="its weights [the suite's]")] = None,
     seed: Annotated[int, typer.Option(help="of every run")] = 42,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32 | bf16 (the towers only)")] = "fp32",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 | bf16, of the towers [the suite's]")
+    ] = None,
     output_dir: Annotated[
         Path | None, typer.Option(help="noise goes to DIR/<suite>/noise [results]")
     ] = None,

@@ -176,7 +176,7 @@ def _existing(plan: Plan, display: Display) -> tuple[Record, str] | None:
     made = record.provenance.get("asked") or {}
     keys = [k for k, v in plan.asked.items() if made.get(k) != v]
     if plan.request.device != "auto":
-        from ..run.build import pick_device
+        from ..run.device.pick import pick_device
 
         device = pick_device(plan.request.device).type
         keys += ["device"] * (record.provenance.get("hardware", {}).get("device") != device)

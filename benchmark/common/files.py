@@ -7,6 +7,8 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import BenchError, quoted
@@ -167,3 +169,11 @@ def in_source_tree(root: Path = ROOT) -> bool:
         return bool(tomllib.loads(text)["project"]["name"] == "cl-bench")
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def module_file(module: str) -> Path:
+    """The file of a module, found without importing it or its packages; of none, just its name."""
+    parent, _, name = module.rpartition(".")
+    folder = module_file(parent).parent if parent else None
+    spec = PathFinder.find_spec(module, [str(folder)]) if folder else find_spec(name)
+    return Path(spec.origin if spec is not None and spec.origin else name)

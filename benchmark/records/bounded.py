@@ -1,5 +1,7 @@
 """Parquet that anybody may have made: what it declares and what it holds is measured first."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,8 +37,14 @@ def column_bytes(column: pa.ChunkedArray) -> int:
     return total
 
 
-def read_bounded(content: bytes, schema: pa.Schema, rows: int, size: int) -> pa.Table:
-    """All rows of a file of that schema.
+def read_bounded(
+    content: bytes,
+    schema: pa.Schema,
+    rows: int,
+    size: int,
+    metadata: pq.FileMetaData | None = None,
+) -> pa.Table:
+    """All rows of a file of that schema, its texts as dictionaries.
 
     A value that stands once in the file may be that of many rows, each a copy when it is taken
     out; so texts are read as what stands there, and measured before.
@@ -46,6 +54,7 @@ def read_bounded(content: bytes, schema: pa.Schema, rows: int, size: int) -> pa.
         schema: names and types.
         rows: at most so many.
         size: at most so many bytes when unpacked.
+        metadata: of the file, where it was read already.
 
     Raises:
         ValueError, OSError, MemoryError, pyarrow.ArrowException: it is damaged, larger, not what
@@ -53,12 +62,52 @@ def read_bounded(content: bytes, schema: pa.Schema, rows: int, size: int) -> pa.
     """
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     file = pq.ParquetFile(
-        pa.BufferReader(content), read_dictionary=texts, page_checksum_verification=True
-    )
+        pa.BufferReader(content), metadata=metadata, read_dictionary=texts,
+        page_checksum_verification=True,
+    )  # fmt: skip
     check_declared(file.metadata, rows, size)
     table = file.read(columns=schema.names, use_threads=False)
-    if len(table) > rows or sum(column_bytes(table[name]) for name in texts) > size:
+    # Most files could not be too large whatever stood in their rows.
+    most = len(table) * sum(table[name].nbytes for name in texts)
+    if len(table) > rows or (
+        most > size and sum(column_bytes(table[name]) for name in texts) > size
+    ):
         raise ValueError("more than it declares")
-    plain = table.cast(schema.with_metadata(table.schema.metadata))
-    plain.validate(full=True)
-    return plain
+    table.validate(full=True)
+    for field in schema:
+        if table[field.name].null_count and not field.nullable:
+            raise ValueError(f"nulls in '{field.name}'")
+    return table
+
+
+def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
+    """Name -> the value of every row, None where there is none; for numbers that may be NaN, too.
+
+    Args:
+        table: of numbers, and of texts as dictionaries, see `read_bounded`.
+    """
+    return {
+        name: [value for chunk in table[name].chunks for value in _plain(chunk)]
+        if table[name].num_chunks != 1
+        else _plain(table[name].chunk(0))
+        for name in table.column_names
+    }
+
+
+def _plain(chunk: pa.Array) -> list[Any]:
+    words: list[Any]
+    if pa.types.is_dictionary(chunk.type):
+        words, places = chunk.dictionary.to_pylist(), chunk.indices
+        if places.null_count:
+            places = places.fill_null(len(words))
+            words.append(None)
+        if len(words) == 1:
+            return words * len(places)
+        return [words[place] for place in places.to_numpy().tolist()]
+    if not chunk.null_count:
+        values: list[Any] = chunk.to_numpy().tolist()
+    elif chunk.null_count == len(chunk):
+        return [None] * len(chunk)
+    else:
+        values = chunk.to_pylist()
+    return [v if v == v else None for v in values] if pa.types.is_floating(chunk.type) else values

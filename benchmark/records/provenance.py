@@ -41,8 +41,7 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
     "reports.*": (dict,),
     "unofficial.*": (str,),
 }
-
-
+_PLACES = {place: (place.split("."), kinds) for place, kinds in _PROVENANCE.items()}
 _MOST = 2**63  # of any count, and of seconds
 
 
@@ -50,11 +49,12 @@ def _at_place(value: Any, names: list[str]) -> Iterator[Any]:
     """What JSON holds at a place of `_PROVENANCE`."""
     if not names:
         yield value
-    elif isinstance(value, dict | list):
-        entries = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, inner in entries:
-            if names[0] in (name, "*"):
-                yield from _at_place(inner, names[1:])
+    elif names[0] == "*":
+        inner = value.values() if isinstance(value, dict) else value
+        for one in inner if isinstance(value, dict | list) else ():
+            yield from _at_place(one, names[1:])
+    elif isinstance(value, dict) and names[0] in value:
+        yield from _at_place(value[names[0]], names[1:])
 
 
 def validate_provenance(provenance: dict[str, Any], path: Path) -> None:
@@ -67,8 +67,8 @@ def validate_provenance(provenance: dict[str, Any], path: Path) -> None:
     Raises:
         BenchError: code 5 and the first part that is of another type.
     """
-    for place, kinds in _PROVENANCE.items():
-        for found in _at_place(provenance, place.split(".")):
+    for place, (names, kinds) in _PLACES.items():
+        for found in _at_place(provenance, names):
             if not isinstance(found, kinds):
                 wanted = " or ".join(kind.__name__ for kind in kinds)
                 raise invalid(path, f"provenance '{place}' of type {wanted}", type(found).__name__)

@@ -1,16 +1,18 @@
 """What a record is: its columns, and the checks that make it trustworthy."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ..errors import BenchError
 from .naming import file_stem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 2
 KNOWN_VERSIONS = frozenset({1, SCHEMA_VERSION})  # 1 has no evidence, and no identity
@@ -70,13 +72,26 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "status": frozenset({"ok", "failed", "oom", "skipped", "not_applicable", "missing_data"}),
     "source": frozenset({"measured", "paper"}),
 }
-# Nullable integers keep a missing k apart from 0 and never turn counts into floats.
-INTEGERS = {
-    pa.int16(): pd.Int16Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-}
-DTYPES: dict[str, object] = dict(SCHEMA.empty_table().to_pandas(types_mapper=INTEGERS.get).dtypes)
+_REQUIRED = tuple(field.name for field in SCHEMA if not field.nullable)
+_WORDS = frozenset((*_REQUIRED, *IDENTITY, *_ALLOWED))
+
+
+def to_pandas(table: pa.Table) -> "pd.DataFrame":
+    """A table of `SCHEMA` as a frame; only what needs one imports pandas, which takes a while."""
+    import pandas as pd
+
+    # Nullable integers keep a missing k apart from 0 and never turn counts into floats.
+    kinds = {
+        pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()
+    }  # fmt: skip
+    frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get)
+    return frame
+
+
+@cache
+def dtypes() -> Mapping[str, object]:
+    """The dtypes of `SCHEMA` in a frame."""
+    return dict(to_pandas(SCHEMA.empty_table()).dtypes)
 
 
 class InvalidRecord(BenchError):
@@ -98,33 +113,45 @@ def invalid(path: Path, expected: str, got: str, check: str = "V01") -> InvalidR
 
 
 Complaint = tuple[str, str]
-Mask = NDArray[np.bool_]
+Columns = Mapping[str, Sequence[Any]]
+"""Column of `SCHEMA` -> its value in every row, None where there is none."""
 
 
-def _at(frame: pd.DataFrame, wrong: Mask) -> str:
-    """Where the first wrong row is, for an error message."""
-    row = frame.iloc[int(wrong.argmax())]
-    return ", ".join(f"{name} {row[name]}" for name in CELL if not pd.isna(row[name]))
+def columns_of(frame: "pd.DataFrame") -> Columns:
+    """The columns of a frame as plain values."""
+    plain = frame.astype(object)
+    plain = plain.where(frame.notna(), None)
+    return {str(name): plain[name].tolist() for name in plain.columns}
 
 
-def _check_shape(frame: pd.DataFrame) -> Iterator[Complaint]:
-    for name, dtype in DTYPES.items():
+def _at(columns: Columns, row: int) -> str:
+    """Where a row is, for an error message."""
+    cell = ((name, columns[name][row]) for name in CELL)
+    return ", ".join(f"{name} {value}" for name, value in cell if value is not None)
+
+
+def _wrong(columns: Columns, wrong: list[bool]) -> str | None:
+    """Where the first wrong row is, None for none."""
+    return _at(columns, wrong.index(True)) if True in wrong else None
+
+
+def _check_shape(frame: "pd.DataFrame") -> Iterator[Complaint]:
+    for name, dtype in dtypes().items():
         if name not in frame.columns:
             yield f"a column '{name}'", "none"
         elif frame[name].dtype != dtype:
             yield f"column '{name}' of dtype {dtype}", str(frame[name].dtype)
-    if len(frame.columns) != len(DTYPES):
+    if len(frame.columns) != len(SCHEMA.names):
         yield "no other columns than the schema's", f"{len(frame.columns)} columns"
-    if frame.empty:
+
+
+def _check_columns(columns: Columns) -> Iterator[Complaint]:
+    if not columns["step"]:
         yield "at least one row", "none"
-
-
-def _check_columns(frame: pd.DataFrame) -> Iterator[Complaint]:
-    required = [field.name for field in SCHEMA if not field.nullable]
-    for name in required:
-        if frame[name].array.isna().any():
+    words = {name: set(columns[name]) for name in _WORDS}
+    for name in _REQUIRED:
+        if None in words[name]:
             yield f"a value in every row of '{name}'", "nulls"
-    words = {name: set(frame[name].tolist()) for name in (*IDENTITY, *_ALLOWED, "schema_version")}
     if len(words["schema_version"]) != 1 or not words["schema_version"] <= KNOWN_VERSIONS:
         known = " or ".join(map(str, sorted(KNOWN_VERSIONS)))
         yield f"one schema version, {known}", str(sorted(words["schema_version"]))
@@ -132,24 +159,22 @@ def _check_columns(frame: pd.DataFrame) -> Iterator[Complaint]:
         if len(words[name]) > 1:
             yield f"one run, hence one '{name}'", str(sorted(words[name])[:3])
     for name, allowed in _ALLOWED.items():
-        # A null of a nullable column is a float NaN here, not a word.
-        strange = {word for word in words[name] if isinstance(word, str)} - allowed
+        strange = words[name] - allowed - {None}
         if strange:
             yield f"'{name}' among {', '.join(sorted(allowed))}", f"'{min(strange)}'"
 
 
-def _check_steps(frame: pd.DataFrame) -> Iterator[Complaint]:
-    tasks = frame["task_order"].iloc[0].split(",")
-    n_steps = int(frame["n_steps"].iloc[0])
+def _check_steps(columns: Columns) -> Iterator[Complaint]:
+    tasks = columns["task_order"][0].split(",")
+    n_steps = columns["n_steps"][0]
     if n_steps != len(tasks):
         yield f"one step for each of the {len(tasks)} tasks learned", f"n_steps {n_steps}"
     position = {task: number for number, task in enumerate(tasks, start=1)}
-    evaluated = frame["eval_task"].tolist()
-    wanted = np.array([position.get(task, 0) for task in evaluated])
-    wrong = wanted != frame["eval_position"].to_numpy(dtype=np.int64, na_value=0)
-    if wrong.any():
-        yield "eval_position to be the place in task_order (null if held out)", _at(frame, wrong)
-    have = set(zip(frame["step"].tolist(), evaluated, strict=True))
+    evaluated, places = columns["eval_task"], columns["eval_position"]
+    wrong = [position.get(e, 0) != (p or 0) for e, p in zip(evaluated, places, strict=True)]
+    if (where := _wrong(columns, wrong)) is not None:
+        yield "eval_position to be the place in task_order (null if held out)", where
+    have = set(zip(columns["step"], evaluated, strict=True))
     names = {name for _, name in have}
     if names & set(tasks):  # a record of held-out sets alone has none of them
         names |= set(tasks)
@@ -161,101 +186,111 @@ def _check_steps(frame: pd.DataFrame) -> Iterator[Complaint]:
             yield f"every evaluation set at step {step}", f"none for '{missing[0]}'"
 
 
-def _check_once(frame: pd.DataFrame) -> Iterator[Complaint]:
-    doubled = frame[list(CELL)].duplicated().to_numpy()
-    if doubled.any():
-        yield "every cell once", f"two rows for {_at(frame, doubled)}"
+def _check_once(columns: Columns) -> Iterator[Complaint]:
+    first: dict[tuple[Any, ...], int] = {}
+    for row, cell in enumerate(zip(*(columns[name] for name in CELL), strict=True)):
+        if first.setdefault(cell, row) != row:
+            yield "every cell once", f"two rows for {_at(columns, row)}"
 
 
-def _check_cells(frame: pd.DataFrame) -> Iterator[Complaint]:
-    ok = (frame["status"] == "ok").to_numpy(dtype=np.bool_)
-    has_value, has_hits = (frame[name].notna().to_numpy() for name in ("value", "hits"))
-    filled, empty = ~ok & (has_value | has_hits), ok & ~(has_value & has_hits)
-    if filled.any():
-        yield "no value where the status is not ok", f"one at {_at(frame, filled)}"
-    if empty.any():
-        yield "value and hits where the status is ok", f"none at {_at(frame, empty)}"
-    yield from _check_counts(frame, ok)
+def _check_cells(columns: Columns) -> Iterator[Complaint]:
+    ok = [status == "ok" for status in columns["status"]]
+    both = list(zip(ok, columns["value"], columns["hits"], strict=True))
+    filled = [not o and (v is not None or h is not None) for o, v, h in both]
+    empty = [o and (v is None or h is None) for o, v, h in both]
+    if (where := _wrong(columns, filled)) is not None:
+        yield "no value where the status is not ok", f"one at {where}"
+    if (where := _wrong(columns, empty)) is not None:
+        yield "value and hits where the status is ok", f"none at {where}"
+    yield from _check_counts(columns, ok)
 
 
-def _check_counts(frame: pd.DataFrame, ok: Mask) -> Iterator[Complaint]:
-    hits = frame["hits"].to_numpy(dtype=np.int64, na_value=0)
-    queries = frame["n_queries"].to_numpy(dtype=np.int64)
-    wrong = ok & ((hits < 0) | (hits > queries) | (queries < 1))
-    if wrong.any():
-        first = int(wrong.argmax())
-        got = f"{hits[first]} of {queries[first]} at {_at(frame, wrong)}"
+def _check_counts(columns: Columns, ok: list[bool]) -> Iterator[Complaint]:
+    values, hits, queries = columns["value"], columns["hits"], columns["n_queries"]
+    counts = list(zip(ok, hits, queries, values, strict=True))
+    wrong = [o and not (0 <= h <= q and q >= 1) for o, h, q, _ in counts]
+    if (where := _wrong(columns, wrong)) is not None:
+        first = wrong.index(True)
+        got = f"{hits[first]} of {queries[first]} at {where}"
         yield "0 <= hits <= n_queries and at least one query", got
-    value = frame["value"].to_numpy(dtype=np.float64)
-    off = ok & (np.abs(hits / np.maximum(queries, 1) - value) > 1e-12)
-    if off.any():
-        yield "value == hits / n_queries", f"value {value[off.argmax()]} at {_at(frame, off)}"
-    without_k = (frame["metric"] != "acc").to_numpy(dtype=np.bool_) & frame["k"].isna().to_numpy()
-    if without_k.any():
-        yield "a k for every hit and route", f"null at {_at(frame, without_k)}"
-    recall = ok & (frame["metric"] == "hit").to_numpy(dtype=np.bool_)
-    yield from _check_growth(frame.loc[recall, ["k", "step", "eval_task", "direction", "hits"]])
+    off = [o and abs(h / max(q, 1) - v) > 1e-12 for o, h, q, v in counts]
+    if (where := _wrong(columns, off)) is not None:
+        yield "value == hits / n_queries", f"value {values[off.index(True)]} at {where}"
+    metrics, ks = columns["metric"], columns["k"]
+    without_k = [m != "acc" and k is None for m, k in zip(metrics, ks, strict=True)]
+    if (where := _wrong(columns, without_k)) is not None:
+        yield "a k for every hit and route", f"null at {where}"
+    recall = [o and metric == "hit" for o, metric in zip(ok, metrics, strict=True)]
+    names = ("k", "step", "eval_task", "direction", "hits")
+    rows = zip(*(columns[name] for name in names), strict=True)
+    yield from _check_growth([row for row, kept in zip(rows, recall, strict=True) if kept])
 
 
-def _check_growth(recall: pd.DataFrame) -> Iterator[Complaint]:
+def _check_growth(recall: list[tuple[Any, ...]]) -> Iterator[Complaint]:
     """Recall cannot fall as K grows: a record in which it does was computed wrongly."""
     highest: dict[tuple[int, str, str], int] = {}
-    columns = (recall[name].tolist() for name in recall.columns)
-    for k, step, task, direction, hits in sorted(zip(*columns, strict=True), key=itemgetter(0)):
+    for k, step, task, direction, hits in sorted(recall, key=itemgetter(0)):
         if hits < highest.get((step, task, direction), 0):
             got = f"fewer at step {step}, {task} {direction}, k {k}"
             yield "hits that do not fall as k grows", got
         highest[step, task, direction] = hits
 
 
-_CHECKS: Mapping[Callable[[pd.DataFrame], Iterator[Complaint]], str] = {
-    _check_shape: "V01", _check_columns: "V01", _check_steps: "V07", _check_once: "V07",
-    _check_cells: "V08",
+_CHECKS: Mapping[Callable[[Columns], Iterator[Complaint]], str] = {
+    _check_columns: "V01", _check_steps: "V07", _check_once: "V07", _check_cells: "V08",
 }  # fmt: skip
 
 
-def validate_content(frame: pd.DataFrame, path: Path) -> None:
+def validate_rows(columns: Columns, path: Path) -> None:
     """Check that a record is whole and consistent.
+
+    Args:
+        columns: of the rows of one run.
+        path: named in the error.
+
+    Raises:
+        BenchError: code 5 and the first thing that is wrong: no row, a null where a value must be,
+            more than one run, an unknown word, a step that lacks an evaluation set, a cell given
+            twice, a count out of range, value != hits / n_queries (tolerance 1e-12), recall that
+            falls as k grows, a value beside a status other than ok.
+    """
+    for check, code in _CHECKS.items():
+        for expected, got in check(columns):
+            raise invalid(path, expected, got, code)
+
+
+def validate_content(frame: "pd.DataFrame", path: Path) -> None:
+    """Check columns and dtypes of a frame, and its rows as `validate_rows` does.
 
     Args:
         frame: the rows of one run with the dtypes of `SCHEMA` (see `store.to_frame`).
         path: named in the error.
 
     Raises:
-        BenchError: code 5 and the first thing that is wrong: columns or dtypes, more than one run,
-            an unknown word, a step that lacks an evaluation set, a cell given twice, a count out
-            of range, value != hits / n_queries (tolerance 1e-12), recall that falls as k grows, a
-            value beside a status other than ok.
+        BenchError: code 5 and the first thing that is wrong.
     """
-    for check, code in _CHECKS.items():
-        for expected, got in check(frame):
-            raise invalid(path, expected, got, code)
+    for expected, got in _check_shape(frame):
+        raise invalid(path, expected, got)
+    validate_rows(columns_of(frame), path)
 
 
-def validate_name(frame: pd.DataFrame, path: Path) -> None:
+def validate_name(row: Mapping[str, Any], path: Path) -> None:
     """Check that a record's file name is the one that its content gives.
 
     Args:
-        frame: the rows of one run.
+        row: of the run.
         path: where it lies or will lie; only its stem is compared.
 
     Raises:
         BenchError: code 5, for another name.
     """
-    row = frame.iloc[0]
-    stem = file_stem(
-        row["method"],
-        row["variant"],
-        row["settings"],
-        row["backbone"],
-        row["order"],
-        int(row["seed"]),
-    )
+    parts = ("method", "variant", "settings", "backbone", "order")
+    stem = file_stem(*(row[name] for name in parts), int(row["seed"]))
     if path.stem != stem:
         raise invalid(path, f"the content that its name says, '{path.stem}'", f"'{stem}'")
 
 
-def validate(frame: pd.DataFrame, path: Path) -> None:
-    """Both checks of a record before it is written: `validate_content` and `validate_name`."""
+def validate(frame: "pd.DataFrame", path: Path) -> None:
+    """Both checks of a record before it is written: `validate_content` and its name."""
     validate_content(frame, path)
-    validate_name(frame, path)
+    validate_name(frame.iloc[0], path)

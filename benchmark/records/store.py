@@ -5,30 +5,37 @@ as JSON in the file's metadata. Everything published is a pure function of these
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..common.files import atomic
 from ..errors import BenchError
-from .bounded import read_bounded
+from .answers import Evidence, Integers
+from .bounded import plain_columns, read_bounded
+from .evidence import evidence_file, read_evidence
 from .naming import file_stem, method_label, suite_folder
 from .provenance import validate_provenance
 from .schema import (
-    INTEGERS,
     SCHEMA,
     SCHEMA_VERSION,
+    Columns,
     invalid,
+    to_pandas,
     validate,
-    validate_content,
     validate_name,
+    validate_rows,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "SCHEMA",
@@ -52,23 +59,58 @@ RANKS_SUFFIX = ".ranks.parquet"
 MOST_BYTES = 4 * 2**20  # of a file; those of the suites have 0.06
 MOST_ROWS, MOST_UNPACKED = 200_000, 2**26
 _PLAIN_SCHEMA: pa.Schema = SCHEMA.remove_metadata()
-_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, MemoryError)
 _WHOLE, _DAMAGED = "a whole parquet file", "a damaged or foreign one"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """One run.
 
     Attributes:
-        frame: the rows, columns and dtypes of `SCHEMA` (integers as pandas' nullable ones).
+        columns: the rows as plain values, see `schema.Columns`.
         provenance: resolved config, versions, hardware, fingerprints, costs.
         path: the file that it was read from.
     """
 
-    frame: pd.DataFrame
+    columns: Columns
     provenance: dict[str, Any]
     path: Path
+
+    @cached_property
+    def row(self) -> Mapping[str, Any]:
+        """The first row, of which the columns of `schema.IDENTITY` are those of all rows."""
+        return {name: values[0] for name, values in self.columns.items()}
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """The rows, columns and dtypes of `SCHEMA` (integers as pandas' nullable ones)."""
+        arrays = [pa.array(self.columns[field.name], field.type) for field in SCHEMA]
+        return to_pandas(pa.table(arrays, schema=SCHEMA))
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What each of its queries got, read once; numbers as small as they may be.
+
+        Raises:
+            BenchError: as `read_evidence`; it names none (code 5).
+        """
+        if (seal := self.provenance.get("evidence")) is None:
+            raise invalid(self.path, "a record that names its evidence", "none")
+        found = read_evidence(evidence_file(self.path), seal)
+        # Many are held at once: a level fits a byte.
+        answers = {where: _small(answer_Q) for where, answer_Q in found.answers.items()}
+        return Evidence(found.keys, answers, found.run)
+
+    def taken(self, *names: str) -> Iterator[tuple[Any, ...]]:
+        """These columns, row by row."""
+        return zip(*(self.columns[name] for name in names), strict=True)
+
+
+def _small(answer_Q: Integers) -> Integers:
+    """The same whole numbers in fewer bytes."""
+    smaller: Integers = answer_Q.astype(np.min_scalar_type(int(answer_Q.max())))
+    return smaller
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -79,12 +121,7 @@ def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(stamped, schema=SCHEMA)
 
 
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas(types_mapper=INTEGERS.get)
-    return frame
-
-
-def to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def to_frame(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     """Rows as a frame with the columns and dtypes of `SCHEMA`.
 
     Args:
@@ -93,7 +130,7 @@ def to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     Raises:
         ValueError: a column that the schema does not have, or a value of the wrong type.
     """
-    return _to_pandas(_to_table(rows))
+    return to_pandas(_to_table(rows))
 
 
 def write_record(
@@ -178,15 +215,15 @@ def _check_columns(content: bytes, schema: pa.Schema, path: Path) -> None:
         raise invalid(path, "no other columns than the schema's", f"'{', '.join(extra)}'")
 
 
-def _opened(content: bytes, path: Path) -> tuple[pa.Schema, dict[str, Any]]:
-    """The columns and the provenance that the end of a file names; no row is read."""
+def _opened(content: bytes, path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
+    """A file with the provenance that its end names; no row is read."""
     try:
         # From memory, not by path: a folder named like 'a=b' would become a partition column.
         file = pq.ParquetFile(pa.BufferReader(content))
         raw = (file.metadata.metadata or {}).get(METADATA_KEY)
     except _UNREADABLE as error:
         raise invalid(path, _WHOLE, _DAMAGED) from error
-    return file.schema_arrow, _provenance(raw, path)
+    return file, _provenance(raw, path)
 
 
 def read_record(path: Path) -> Record:
@@ -199,17 +236,17 @@ def read_record(path: Path) -> Record:
             cannot be opened.
     """
     content = _content(path)
-    schema, provenance = _opened(content, path)
+    file, provenance = _opened(content, path)
     try:
-        _check_columns(content, schema, path)
-        table = read_bounded(content, SCHEMA, MOST_ROWS, MOST_UNPACKED)
-        _check_version(pc.max(table["schema_version"]).as_py(), path)
-        frame = _to_pandas(table)
+        _check_columns(content, file.schema_arrow, path)
+        table = read_bounded(content, SCHEMA, MOST_ROWS, MOST_UNPACKED, file.metadata)
+        columns = plain_columns(table)
     except _UNREADABLE as error:
         raise invalid(path, _WHOLE, _DAMAGED) from error
-    validate_content(frame, path)
+    _check_version(max(columns["schema_version"], default=None), path)
+    validate_rows(columns, path)
     validate_provenance(provenance, path)
-    return Record(frame, provenance, path)
+    return Record(columns, provenance, path)
 
 
 def failure_of(path: Path) -> dict[str, Any] | None:
@@ -254,19 +291,21 @@ def read_records(folder: Path) -> list[Record]:
     records = []
     for path in record_files(folder):
         record = read_record(path)
-        validate_name(record.frame, path)
-        home = suite_folder(record.frame["suite"].iloc[0])
+        validate_name(record.row, path)
+        home = suite_folder(record.row["suite"])
         if path.parent.name != home:
             raise invalid(path, f"the suite '{path.parent.name}', as the folder says", f"'{home}'")
         records.append(record)
     return records
 
 
-def read_results(folder: Path) -> pd.DataFrame:
+def read_results(folder: Path) -> "pd.DataFrame":
     """The rows of all records of a results folder, see `read_records`.
 
     Returns:
         One frame with the columns and dtypes of `SCHEMA`; empty when there are no records.
     """
+    import pandas as pd
+
     frames = [record.frame for record in read_records(folder)]
     return pd.concat(frames, ignore_index=True) if frames else to_frame([])

@@ -25,6 +25,7 @@ from ..errors import BenchError
 from ..protocol.method import Method
 from ..protocol.types import Batch, Texts, Tools
 from ..suites.suite import Dataset
+from .device.pick import pick_device
 from .provenance.machine import hardware
 from .request import Plan
 from .state.checkpoint import Pristine
@@ -100,29 +101,6 @@ class Built:
     pristine: Pristine
 
 
-def pick_device(asked: str) -> torch.device:
-    """Auto takes a GPU where there is one.
-
-    Raises:
-        BenchError: an unknown or absent device.
-    """
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError(f"'{device.type}' is not supported")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as e:
-        there = "cpu" + (", cuda" if torch.cuda.is_available() else "")
-        raise BenchError(
-            f"a device of this machine (auto, {there})",
-            f"'{asked}' ({str(e).splitlines()[0]})",
-            "correct --device",
-        ) from e
-    return device
-
-
 def open_ground(plan: Plan, report: Report) -> Ground:
     """Load a plan's backbone.
 
@@ -130,6 +108,8 @@ def open_ground(plan: Plan, report: Report) -> Ground:
         BenchError: whatever is wrong with weights or device.
     """
     device = pick_device(plan.request.device)
+    if plan.instead:
+        report.line(plan.instead)
     root = cache_root(plan.request.cache_dir)
     with report.phase(f"weights of {plan.backbone}"):
         clip = load_backbone(plan, device)
@@ -169,7 +149,7 @@ def frozen_features(
     """
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
-        plan.request.precision, str(torch.get_num_threads()), version(clip.library),
+        plan.precision, str(torch.get_num_threads()), version(clip.library),
         repr(hardware()),
     )  # fmt: skip
     code = plan.code + plan.method.sha
@@ -184,5 +164,5 @@ def frozen_features(
 def load_backbone(plan: Plan, device: torch.device) -> Backbone:
     """The backbone of a plan, on its device and in its precision."""
     clip = load(plan.backbone, plan.weights)
-    clip.precision = plan.request.precision
+    clip.precision = plan.precision
     return clip.to(device)

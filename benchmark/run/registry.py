@@ -11,9 +11,9 @@ from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..common.files import ROOT
+from ..common.files import ROOT, module_file
 from ..common.source import content_sha
 from ..errors import BenchError, MethodError, nearest
 from ..protocol.config import Config, field_types, parse_setting
@@ -101,6 +101,31 @@ def check_method(asked: str) -> None:
         )
 
 
+class Place(NamedTuple):
+    """Where a method is; all as in `ResolvedMethod`."""
+
+    name: str
+    variant: str
+    file: Path
+    origin: str
+
+
+def locate(asked: str) -> Place:
+    """Where a method is, of an entry point as far as nothing is imported; as `check_method`."""
+    check_method(asked)
+    path, _, variant = asked.partition(":")
+    if path.endswith(".py"):
+        file = Path(path).absolute()
+        name = file.stem.replace("_", "-")
+        check_name(name, "rename the file")
+        return Place(name, variant, file, "path")
+    name, _, variant = asked.partition(".")
+    check_name(name, "rename the entry point")
+    if (own := _built_in().get(name)) is not None:
+        return Place(name, variant, own, "methods")
+    return Place(name, variant, module_file(_plugins()[name][0].module), "entry point")
+
+
 def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
     """The method of that name with its config.
 
@@ -112,17 +137,11 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
         BenchError: unknown name, variant, key or value; two methods of one name; a file that
             defines no method or several; a plugin that cannot be imported.
     """
-    check_method(asked)
-    path, _, variant = asked.partition(":")
-    if path.endswith(".py"):
-        file = Path(path).absolute()
-        name, origin = file.stem.replace("_", "-"), "path"
-        check_name(name, "rename the file")
+    name, variant, file, origin = locate(asked)
+    if origin == "path":
         module = _import_file(file)
     else:
-        name, _, variant = asked.partition(".")
-        check_name(name, "rename the entry point")
-        module, origin = _import_named(name)
+        module = _import_named(name)
         file = Path(inspect.getfile(module))
     cls = _only_method(module, asked)
     _own_code(f"declarations of '{asked}' that can be read", file, lambda: check_declared(cls))
@@ -158,13 +177,12 @@ def _sha_of(module: ModuleType, file: Path) -> str:
     return content_sha(file)
 
 
-def _import_named(name: str) -> tuple[ModuleType, str]:
+def _import_named(name: str) -> ModuleType:
     files, plugins = _built_in(), _plugins()
     built_in = name in files
     value = f"methods.{files[name].stem}" if built_in else plugins[name][0].value
     try:
-        module = importlib.import_module(value.partition(":")[0])
-        return module, "methods" if built_in else "entry point"
+        return importlib.import_module(value.partition(":")[0])
     except BenchError:
         raise
     except BaseException as e:

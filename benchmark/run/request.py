@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..backbones.known import Precision, check_backbone, image_side
-from ..common.digests import digest
-from ..common.files import cache_root, file_sha256, weights_file
-from ..data.split import ImageSource, Pairs
+from ..common.files import cache_root
 from ..errors import BenchError
 from ..hub.lock import lock_path
 from ..records.naming import file_stem, suite_folder
@@ -18,6 +16,7 @@ from ..suites.names import PUBLISHED, Templates
 from ..suites.ready import PreparedData, ready
 from ..suites.suite import Recipe, Suite
 from .provenance.code import code_sha, git_dirty, git_state
+from .provenance.given import own_content, weights_name
 from .registry import ResolvedMethod, find_method, is_built_in
 from .suitable import check_suitable
 from .task_order import resolve_order
@@ -42,7 +41,7 @@ class Request:
     evals: Evals = "all"
     limit: int | None = None
     device: str = "auto"
-    precision: Precision = "fp32"
+    precision: Precision | None = None
     output_dir: Path | None = None
     cache_dir: Path | None = None
     overwrite: bool = False
@@ -63,6 +62,8 @@ class Plan:
         code: see `code_sha`. git: see `git_state`.
         unofficial: why the record may not land in results/; empty if it may.
         left_out: optional held-out sets that are not prepared.
+        precision: of the towers. instead: why it is not what the suite declares; "" where it is,
+            or another was asked for.
     """
 
     request: Request
@@ -78,6 +79,8 @@ class Plan:
     git: dict[str, Any]
     unofficial: tuple[str, ...]
     left_out: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+    instead: str = ""
 
     @property
     def stem(self) -> str:
@@ -130,12 +133,13 @@ def make_plan(request: Request) -> Plan:
         held_out = tuple(d for d in suite.held_out if d.name not in prepared.left_out)
         suite = replace(suite, held_out=held_out)
     recipe = _recipe(request, suite)
+    precision, instead = _precision(request, recipe)
     weights = request.pretrained or suite.weights
     pretrained = weights_name(weights)
     copies = {} if prepared is None else prepared.copies
     settings = {
         **method.overrides,
-        **_differences(request, suite, recipe, pretrained),
+        **_differences(request, suite, recipe, pretrained, precision),
         **{f"source.{name}": source for name, source in sorted(copies.items())},
     }
     git, left_out = git_state(method.file), len(names) - len(tasks)
@@ -148,11 +152,13 @@ def make_plan(request: Request) -> Plan:
         weights=weights,
         recipe=recipe,
         settings=settings,
-        asked=_asked(request, suite, method, backbone, pretrained, recipe, prepared),
+        asked=_asked(request, suite, method, backbone, pretrained, recipe, precision, prepared),
         code=code_sha(),
         git=git,
         unofficial=tuple(_unofficial(request, method, git, left_out, prepared is not None)),
         left_out=() if prepared is None else prepared.left_out,
+        precision=precision,
+        instead=instead,
     )
 
 
@@ -164,6 +170,15 @@ def _recipe(request: Request, suite: Suite) -> Recipe:
     if request.batch_size is not None:
         recipe = replace(recipe, batch_size=request.batch_size)
     return recipe
+
+
+def _precision(request: Request, recipe: Recipe) -> tuple[Precision, str]:
+    """See `Plan.precision` and `Plan.instead`."""
+    if "bf16" not in (request.precision, recipe.precision):
+        return request.precision or recipe.precision, ""
+    from .device.precision import chosen_precision  # torch
+
+    return chosen_precision(request.precision, recipe.precision, request.device)
 
 
 def _prepared(
@@ -181,7 +196,7 @@ def _prepared(
 
 def _asked(
     request: Request, suite: Suite, method: ResolvedMethod, backbone: str, pretrained: str,
-    recipe: Recipe, prepared: PreparedData | None,
+    recipe: Recipe, precision: Precision, prepared: PreparedData | None,
 ) -> dict[str, Any]:  # fmt: skip
     """See `Plan.asked`. Its entries are compared with those of records: none changes its form."""
     config = asdict(method.config).items()
@@ -191,46 +206,17 @@ def _asked(
         "method": method.name,
         "variant": method.variant,
         "config": {k: list(v) if isinstance(v, tuple) else v for k, v in config},
-        "recipe": {k: v for k, v in asdict(recipe).items() if k != "steps" or v},
+        "recipe": recipe.asked(),
         "backbone": backbone,
         "pretrained": pretrained,
         "order": request.order,
         "seed": request.seed,
         "evals": request.evals,
         "limit": request.limit,
-        "precision": request.precision,
-        "data": _content(suite) if prepared is None else prepared.content,
+        "precision": precision,
+        "data": own_content(suite) if prepared is None else prepared.content,
     }
     return asked if suite.templates is None else {**asked, "templates": suite.templates}
-
-
-def weights_name(pretrained: str) -> str:
-    """A tag as it is; a file by name and content, wherever it lies and whatever replaces it."""
-    file = weights_file(pretrained)
-    if file is None:
-        return pretrained
-    try:
-        return f"{file.name}@{file_sha256(file)[:12]}"
-    except BenchError as e:
-        got = f"'{file}' ({e.got})"
-        raise BenchError("a weights file", got, "correct --pretrained", code=4) from e
-
-
-def _content(suite: Suite) -> str | None:
-    """Digest of a user's own suite, so that a record of edited data is not taken for this one."""
-    if suite.folder is None:
-        return None
-    parts: list[str] = [suite.class_scope]
-    for dataset in (*suite.tasks, *suite.held_out):
-        for name in ("train", "test") if dataset in suite.tasks else ("test",):
-            split = dataset.load(name)
-            if isinstance(split, Pairs):
-                texts = repr(split.captions)
-            else:
-                texts = repr((split.labels.tolist(), split.classnames, split.templates))
-            assert isinstance(split.images, ImageSource), "of the user's own files"
-            parts += [dataset.name, name, split.images.content, texts]
-    return digest(parts)
 
 
 def _check_range(request: Request) -> None:
@@ -243,12 +229,14 @@ def _check_range(request: Request) -> None:
         raise BenchError("--seed in 0 ... 2147483647", str(request.seed), "correct it")
     for name, kind in (("evals", Evals), ("precision", Precision)):
         value = getattr(request, name)
-        if value not in get_args(kind):
+        if value is not None and value not in get_args(kind):
             known = ", ".join(get_args(kind))
             raise BenchError(f"--{name} of {known}", f"'{value}'", "choose one")
 
 
-def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str) -> dict[str, str]:
+def _differences(
+    request: Request, suite: Suite, recipe: Recipe, pretrained: str, precision: Precision
+) -> dict[str, str]:
     found = {
         f.name: str(getattr(recipe, f.name))
         for f in fields(recipe)
@@ -258,8 +246,8 @@ def _differences(request: Request, suite: Suite, recipe: Recipe, pretrained: str
         found["epochs"] = str(recipe.epochs)
     if request.pretrained is not None and pretrained != weights_name(suite.weights):
         found["pretrained"] = pretrained
-    if request.precision != "fp32":
-        found["precision"] = request.precision
+    if precision != recipe.precision:
+        found["precision"] = precision
     if request.evals != "all":
         found["evals"] = request.evals
     if request.limit is not None:

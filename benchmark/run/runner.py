@@ -21,6 +21,7 @@ from ..errors import BenchError, MethodError
 from ..protocol.method import Frozen, no_grad_after_task, trainable_count
 from ..protocol.types import Loader, Task
 from .build import Built, Ground, build_method, open_ground
+from .device.precision import float32_products, steps_in_tf32
 from .guards.crash import RunPlace
 from .guards.process.kept import kept
 from .guards.returns import checked_key, nothing_left
@@ -74,12 +75,8 @@ class Run:
         self.trained = shared_training(plan, inputs, report.line)
 
     def _seed(self, *key: object) -> tuple[object, ...]:
-        """Seeds depend on the run's seed and the key, never on the place in the order."""
+        """Seeds, one for each hook, depend on the run's seed, never on the place in the order."""
         return (self.plan.request.seed, *key)
-
-    def _reseed(self, *key: object) -> None:
-        """A hook that draws from a global generator repeats its draws in every process."""
-        seed_globally(*self._seed(*key))
 
     def _task(self, index: int) -> Task:
         name = self.inputs.order[index]
@@ -140,7 +137,7 @@ class Run:
             else:
                 self.costs.trainable.append(trainable_count(self.method))
             self._train(fit)
-            self._reseed(self._data(task), "after")
+            seed_globally(*self._seed(self._data(task), "after"))
             self.place.hook = "after_task"
             with no_backbone_steps(self.method):
                 no_grad_after_task(self.method, task)
@@ -162,7 +159,7 @@ class Run:
         self.space.keep_usage(self.usage.spent())
 
     def _before(self, task: Task) -> None:
-        self._reseed(self._data(task), "before")
+        seed_globally(*self._seed(self._data(task), "before"))
         self.place.hook = "before_task"
         with no_backbone_steps(self.method):
             nothing_left("before_task()", self.method.before_task(task))  # type: ignore[func-returns-value]
@@ -212,6 +209,7 @@ class Run:
     def _fit(self, fit: Fit) -> None:
         total = fit.progress.total
         last, cost, chunks = time.monotonic(), 0.0, fit.progress.chunks
+        epochs = -(-total // max(1, len(fit.loader)))
 
         def on_step(progress: Progress, loss: float, size: int) -> None:
             nonlocal last, cost, chunks
@@ -226,8 +224,9 @@ class Run:
                 last = time.monotonic()
                 cost = last - now
 
-        epochs = -(-total // max(1, len(fit.loader)))
-        with self.report.training(self._head(fit), total, epochs, fit.progress.step):
+        tf32 = steps_in_tf32(self.plan.precision, self.inputs.device)
+        shown = self.report.training(self._head(fit), total, epochs, fit.progress.step)
+        with shown, float32_products(tf32):
             try:
                 fit.run(on_step)
             except BenchError as e:
@@ -249,6 +248,7 @@ class Run:
         self.space.keep_usage(self.usage.spent())
 
 
+@float32_products(tf32=False)
 def execute(plan: Plan, report: Report) -> None:
     """Run a plan from where it stands to its record at `plan.target`.
 

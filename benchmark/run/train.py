@@ -17,6 +17,7 @@ from ..common.seeds import seed_globally
 from ..data.tensors import LabelTensors, Tensors
 from ..errors import BenchError, MethodError
 from ..protocol.method import Method
+from ..protocol.optimisers import eager
 from ..protocol.types import Batch, ParamGroup, Task
 from ..suites.suite import Recipe
 from .guards.returns import checked_budgets, checked_groups, checked_loader, checked_terms
@@ -96,7 +97,7 @@ class Fit:
         self.loader = checked_loader(method.loader(task), task.loader, samples)
         budgets = checked_budgets(method.budgets, task.index + 1, samples)
         self.peaks = [g["lr"] for g in groups]
-        self.optimizer = torch.optim.AdamW(groups, fused=True) if groups else None
+        self.optimizer = eager(torch.optim.AdamW)(groups, fused=True) if groups else None
         steps = recipe.steps * budgets or recipe.epochs * len(self.loader)
         self.progress = Progress(total=steps if groups else 0)
         self.watch = Watch(method, self.params, self.optimizer)

@@ -6,6 +6,7 @@ from ..common.report import Report
 from ..data.split import Labelled
 from ..suites.suite import Dataset
 from .build import open_ground
+from .device.precision import float32_products
 from .evaluate import EvalSet
 from .inputs import held_out_set, read_tests, task_sets, zero_shot_rows
 from .request import Plan
@@ -30,6 +31,7 @@ class ZeroShot:
     templates: tuple[str, ...] = ()
 
 
+@float32_products(tf32=False)
 def measure_sets(plan: Plan, report: Report) -> dict[str, ZeroShot]:
     """Zero-shot scores of a plan's backbone: tasks, then held-out sets unless `--evals id`.
 

@@ -4,8 +4,9 @@ import re
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
+from ..backbones.known import Precision
 from ..common.titles import LONGEST_TITLE, plain_title
 from ..data.own.dataset import LocalTable, Located, OwnDataset
 from ..data.own.files import TABLES, WRITTEN, can_be_table
@@ -80,7 +81,7 @@ def _read(file: Path) -> tuple[Suite, HubPins]:
         held_out=tuple(_dataset(_named(t, "held_out", file), pins, True) for t in held_out),
         backbone=keys.text("backbone", "tiny-s"),
         pretrained=keys.text("pretrained", "bundled"),
-        recipe=_recipe(keys.table("recipe").only(_RECIPE)),
+        recipe=_recipe(keys.table("recipe").only((*_RECIPE, "precision"))),
         class_scope=_class_scope(keys, [*tasks, *held_out]),
         about=keys.text("about", f"declared by {file.name}"),
         folder=file.parent,
@@ -115,7 +116,11 @@ def _recipe(keys: Keys) -> Recipe:
         for key, (low, high, whole) in _RECIPE.items()
         if key in keys
     }
-    return replace(RECIPE, **values)
+    precision = keys.text("precision", RECIPE.precision)
+    if precision not in get_args(Precision):
+        known = ", ".join(f'"{one}"' for one in get_args(Precision))
+        keys.bad(f"`precision` of {known}", quoted(precision), "choose one")
+    return replace(RECIPE, **values, precision=cast(Precision, precision))
 
 
 def _class_scope(keys: Keys, datasets: list[Keys]) -> ClassScope:

@@ -1,10 +1,11 @@
 """What a suite declares: its datasets, their order, and the training budget."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..backbones.known import Precision
 from ..common.files import weights_file
 from .names import ClassScope, Kind, SplitName, Templates
 
@@ -27,6 +28,9 @@ class Recipe:
         warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
             follows.
         grad_clip: largest global gradient norm; 0 means no clipping.
+        precision: that the towers multiply in. "bf16" keeps weights, losses and similarities in
+            float32, and lets what else a training step multiplies in float32 do so in TF32, on a
+            device that has it; "fp32" lets nothing. A run in another precision is named by it.
     """
 
     epochs: int
@@ -37,6 +41,12 @@ class Recipe:
     warmup: float
     grad_clip: float = 0.0
     steps: int = 0
+    precision: Precision = "fp32"
+
+    def asked(self) -> dict[str, Any]:
+        """As records have it; what is as it was when there was no choice is not in it."""
+        usual = {"steps": 0, "precision": "fp32"}
+        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
 
 @dataclass(frozen=True)

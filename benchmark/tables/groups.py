@@ -52,14 +52,14 @@ def ranking_orders(suite: str) -> tuple[str, str]:
 
 
 def _tasks(record: Record) -> tuple[str, ...]:
-    return tuple(sorted(record.frame["task_order"].iloc[0].split(",")))
+    return tuple(sorted(record.row["task_order"].split(",")))
 
 
 def _whole(records: Sequence[Record]) -> Mapping[Group, set[str]]:
     """Every task that a run has learned, for each suite and version."""
     found: dict[Group, set[str]] = {}
     for record in records:
-        row = record.frame.iloc[0]
+        row = record.row
         suite = tuple(str(row[name]) for name in _GROUP[:2])
         found.setdefault(suite, set()).update(_tasks(record))
     return found
@@ -67,7 +67,7 @@ def _whole(records: Sequence[Record]) -> Mapping[Group, set[str]]:
 
 def _facts(judged: ComparableRecord) -> Iterator[tuple[str, Any]]:
     """What must agree wherever two comparable records hold it: what it is, and its value."""
-    row, about = judged.record.frame.iloc[0], judged.record.provenance
+    row, about = judged.record.row, judged.record.provenance
     asked, data = about.get("asked", {}), about.get("data", {})
     # A changed setting is part of the row's name: a difference that everybody sees.
     changed = {item.partition("=")[0].strip() for item in overrides(row["settings"])}
@@ -127,7 +127,7 @@ def judge(
     whole = {**_whole(records), **_whole(official)}
     judged = []
     for record in sorted(records, key=lambda record: record.path):
-        row, tasks = record.frame.iloc[0], _tasks(record)
+        row, tasks = record.row, _tasks(record)
         group = tuple(str(row[name]) for name in _GROUP)
         missing = whole[group[:2]] - set(tasks)
         standing = standings.get(record.path, _UNKNOWN)

@@ -1,15 +1,20 @@
 """One run as matrices of stages and datasets."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from ..errors import BenchError
 from ..metrics.continual import ScoreMatrix
+from ..records.schema import Columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def select_score(
-    frame: pd.DataFrame, direction: str | None, metric: str, k: int | None
-) -> pd.DataFrame:
+    frame: "pd.DataFrame", direction: str | None, metric: str, k: int | None
+) -> "pd.DataFrame":
     """The rows of one score; arguments as in `matrix`."""
     chosen = frame["metric"] == metric
     chosen &= frame["direction"].isna() if direction is None else frame["direction"] == direction
@@ -17,7 +22,9 @@ def select_score(
     return frame[chosen.astype(bool)]
 
 
-def _recorded(frame: pd.DataFrame) -> str:
+def _recorded(frame: "pd.DataFrame") -> str:
+    import pandas as pd
+
     kinds = frame[["metric", "direction", "k"]].drop_duplicates().astype(object)
     words = (
         " ".join(str(word) for word in kind if not pd.isna(word))
@@ -27,8 +34,8 @@ def _recorded(frame: pd.DataFrame) -> str:
 
 
 def matrix(
-    frame: pd.DataFrame, direction: str | None, metric: str = "hit", k: int | None = 1
-) -> pd.DataFrame:
+    frame: "pd.DataFrame", direction: str | None, metric: str = "hit", k: int | None = 1
+) -> "pd.DataFrame":
     """One score of one run, stage by dataset.
 
     Args:
@@ -44,6 +51,8 @@ def matrix(
     Raises:
         BenchError: the run has no such score.
     """
+    import pandas as pd
+
     rows = select_score(frame, direction, metric, k)
     if rows.empty:
         asked = " ".join(str(word) for word in (metric, direction, k) if word is not None)
@@ -61,26 +70,22 @@ def matrix(
     return table.astype("float64")
 
 
-def score_matrix(frame: pd.DataFrame, direction: str) -> ScoreMatrix:
+def score_matrix(columns: Columns, direction: str) -> ScoreMatrix:
     """The matrix R of `benchmark.metrics.continual` for one run.
 
     Args:
-        frame: the rows of one run.
+        columns: of the rows of one run.
         direction: i2t or t2i. A labelled task has one accuracy, which counts for both.
 
     Returns:
         Fractions, shape (T + 1, T), columns in learned order: Recall@1 of pairs, accuracy of
         labelled tasks, NaN where there is no value.
     """
-    size = int(frame["n_steps"].iloc[0])
+    size = columns["n_steps"][0]
     R = np.full((size + 1, size), np.nan)
-    words = (frame[name].tolist() for name in ("metric", "direction", "value"))
-    numbers = (
-        frame[name].to_numpy(dtype=np.int64, na_value=0).tolist()
-        for name in ("k", "step", "eval_position")
-    )
-    # One plain pass: the leaderboard does this for every run, and pandas takes ten times as long.
-    for metric, way, value, k, step, place in zip(*words, *numbers, strict=True):
+    names = ("metric", "direction", "value", "k", "step", "eval_position")
+    rows = zip(*(columns[name] for name in names), strict=True)
+    for metric, way, value, k, step, place in rows:
         if place and (metric == "acc" or (metric == "hit" and k == 1 and way == direction)):
-            R[step, place - 1] = value
+            R[step, place - 1] = np.nan if value is None else value
     return R

@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import isnan, nan
+from math import nan
 from statistics import fmean
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ..errors import BenchError
 from ..metrics.continual import Hole, set_average, set_transfer
@@ -178,31 +176,21 @@ class RunNumbers:
 
 _SCORES = {str(metric): metric for metric in (Metric.RECALL, Metric.ACCURACY)}
 _PHASES = {Metric.MEMORY_TRAINING: "train", Metric.MEMORY_EVALUATION: "evaluate"}
-_WORDS = (
-    "eval_task", "eval_title", "kind", "label_space", "direction", "metric", "value", "status",
-)  # fmt: skip
+_OF_SET = ("eval_task", "eval_title", "kind", "eval_position", "label_space", "metric")
+_OF_SCORE = ("eval_task", "direction", "metric", "k", "step", "value", "status")
 
 
 def read_run(judged: ComparableRecord) -> RunNumbers:
     """The numbers of a record, without what only diagnoses a method (routes)."""
-    frame = judged.record.frame
     sets: dict[str, SetInfo] = {}
     numbers: dict[At, Outcome] = {}
-    words = (frame[name].tolist() for name in _WORDS)
-    counts = (
-        frame[name].to_numpy(dtype=np.int64, na_value=0).tolist()
-        for name in ("k", "step", "eval_position")
-    )
-    # One plain pass: pandas takes ten times as long for the many small selections of a table.
-    for task, title, kind, space, direction, metric, value, status, k, step, position in zip(
-        *words, *counts, strict=True
-    ):
+    shapes = {one[0]: one for one in judged.record.taken(*_OF_SET) if one[-1] in _SCORES}
+    for name, title, kind, position, space, _ in shapes.values():
+        sets[name] = SetInfo(title, kind, position or 0, space or "")
+    for task, direction, metric, k, step, value, status in judged.record.taken(*_OF_SCORE):
         if score := _SCORES.get(metric):
-            way = direction if isinstance(direction, str) else ""
-            sets[task] = SetInfo(title, kind, position, space if isinstance(space, str) else "")
-            found = None if isnan(value) else value
-            numbers[At(task, way, score, k or None, step)] = found, status
-    row = frame.iloc[0]
+            numbers[At(task, direction or "", score, k, step)] = value, status
+    row = judged.record.row
     first = str(row["task_order"]).partition(",")[0]
     for place, count in _costs(judged.record.provenance, first):
         numbers[place] = float(count), "ok"

@@ -1,9 +1,9 @@
 """One run as matrices, and its summary for the terminal."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from tabulate import tabulate
 
 from ..metrics.continual import (
@@ -14,9 +14,13 @@ from ..metrics.continual import (
     mean_transfer,
 )
 from ..records.naming import method_label
+from ..records.schema import columns_of
 from .cells import MISSING, distinct
 from .matrix import score_matrix, select_score
 from .spec import DIRECTIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _percent(value: float, sign: str = "") -> str:
@@ -29,7 +33,7 @@ def _text_table(lines: Iterable[Sequence[str]], heads: Sequence[str]) -> str:
     return tabulate(lines, heads, tablefmt="simple", disable_numparse=True, colalign=align)
 
 
-def render_matrix(table: pd.DataFrame, head: str = "stage") -> str:
+def render_matrix(table: "pd.DataFrame", head: str = "stage") -> str:
     """A matrix of `matrix` as text, in percent with one decimal; a dash where there is no value."""
     lines = [
         [str(stage), *(_percent(value) for value in row)]
@@ -38,7 +42,7 @@ def render_matrix(table: pd.DataFrame, head: str = "stage") -> str:
     return _text_table(lines, [head, *table.columns])
 
 
-def _ending(frame: pd.DataFrame, head: str, direction: str | None) -> str:
+def _ending(frame: "pd.DataFrame", head: str, direction: str | None) -> str:
     """Three rows: the method at the end, the untouched backbone, the change."""
     metric, k = ("acc", None) if direction is None else ("hit", 1)
     kind = "labelled" if direction is None else "pairs"
@@ -72,15 +76,15 @@ SUMMARY = {
 }
 
 
-def _summary(frame: pd.DataFrame) -> str:
-    R, words = score_matrix(frame, "i2t"), []
+def _summary(frame: "pd.DataFrame") -> str:
+    R, words = score_matrix(columns_of(frame), "i2t"), []
     for name, metric in SUMMARY.items():
         value = known(metric, R)
         words.append(f"{name} {MISSING if value is None else _percent(value)}")
     return "   ".join(words)
 
 
-def final_row(frame: pd.DataFrame) -> str:
+def final_row(frame: "pd.DataFrame") -> str:
     """What a finished run achieved, for the terminal: the row of Table 1 beside zero-shot.
 
     Args:

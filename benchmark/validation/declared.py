@@ -3,8 +3,11 @@
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from ..common.files import PACKAGE
 from .literals import Source, SourceReader, Unreadable
 
 
@@ -36,6 +39,15 @@ class Declared:
 def method_file(name: str) -> str:
     """The file of a method of the repository."""
     return f"methods/{name.replace('-', '_')}.py"
+
+
+def installed_source(path: str) -> bytes | None:
+    """A file of the installed packages, by its path from the checkout's root on; else None."""
+    first, _, rest = path.partition("/")
+    spec = find_spec("methods") if first == "methods" else None
+    places = (spec.submodule_search_locations if spec is not None else None) or []
+    roots = [PACKAGE] if first == "benchmark" else [Path(place) for place in places]
+    return next((f.read_bytes() for root in roots if (f := root / rest).is_file()), None)
 
 
 def read_declared(path: str, source: Source) -> Declared:

@@ -6,7 +6,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..common.files import PACKAGE
 from ..common.limits import bounded_memory
 from ..errors import BenchError
 from ..records.evidence import SUFFIX
@@ -23,9 +22,9 @@ from .checks.identity import check_identity
 from .checks.origin import Installed, check_new, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
-from .checks.suite import check_name, check_suite, check_zero_shot, pins_of
+from .checks.suite import check_name, check_suite, check_zero_shot, pins_of, rounding
 from .code_book import CodeBook
-from .declared import Declared, read_declared
+from .declared import Declared, installed_source, read_declared
 from .findings import Finding, Standing, Tier
 from .ledger import read_ledger
 from .literals import Unreadable
@@ -42,17 +41,12 @@ def installed_methods() -> Installed:
     if spec is None or not spec.submodule_search_locations:
         return {}
     folder = Path(next(iter(spec.submodule_search_locations)))
-    roots = {"methods": folder, "benchmark": PACKAGE}
-
-    def source(path: str) -> bytes | None:
-        first, _, rest = path.partition("/")
-        file = roots[first] / rest
-        return file.read_bytes() if file.is_file() else None
-
     found: dict[str, Declared | None] = {}
     for file in sorted(folder.glob("[a-z]*.py")):
         try:
-            found[file.stem.replace("_", "-")] = read_declared(f"methods/{file.name}", source)
+            found[file.stem.replace("_", "-")] = read_declared(
+                f"methods/{file.name}", installed_source
+            )
         except Unreadable:
             found[file.stem.replace("_", "-")] = None
     return found
@@ -134,7 +128,7 @@ def _replayed(run: Examined) -> bool:
         if replay is None:
             return False
         floor = 0.0
-        if "cuda" in (replay.device, run.part("hardware", "device")):
+        if not {"cuda", "bf16"}.isdisjoint((replay.device, *map(str, rounding(run)))):
             found = noise_floor(run.path.parent.parent, run.row["suite"], run.row["suite_version"])
             floor = found or 0.0
         return replay.confirms(floor)
@@ -215,13 +209,13 @@ def _read(path: Path) -> Record | Finding:
     try:
         with bounded_memory():
             record = read_record(path)
-        validate_name(record.frame, path)
+        validate_name(record.row, path)
     except BenchError as error:
         code = error.check if isinstance(error, InvalidRecord) else "V01"
         code = "V02" if error.code in (4, 6) else code
         expected = error.expected.replace(f" in '{path}'", "")
         return Finding(code, "error", path, "", expected, error.got, error.fix)
-    home = suite_folder(record.frame["suite"].iloc[0])
+    home = suite_folder(record.row["suite"])
     if path.parent.name != home:
         expected = f"the suite '{path.parent.name}', as the folder says"
         return Finding("V01", "error", path, "", expected, f"'{home}'", _FIX)

@@ -4,13 +4,11 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pandas as pd
 
 from ..records.answers import Evidence
 from ..records.naming import method_label, overrides
@@ -52,14 +50,6 @@ class ScoredCell(NamedTuple):
 Where = tuple[int, str, Direction, int | None]
 
 
-def _cells(frame: pd.DataFrame) -> list[ScoredCell]:
-    columns = (
-        frame[name].array.to_numpy(dtype=object, na_value=None).tolist()
-        for name in ScoredCell._fields
-    )
-    return [ScoredCell(*values) for values in zip(*columns, strict=True)]
-
-
 @dataclass
 class Examined:
     """A run that is examined.
@@ -93,15 +83,17 @@ class Examined:
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
 
-    @cached_property
-    def row(self) -> dict[str, Any]:
-        """The first row."""
-        return {str(name): value for name, value in self.record.frame.iloc[0].to_dict().items()}
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """The first row, see `Record.row`."""
+        return self.record.row
 
     @cached_property
     def cells(self) -> list[ScoredCell]:
         """All rows."""
-        return _cells(self.record.frame)
+        # A run has hundreds: without a call of Python's for each.
+        make = partial(tuple.__new__, ScoredCell)
+        return list(map(make, self.record.taken(*ScoredCell._fields)))
 
     @cached_property
     def scores(self) -> dict[Where, ScoredCell]:
@@ -110,7 +102,7 @@ class Examined:
             (c.step, c.eval_task, c.direction, c.k): c for c in self.cells if c.metric != "route"
         }
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Method and variant."""
         return method_label(self.row["method"], self.row["variant"])
@@ -126,7 +118,7 @@ class Examined:
         """The tasks in learned order."""
         return str(self.row["task_order"]).split(",")
 
-    @property
+    @cached_property
     def group(self) -> tuple[str, ...]:
         """What it shares with the runs that it is compared with."""
         return tuple(str(self.row[name]) for name in GROUP)

@@ -13,6 +13,7 @@ import torch
 from benchmark.backbones import load as backbones
 from benchmark.backbones.known import bundled, check_backbone, configs, describe, image_side
 from benchmark.backbones.open_clip import OpenClip, build
+from benchmark.backbones.plain_open_clip import part
 from benchmark.errors import BenchError
 from benchmark.run.request import Request, make_plan
 
@@ -147,7 +148,7 @@ def test_it_is_said_before_weights_or_data(
     def never(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("something was built or fetched")
 
-    monkeypatch.setattr(open_clip, "CLIP", never)
+    monkeypatch.setattr(part("model"), "CLIP", never)
     monkeypatch.setattr("benchmark.hub.weights.resolve", never)
     monkeypatch.setattr("benchmark.run.request.find_method", never)
     for suite in ("mini", "retrieval"):

@@ -20,6 +20,7 @@ from benchmark.backbones.known import SHIPPED, bundled, configs, describe
 from benchmark.backbones.load import load
 from benchmark.backbones.open_clip import OpenClip, build
 from benchmark.backbones.open_clip_files import tiny_tokenizer
+from benchmark.backbones.plain_open_clip import part
 from benchmark.backbones.weights import fingerprint
 from benchmark.errors import BenchError
 
@@ -308,7 +309,7 @@ def test_values_outside_the_state_dict_are_refused(monkeypatch):
     """Loading would leave them as the memory happened to be."""
     made = open_clip.CLIP(**describe("tiny-s").about)
     made.visual.register_buffer("grid", torch.ones(3), persistent=False)
-    monkeypatch.setattr(open_clip, "CLIP", lambda **_: made)
+    monkeypatch.setattr(part("model"), "CLIP", lambda **_: made)
     with pytest.raises(BenchError, match="towers differ"):
         load("tiny-s", "bundled")
 
@@ -316,7 +317,7 @@ def test_values_outside_the_state_dict_are_refused(monkeypatch):
 def test_one_tokenizer_is_made_in_a_process(monkeypatch):
     """Making it takes longer than all else of a tiny model."""
     made, plain = count(), SimpleTokenizer
-    monkeypatch.setattr(open_clip_files, "SimpleTokenizer", lambda: (next(made), plain())[1])
+    monkeypatch.setattr(part("tokenizer"), "SimpleTokenizer", lambda: (next(made), plain())[1])
     open_clip_files._pairs.cache_clear()
     texts = ["a red circle", "two blue squares"]
     rows = [load(name, "bundled").tokenize(texts) for name in ("tiny-s", "tiny-b", "tiny-s")]
@@ -395,7 +396,7 @@ def test_a_tag_of_the_other_activation_is_refused_without_network(monkeypatch):
         raise OSError
 
     monkeypatch.setattr("benchmark.hub.weights.resolve", never)
-    monkeypatch.setattr(open_clip, "CLIP", never)
+    monkeypatch.setattr(part("model"), "CLIP", never)
     with pytest.raises(BenchError, match="ViT-B-16-quickgelu"):
         load("ViT-B-16", "openai")
     with pytest.raises(BenchError, match=r"--backbone ViT-B-16\."):
@@ -472,8 +473,8 @@ def test_missing_and_cut_files(suffix, clip, saved, tmp_path):
         raw = path.read_bytes()
     else:
         raw = (tmp_path / "w.safetensors").read_bytes() if saved() else b""
-    for part in (raw[: len(raw) // 2], raw[:4], b"", b"version https://git-lfs"):
-        path.write_bytes(part)
+    for start in (raw[: len(raw) // 2], raw[:4], b"", b"version https://git-lfs"):
+        path.write_bytes(start)
         with pytest.raises(BenchError, match="readable weights"):
             load("tiny-s", str(path))
 
@@ -515,7 +516,7 @@ def test_towers_of_another_layout_are_refused(vision, text, top, words, own_mode
     """
     name = own_model("own-odd", vision, text, **top)
     with monkeypatch.context() as unbuilt:
-        unbuilt.setattr(open_clip, "CLIP", None)
+        unbuilt.setattr(part("model"), "CLIP", None)
         with pytest.raises(BenchError, match=f"'own-odd', which has .*{words}"):
             load(name, "random:0")
     monkeypatch.setattr(known, "check_layout", lambda *_: None)

@@ -53,7 +53,7 @@ def test_one_run_is_the_same_everywhere(tmp_path: Path, holes: float) -> None:
         record = read_record(save(tmp_path / str(seed), random_rows(seed, holes)))
         (judged,) = judge([record])
         run, board = read_run(judged), scores_of(record, held_out(record))
-        R = score_matrix(record.frame, "i2t")
+        R = score_matrix(record.columns, "i2t")
         every: dict[Score, Outcome] = {
             "transfer": number(run, Metric.TRANSFER, *TASKS[1:]),
             "average": number(run, Metric.AVERAGE, *TASKS),

@@ -29,6 +29,7 @@ from synthetic import (
 )
 
 from benchmark.errors import BenchError
+from benchmark.records.schema import columns_of
 from benchmark.records.store import read_record, read_records
 from benchmark.tables.assemble import make_table
 from benchmark.tables.figures.charts import KINDS
@@ -90,7 +91,10 @@ def test_same_records_in_another_place_and_order_give_the_same_bytes(
 
 def test_row_order_does_not_matter(results: Path) -> None:
     records = read_records(results)
-    shuffled = [replace(r, frame=r.frame.sample(frac=1, random_state=0)) for r in records[::-1]]
+    shuffled = [
+        replace(r, columns=columns_of(r.frame.sample(frac=1, random_state=0)))
+        for r in records[::-1]
+    ]
     runs, others = ([read_run(one) for one in judge(rs)] for rs in (shuffled, records))
     for spec in TABLES:
         one, other = (render_markdown(make_table(found, spec)) for found in (runs, others))
@@ -260,7 +264,7 @@ def test_matrix(tmp_path: Path) -> None:
     assert table.loc["1 waves", "waves"] == pytest.approx(0.433)
     assert list(matrix(frame, None, "acc", None).columns) == ["stars"]
     assert "43.3" in render_matrix(table)
-    assert score_matrix(frame, "i2t").tolist() == table.to_numpy().tolist()
+    assert score_matrix(columns_of(frame), "i2t").tolist() == table.to_numpy().tolist()
     with pytest.raises(BenchError, match="choose one of acc, hit i2t 1, hit i2t 10"):
         matrix(frame, "i2t", "hit", 3)
 

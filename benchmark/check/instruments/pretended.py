@@ -9,8 +9,8 @@ The device is called "meta" because torch asks a driver for every other accelera
 guards. Three layers do the work. A tensor subclass holds the values; a dispatch mode runs each
 operation on them and sees the factories (`zeros(..., device=...)`); a function mode sees what
 never reaches the dispatcher as an operation (`torch.tensor`, lists as indices, `tolist`, `.data`).
-Not pretended: streams and events, pinned memory, memory figures, kernels chosen by device,
-`torch.compile`.
+Not pretended: streams and events, memory figures, kernels chosen by device, `torch.compile`.
+What would make the host wait is counted, see `waits`.
 """
 
 import importlib
@@ -25,14 +25,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from .waits import COPIES, INDEXED, is_pinned, note, note_operation, pinned
+
 DEVICE = torch.device("meta")
 aten = torch.ops.aten
 _FUSED = "_get_fused_kernels_supported_devices"
-_COPIES = frozenset({aten._to_copy.default, aten.copy_.default, aten._copy_from.default})
-_INDEXED = frozenset({
-    aten.index.Tensor, aten.index_put.default, aten.index_put_.default,
-    aten._index_put_impl_.default,
-})  # fmt: skip
 # Each has by its own name the function that lists the devices with fused kernels.
 _LISTS = ("optim.adam", "optim.adamw", "optim.sgd", "optim.adagrad", "optim.optimizer",
           "utils._foreach_utils")  # fmt: skip
@@ -85,6 +82,8 @@ def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     there = [x for x in leaves if isinstance(x, Elsewhere)]
     target = kwargs.get("device")
     _check(func, args, leaves, is_there(target))
+    if there or is_there(target):
+        note_operation(func, args, kwargs, lambda x: isinstance(x, Elsewhere), is_there(target))
     if func is aten._fused_sdp_choice.default:  # the plain attention, whose parts we know
         return 0
     plain_args, plain_kwargs = tree_map(_bare, list(args)), tree_map(_bare, dict(kwargs))
@@ -116,13 +115,13 @@ def _check(func: Any, args: Sequence[Any], leaves: list[Any], to_there: bool) ->
     name = func.name().removeprefix("aten::").partition(".")[0]
     if any(is_there(x.device) for x in here):
         raise DeviceMismatch(f"a tensor without values came into {name}")
-    if func in _COPIES or not (there or to_there):
+    if func in COPIES or not (there or to_there):
         return
     if any(isinstance(x, torch.Generator) for x in leaves):
         raise DeviceMismatch(
             f"Expected a 'cuda' device type for generator but found 'cpu', in {name}"
         )
-    if func in _INDEXED:
+    if func in INDEXED:
         _check_index(args)
         return
     if there and (odd := [tuple(x.shape) for x in here if x.dim()]):
@@ -177,6 +176,8 @@ class _Functions(TorchFunctionMode):
             del kwargs["device"]
             grad = kwargs.pop("requires_grad", False)
             return func(*args, **kwargs).to(DEVICE).requires_grad_(grad)
+        if func in _PINNING:
+            return _PINNING[func](args[0])
         if args and isinstance(args[0], Elsewhere):
             if func is Tensor.new_tensor and kwargs.get("device") is None:
                 like = {"dtype": args[0].dtype, **kwargs, "device": None}
@@ -207,9 +208,24 @@ def _set_data(x: Elsewhere, new: Tensor) -> None:
     x.host = new.host
 
 
+def _tolist(x: Elsewhere) -> Any:
+    note("tolist")
+    return x.host.tolist()
+
+
+def _pin(x: Tensor) -> Tensor:
+    if isinstance(x, Elsewhere):
+        raise DeviceMismatch("cannot pin a tensor of the device, only dense CPU tensors can be")
+    return pinned(x)
+
+
 _MAKERS = frozenset({torch.tensor, torch.as_tensor})
+_PINNING: dict[Any, Callable[[Tensor], Any]] = {
+    Tensor.pin_memory: _pin,
+    Tensor.is_pinned: is_pinned,
+}
 _MEMORY: dict[Any, Callable[..., Any]] = {
-    Tensor.tolist: lambda x: x.host.tolist(),
+    Tensor.tolist: _tolist,
     Tensor.numpy: _no_numpy,
     Tensor.__array__: _no_numpy,
     cast(Any, Tensor.data).__get__: lambda x, *_: x.detach(),

@@ -19,7 +19,9 @@ def order(
     evals: Annotated[str, typer.Option(help="all | id (tasks only, which is faster)")] = "all",
     limit: Annotated[int | None, typer.Option(help="N images of every split")] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32 | bf16")] = "fp32",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 | bf16, of the towers [the suite's]")
+    ] = None,
     cache_dir: Annotated[Path | None, typer.Option(help="cache folder")] = None,
     display: DisplayOption = "auto",
 ) -> None:

@@ -6,6 +6,7 @@ from ...common.report import Report
 from ...protocol.method import Frozen
 from ...records.store import to_frame
 from ..build import open_ground
+from ..device.precision import float32_products
 from ..evaluate import Scores, evaluate, failed_rows, items_of
 from ..inputs import open_inputs
 from ..record.rows import Cell, evidence_of, rows_of, score_text
@@ -14,6 +15,7 @@ from .compare import RunOutcome
 
 
 @torch.no_grad()
+@float32_products(tf32=False)
 def canary(plan: Plan, report: Report) -> RunOutcome:
     """Stage 0 of a plan, with nothing trained and no method built.
 

@@ -19,8 +19,9 @@ from ...records.schema import invalid
 from ...suites.find import find_suite
 from ...suites.names import suite_names
 from ...suites.suite import Suite
+from ..provenance.given import weights_name
 from ..registry import find_method, method_names
-from ..request import Plan, Request, make_plan, weights_name
+from ..request import Plan, Request, make_plan
 from .original import Original
 
 DEVICES = ("cpu", "cuda")
@@ -224,7 +225,7 @@ def command(plan: Plan, threads: int | None) -> str:
         "epochs": request.epochs, "batch-size": request.batch_size,
         "templates": request.templates, "limit": request.limit,
         "evals": None if request.evals == "all" else request.evals,
-        "precision": None if request.precision == "fp32" else request.precision,
+        "precision": None if plan.precision == plan.recipe.precision else plan.precision,
         "device": request.device,
     }  # fmt: skip
     words = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]

@@ -46,7 +46,7 @@ def check_declared(cls: "type[Method[Any]]") -> None:
         MethodError: a label, variant, badge, Config, hook or other attribute that is none; the
             sentence says what it should be.
     """
-    _check_texts(cls)
+    check_texts(cls)
     _check_config(cls)
     _check_attributes(cls)
     _check_variants(cls)
@@ -91,7 +91,12 @@ def _own(cls: type) -> dict[str, Any]:
 # -- texts
 
 
-def _check_texts(cls: "type[Method[Any]]") -> None:
+def check_texts(cls: type) -> None:
+    """Refuse a label or a paper that could not stand in tables, pages and messages as it is.
+
+    Raises:
+        MethodError: the class attribute `label` or `paper` is such a one.
+    """
     label = inspect.getattr_static(cls, "label")
     if not isinstance(label, str) or len(label) > LONGEST or not LABEL.fullmatch(label):
         raise _wrong(

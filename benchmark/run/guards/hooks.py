@@ -64,6 +64,11 @@ def check_spelling(name: str, cls: "type[Method[Any]]") -> None:
         )
 
 
+def odd_name(name: str) -> bool:
+    """Whether `check_spelling` may refuse a name; it is said without torch."""
+    return name in _NOT_FOR_METHODS or (not name.startswith("_") and bool(_meant(name)))
+
+
 def _meant(name: str) -> str:
     """The name of the protocol that another one is but for a slip; '' for none."""
     known = {_letters(word): word for word in (*HOOKS, *_ATTRIBUTES) if word != "__init__"}

@@ -47,7 +47,6 @@ def hardware() -> dict[str, Any]:
         found["cuda"] = torch.version.cuda
         found["cudnn"] = torch.backends.cudnn.version()
         found["driver"] = _driver()
-        found["tf32"] = [torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]
         found["deterministic"] = torch.are_deterministic_algorithms_enabled()
     return found
 

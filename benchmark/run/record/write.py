@@ -16,6 +16,7 @@ from ...records.evidence import evidence_file, write_evidence
 from ...records.identity import identity_of
 from ...records.schema import validate
 from ...records.store import RANKS_SUFFIX, to_frame, write_record
+from ..device.precision import steps_in_tf32
 from ..inputs import Inputs
 from ..provenance.code import git_origin
 from ..provenance.machine import hardware, versions
@@ -55,6 +56,11 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
         "code": _code(plan),
         "versions": versions(),
         "hardware": {**hardware(), "device": inputs.device.type},
+        "computing": {
+            "precision": plan.precision,
+            "declared": plan.recipe.precision,
+            "tf32": steps_in_tf32(plan.precision, inputs.device),
+        },
         "weights": {
             "backbone": plan.backbone,
             "sha256": inputs.clip.fingerprint,

@@ -93,7 +93,7 @@ def shared_training(plan: Plan, inputs: Inputs, say: Say) -> Trained:
     """
     known = ("weights", "normalisation", "transform", "torch", "device", "threads")
     about = (
-        plan.code, plan.method.sha, plan.backbone, plan.request.precision, repr(versions()),
+        plan.code, plan.method.sha, plan.backbone, plan.precision, repr(versions()),
         repr(hardware()),
     )  # fmt: skip
     identity = (repr(inputs.identity[k]) for k in known)

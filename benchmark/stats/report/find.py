@@ -30,7 +30,7 @@ class Side:
 
 def group_of(record: Record) -> Group:
     """Suite, version, backbone and weights: what comparable runs share."""
-    row = record.frame.iloc[0]
+    row = record.row
     names = ("suite", "suite_version", "backbone", "pretrained")
     suite, version, backbone, pretrained = (str(row[name]) for name in names)
     return suite, version, backbone, pretrained
@@ -72,7 +72,7 @@ def find_sides(
 
 def label_of(record: Record) -> str:
     """The name of a record's row."""
-    row = record.frame.iloc[0]
+    row = record.row
     return method_label(str(row["method"]), str(row["variant"]), str(row["settings"]))
 
 
@@ -102,7 +102,7 @@ def _named(asked: str, results: Path, suite: str | None, backbone: str | None) -
     records = []
     for file in near:
         record = read_record(file)
-        validate_name(record.frame, file)
+        validate_name(record.row, file)
         if label_of(record) == asked and backbone in (None, group_of(record)[2]):
             records.append(record)
     if not records:

@@ -85,9 +85,9 @@ def _answered(side: Side, left_out: list[str]) -> dict[Cell, AnsweredRun]:
             found[run.order, run.seed] = run
     if not found:
         seeds = f"{len(side.records)} record{'s' * (len(side.records) > 1)}"
-        row = side.records[0].frame.iloc[0]
-        orders = sorted({str(one.frame["order"].iloc[0]) for one in side.records})
-        numbers = sorted({int(one.frame["seed"].iloc[0]) for one in side.records})
+        row = side.records[0].row
+        orders = sorted({one.row["order"] for one in side.records})
+        numbers = sorted({one.row["seed"] for one in side.records})
         words = [side.label.partition("+")[0], "--suite", row["suite"]]
         words += ["--backbone", row["backbone"]]
         words += [word for order in orders for word in ("--order", order)]

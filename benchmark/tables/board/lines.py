@@ -123,17 +123,20 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
         sets: the held-out sets of all that they are compared with.
     """
     records = [one.record for one in judged]
-    one = records[0].frame.iloc[0]
+    one = records[0].row
     identity = (str(one["method"]), str(one["variant"]), str(one["settings"]))
     orders: dict[str, dict[int, RunScores]] = {}
     badges: set[str] = set()
     for record in records:
-        row = record.frame.iloc[0]
+        row = record.row
         orders.setdefault(str(row["order"]), {})[int(row["seed"])] = scores_of(record, sets)
         badges |= set(filter(None, str(row["uses"]).split(",")))
-    frames = [record.frame for record in records]
-    learned = (frame.loc[frame["eval_position"].notna(), "label_space"] for frame in frames)
-    spaces = {str(space) for own in learned for space in own}
+    spaces = {
+        space
+        for record in records
+        for place, space in set(record.taken("eval_position", "label_space"))
+        if place is not None
+    }
     return BoardLine(
         label=judged[0].label,
         method=identity[0],
@@ -141,7 +144,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
         settings=identity[2],
         why=judged[0].why,
         told=", ".join(sorted(told(badges, spaces == {"own"}))),
-        failed=any(bool((record.frame["status"] != "ok").any()) for record in records),
+        failed=any(set(record.columns["status"]) != {"ok"} for record in records),
         uses=", ".join(sorted(badges)),
         both=ranking_orders(str(one["suite"])),
         orders=orders,
@@ -180,8 +183,8 @@ class BoardSection:
     @property
     def pairs(self) -> bool:
         """Whether it learned sets of captions."""
-        learned = self.records[0].frame
-        return bool(((learned["kind"] == "pairs") & learned["eval_position"].notna()).any())
+        shapes = self.records[0].taken("kind", "eval_position")
+        return any(kind == "pairs" and place is not None for kind, place in shapes)
 
 
 def sections(judged: Sequence[ComparableRecord]) -> Iterator[BoardSection]:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Literal
 
-import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from ...metrics import continual
@@ -33,9 +31,7 @@ _OVER_TASKS: Mapping[Score, Callable[[ArrayLike], float]] = {
     "average": continual.mean_average,
 }
 LAST_OF: Mapping[str, Score] = {"t2i": "last_t2i", "i2t": "last_i2t"}
-_NEEDED = (
-    "metric", "direction", "k", "step", "n_steps", "eval_task", "eval_position", "value",
-)  # fmt: skip
+_NEEDED = ("eval_position", "metric", "k", "eval_task", "step", "value")
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -45,26 +41,22 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def held_out(record: Record) -> frozenset[str]:
     """Names of the sets that a run was scored on without learning them."""
-    frame = record.frame
-    return frozenset(frame.loc[frame["eval_position"].isna(), "eval_task"])
+    shapes = record.taken("eval_position", "eval_task")
+    return frozenset(task for place, task in shapes if place is None)
 
 
-def _ood(frame: pd.DataFrame, sets: frozenset[str]) -> float | None:
+def _ood(record: Record, sets: frozenset[str]) -> float | None:
     """Change on the held-out sets, last step minus step 0; None without sets or over a hole."""
-    top = (frame["metric"] == "acc") | ((frame["metric"] == "hit") & (frame["k"] == 1))
-    top &= frame["eval_position"].isna()
-    frame = frame[top.fillna(False).astype(bool)]
-    ends: dict[str, dict[int, list[float]]] = {}
-    for task, step, value in zip(
-        frame["eval_task"].tolist(), frame["step"].tolist(), frame["value"].tolist(), strict=True
-    ):
-        ends.setdefault(task, {}).setdefault(step, []).append(value)
-    n_steps = int(frame["n_steps"].max()) if len(frame) else 0
+    ends: dict[str, dict[int, list[float | None]]] = {}
+    for place, metric, k, task, step, value in record.taken(*_NEEDED):
+        if place is None and (metric == "acc" or (metric == "hit" and k == 1)):
+            ends.setdefault(task, {}).setdefault(step, []).append(value)
     changes = []
     for _, by_step in sorted(ends.items()):
-        before, after = by_step.get(0, []), by_step.get(n_steps, [])
-        whole = len(before) == len(after) > 0 and not np.isnan(before + after).any()
-        changes.append(fmean(after) - fmean(before) if whole else None)
+        before, after = by_step.get(0, []), by_step.get(record.row["n_steps"], [])
+        start, end = _mean(before), _mean(after)
+        hole = start is None or end is None or len(before) != len(after)
+        changes.append(None if hole else end - start)
     return _mean(changes) if ends.keys() == sets else None
 
 
@@ -75,14 +67,11 @@ def scores_of(record: Record, sets: frozenset[str]) -> RunScores:
         record: a run.
         sets: the held-out sets that its change is a mean over.
     """
-    # Selecting rows costs in proportion to the columns, and a board selects many times.
-    top = (record.frame["metric"] == "acc") | (record.frame["k"] == 1).fillna(False)
-    frame = record.frame.loc[top.astype(bool), list(_NEEDED)]
-    matrices = {direction: score_matrix(frame, direction) for direction in LAST_OF}
+    matrices = {direction: score_matrix(record.columns, direction) for direction in LAST_OF}
     scores: dict[Score, float | None] = {
         score: _mean([continual.known(metric, R) for R in matrices.values()])
         for score, metric in _OVER_TASKS.items()
     }
     for direction, R in matrices.items():
         scores[LAST_OF[direction]] = continual.known(continual.final_average, R)
-    return scores | {"ood": _ood(frame, sets)}
+    return scores | {"ood": _ood(record, sets)}

@@ -6,6 +6,10 @@ from ...records.store import Record
 from ..cells import MISSING
 from ..writers.markdown import cell, pipes
 
+_NAMES = (
+    "step", "metric", "eval_task", "kind", "direction", "n_queries", "n_gallery", "eval_position",
+    "role",
+)  # fmt: skip
 _HEADS = ("Set", "Test images", "Captions", "Classes", "Chance")
 
 
@@ -21,12 +25,11 @@ def sets_table(records: Sequence[Record]) -> str:
     """
     found: dict[str, tuple[float, str, dict[str, int]]] = {}
     # One run is enough: of those with the most sets, one of the first order.
-    ordered = sorted(records, key=lambda one: (str(one.frame["order"].iloc[0]), one.path))
-    frame = max((one.frame for one in ordered), key=lambda one: one["eval_task"].nunique())
-    scores = frame[(frame["step"] == frame["n_steps"]) & frame["metric"].isin(["hit", "acc"])]
-    names = ("eval_task", "kind", "direction", "n_queries", "n_gallery", "eval_position", "role")
-    columns = (scores[name].tolist() for name in names)
-    for task, kind, way, queries, gallery, position, role in zip(*columns, strict=True):
+    ordered = sorted(records, key=lambda one: (one.row["order"], one.path))
+    most = max(ordered, key=lambda one: len(set(one.columns["eval_task"])))
+    for step, metric, task, kind, way, queries, gallery, position, role in most.taken(*_NAMES):
+        if step != most.row["n_steps"] or metric == "route":
+            continue
         place = float("inf") if role == "ood" else float(position)
         counts = found.setdefault(task, (place, kind, {}))[2]
         counts[way if kind == "pairs" else "images"] = queries

@@ -188,7 +188,7 @@ def _records(results: Path, suite: str | None) -> list[Record]:
     records = []
     for path in files:
         record = read_record(path)
-        validate_name(record.frame, path)
+        validate_name(record.row, path)
         records.append(record)
     return records
 

@@ -8,7 +8,7 @@ from ...errors import quoted
 from ..pins import PinnedSuite
 from ..runs import Examined, ScoredCell
 from .beside import ZERO_SHOT, Promises, promised
-from .suite import AGAIN, near, pins_of
+from .suite import AGAIN, near, pins_of, rounding
 
 
 def check_agreement(
@@ -97,18 +97,18 @@ def _agree_at_zero(runs: list[Examined], pins: PinnedSuite | None, promises: Pro
     right = _right(list(rows.values()), own)
     first = next((run for run in runs if rows[id(run)] == right), None)
     for run in runs:
-        device = run.part("hardware", "device"), first and first.part("hardware", "device")
+        told = (*rounding(run), *(rounding(first) if first else ()))
         wanted = dict(right or ())
         cells = [cell for cell in run.scores.values() if cell.step == 0 and cell.hits is not None]
-        odd = next((c for c in cells if not _agrees(c, wanted, *device)), None)
+        odd = next((c for c in cells if not _agrees(c, wanted, *told)), None)
         if odd is not None:
             expected = "the zero-shot rows of the records beside it"
             run.error("V10", expected, f"{odd.hits} hits", AGAIN, odd.place())
 
 
-def _agrees(cell: ScoredCell, wanted: Mapping[Any, int], *devices: object) -> bool:
+def _agrees(cell: ScoredCell, wanted: Mapping[Any, int], *told: object) -> bool:
     hits = wanted.get((cell.eval_task, str(cell.direction), str(cell.k)))
-    return hits is not None and near(cell, hits, *devices)
+    return hits is not None and near(cell, hits, *told)
 
 
 def _zero_rows(run: Examined) -> tuple[Any, ...]:

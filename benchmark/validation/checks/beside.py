@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from ...protocol.invariants import Invariant
-from ...records.answers import Where
+from ...records.answers import Integers, Where
 from ..declared import Declared
 from ..runs import Examined, final_rows
 
@@ -24,6 +24,7 @@ _AGAIN = "delete the copy, and run it"
 # this version, two seeds or orders differ in 30 % or more; two methods of one seed and order, which
 # see the same batches, in 1.6 % (ewc and ft) or more.
 _NEAR, _NEAR_SAME_SEED, _LEAST_MOVED = 0.05, 0.005, 200
+_PIECE = 2048  # answers that are compared at once: two runs differ in many of the first ones
 ZERO_SHOT, _END, _SEED = get_args(Invariant)
 Promises = Mapping[int, Declared | None]
 """id of a run -> what its method declares today, or did at the run's commit."""
@@ -129,19 +130,18 @@ def check_copies(
         if not run.unsound:
             groups[run.group].append(run)
     for group in groups.values():
-        moved = {id(run): _moved(run) for run in group}
+        moved = {id(run): _Moved(run) for run in group}
         believed: list[Examined] = []
         for run in believed_first(group, changed):
             for one in believed:
-                if _may_equal(one, run, promises):
+                # What costs least comes first: nearly all pairs differ.
+                same = run.tells and one.digest == run.digest
+                near = None if same else _near(moved[id(one)], moved[id(run)])
+                if (not same and near is None) or _may_equal(one, run, promises):
                     continue
-                if run.tells and one.digest == run.digest:
-                    _tell_copy(run, one, "the same in every cell after step 0")
-                    break
-                near = _near(one, run, moved[id(one)], moved[id(run)])
-                if near is not None:
-                    _tell_copy(run, one, f"only {near} other answers after step 0")
-                    break
+                what = "the same in every cell" if same else f"only {near} other answers"
+                _tell_copy(run, one, f"{what} after step 0")
+                break
             if not run.unsound:  # a copy is no witness against others
                 believed.append(run)
 
@@ -173,40 +173,71 @@ def _at_once(run: Examined) -> bool:
     )
 
 
-def _moved(run: Examined) -> dict[Where, int]:
-    """Set, direction and step -> queries with another answer than at step 0."""
-    answers = run.evidence.answers if run.evidence else {}
-    return {
-        (task, direction, step): int((answer_Q != first_Q).sum())
-        for (task, direction, step), answer_Q in answers.items()
-        if step > 0
-        and (first_Q := answers.get((task, direction, 0))) is not None
-        and len(first_Q) == len(answer_Q)
-    }
+class _Moved:
+    """What training moved in a run: the answers after step 0, and how many are other ones.
+
+    Attributes:
+        run: whose.
+        counts: set, direction and step -> queries with another answer than at step 0.
+        places: these, as they are compared; the last step, where runs differ most, comes first.
+        total: sum of the counts.
+        answer_Q: the answers at all places, one place after the other.
+        sizes: how many answers each place has.
+    """
+
+    def __init__(self, run: Examined) -> None:
+        self.run = run
+        answers = run.evidence.answers if run.evidence else {}
+        self.counts = {
+            (task, direction, step): int(np.count_nonzero(answer_Q != first_Q))
+            for (task, direction, step), answer_Q in answers.items()
+            if step > 0
+            and (first_Q := answers.get((task, direction, 0))) is not None
+            and len(first_Q) == len(answer_Q)
+        }
+        self.places = sorted(self.counts, key=lambda where: (-where[2], str(where)))
+        self.total = sum(self.counts.values())
+        parts = [answers[where] for where in self.places]
+        self.sizes = [len(part) for part in parts]
+        self.answer_Q = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+
+    def at(self, places: Sequence[Where]) -> list[Integers]:
+        """The answers at some places."""
+        assert self.run.evidence is not None
+        return [self.run.evidence.answers[where] for where in places]
 
 
-def _near(
-    one: Examined, other: Examined, mine: Mapping[Where, int], theirs: Mapping[Where, int]
-) -> int | None:
+def _near(one: _Moved, other: _Moved) -> int | None:
     """The number of answers that differ after step 0, where it is one that no two trainings leave.
 
     What training moved is the measure: a method that moves little differs little. Answers of the
     same queries are compared; a cell that failed in one of two is left out of both.
     """
-    common = sorted(mine.keys() & theirs.keys(), key=lambda where: (-where[2], str(where)))
-    moved = min(sum(counts[where] for where in common) for counts in (mine, theirs))
-    if moved < _LEAST_MOVED or one.evidence is None or other.evidence is None:
+    if min(one.total, other.total) < _LEAST_MOVED:
         return None
-    same_course = one.row["seed"] == other.row["seed"] and one.tasks == other.tasks
+    same = one.places == other.places
+    places = one.places if same else [where for where in one.places if where in other.counts]
+    moved = min(sum(run.counts[where] for where in places) for run in (one, other))
+    if moved < _LEAST_MOVED:
+        return None
+    same_course = one.run.row["seed"] == other.run.row["seed"] and one.run.tasks == other.run.tasks
     limit = moved * (_NEAR_SAME_SEED if same_course else _NEAR)
+    if same and one.sizes == other.sizes:
+        return _differing([one.answer_Q], [other.answer_Q], limit)
+    return _differing(one.at(places), other.at(places), limit)
+
+
+def _differing(ours: list[Integers], theirs: list[Integers], most: float) -> int | None:
+    """How many answers differ; None for more than that, or for other queries."""
     count = 0
-    for where in common:
-        a_Q, b_Q = one.evidence.answers[where], other.evidence.answers[where]
+    for a_Q, b_Q in zip(ours, theirs, strict=True):
         if len(a_Q) != len(b_Q):
             return None
-        count += int(np.count_nonzero(a_Q != b_Q))
-        if count > limit:
-            return None
+        for start in range(0, len(a_Q), _PIECE):
+            piece = slice(start, start + _PIECE)
+            count += int(np.count_nonzero(a_Q[piece] != b_Q[piece]))
+            if count > most:
+                return None
     return count
 
 

@@ -34,22 +34,32 @@ def check_form(run: Examined) -> None:
     label = run.part("method", "label")
     if label is not None and not (isinstance(label, str) and plain_title(label)):
         run.error("V01", "a label of plain characters", quoted(label), "correct the method's file")
-    for cell in run.cells:
-        if not _NAME.fullmatch(cell.eval_task):
-            run.error("V01", "a set's name of plain characters", quoted(cell.eval_task), _AGAIN)
-            break
-        if not plain_title(cell.eval_title):
-            got = quoted(cell.eval_title)
-            run.error("V01", "a title of plain characters", got, "correct the suite", cell.place())
-            break
-    for cell in run.cells:
-        if (wrong := _misplaced(cell, run)) is not None:
-            run.error("V01", wrong[0], wrong[1], _AGAIN, cell.place())
-            break
+    _check_words(run)
+    # Few rows differ in what is judged here: all but one of a kind need no second look.
+    places = {(c.role, c.eval_position, c.step, c.step_task): c for c in run.cells}
+    shapes = {(c.kind, c.label_space, c.metric, c.direction, c.k): c for c in run.cells}
+    if any(_misplaced(cell, run) for cell in (*places.values(), *shapes.values())):
+        cell = next(cell for cell in run.cells if _misplaced(cell, run))
+        expected, got = _misplaced(cell, run) or ("", "")
+        run.error("V01", expected, got, _AGAIN, cell.place())
     foreign = next((cell for cell in run.cells if cell.source != "measured"), None)
     if foreign is not None:
         fix = "put a paper's numbers into the paper's tables"
         run.error("V15", "measured rows alone", f"one of a {foreign.source}", fix, foreign.place())
+
+
+def _check_words(run: Examined) -> None:
+    first: dict[tuple[str, str], ScoredCell] = {}
+    for cell in run.cells:
+        first.setdefault((cell.eval_task, cell.eval_title), cell)
+    for (name, title), cell in first.items():
+        if not _NAME.fullmatch(name):
+            run.error("V01", "a set's name of plain characters", quoted(name), _AGAIN)
+            break
+        if not plain_title(title):
+            got = quoted(title)
+            run.error("V01", "a title of plain characters", got, "correct the suite", cell.place())
+            break
 
 
 def _misplaced(cell: ScoredCell, run: Examined) -> tuple[str, str] | None:

@@ -6,6 +6,8 @@ from typing import Any
 from ...errors import quoted
 from ...records.identity import identity_of
 from ...records.naming import overrides
+from ...suites.find import find_suite
+from ...suites.names import PUBLISHED
 from ..declared import Declared
 from ..pins import PinnedSuite
 from ..runs import Examined
@@ -13,6 +15,7 @@ from ..runs import Examined
 _AGAIN = "delete the record and repeat its run"
 _SAME = ("suite", "suite_version", "method", "variant", "backbone", "pretrained", "order", "seed")
 _BUDGET = ("epochs", "batch_size")
+_FORMERLY = {"steps": 0, "precision": "fp32"}  # of a recipe that does not say it
 
 
 def check_identity(run: Examined, declared: Declared | None, pins: PinnedSuite | None) -> None:
@@ -69,7 +72,7 @@ def _check_settings(
         wanted = {**own, **dict(sorted(_differences(run, asked, pins))), **copies}
     else:
         free = {"pretrained", "templates"}
-        wanted = {**own, **dict(sorted(_plain_differences(asked)))}
+        wanted = {**own, **dict(sorted(_plain_differences(asked, _precision(run, asked))))}
         recipe = asked["recipe"]
         wanted |= {k: str(recipe.get(k)) for k in _BUDGET if k in given}
         wanted |= {k: v for k, v in given.items() if k in free} | copies
@@ -79,13 +82,26 @@ def _check_settings(
         run.error("V03", expected, quoted(run.row["settings"]), _AGAIN)
 
 
+def _precision(run: Examined, asked: Mapping[str, Any]) -> Any:
+    """What a suite without pins declares.
+
+    By its code, where that is of this version; else by the record, which says nothing where it is
+    fp32, as all were once.
+    """
+    if run.row["suite"] in PUBLISHED:
+        suite = find_suite(run.row["suite"])
+        if suite.version == run.row["suite_version"]:
+            return suite.recipe.precision
+    return {**_FORMERLY, **asked["recipe"]}["precision"]
+
+
 def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _plain_differences(asked: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What differs from defaults that no suite changes."""
-    for name, without in (("precision", "fp32"), ("evals", "all"), ("limit", None)):
+def _plain_differences(asked: Mapping[str, Any], precision: Any) -> Iterator[tuple[str, str]]:
+    """What differs from the precision that the suite declares, and from the other defaults."""
+    for name, without in (("precision", precision), ("evals", "all"), ("limit", None)):
         if asked.get(name) != without:
             yield name, str(asked.get(name))
 
@@ -94,9 +110,9 @@ def _differences(
     run: Examined, asked: Mapping[str, Any], pins: PinnedSuite
 ) -> Iterator[tuple[str, str]]:
     """What differs from the suite's defaults, as `run` names it."""
-    yield from _plain_differences(asked)
-    recipe = {"steps": 0, **asked["recipe"]}
-    usual = {"steps": 0, **pins.recipe}
+    usual = {**_FORMERLY, **pins.recipe}
+    yield from _plain_differences(asked, usual["precision"])
+    recipe = {**_FORMERLY, **asked["recipe"]}
     differs = {name for name in recipe.keys() | usual.keys() if recipe.get(name) != usual.get(name)}
     if "steps" in differs:
         differs = differs - {"steps"} | {"epochs"}

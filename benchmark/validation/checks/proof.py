@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import BenchError, quoted
-from ...records.evidence import Evidence, evidence_file, read_evidence
+from ...records.evidence import Evidence, evidence_file
 from ...records.identity import identity_of
 from ..runs import Examined
 
@@ -26,7 +26,7 @@ def read_proof(run: Examined) -> Evidence | None:
         run.error("V09", f"the evidence '{path.name}'", "no such file", _AGAIN)
         return None
     try:
-        return read_evidence(path, seal)
+        return run.record.evidence
     except BenchError as error:
         run.error("V09", error.expected, error.got, error.fix)
         return None

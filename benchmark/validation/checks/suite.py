@@ -13,7 +13,7 @@ from ..runs import Examined, ScoredCell
 
 AGAIN = "repeat the run with the suite's data"
 _TOLERANCE, _LEAST = 0.005, 2
-"""Of the queries, and in hits: what step 0 may differ by on another device than the CPU."""
+"""Of the queries, and in hits: what step 0 may differ by where machines round differently."""
 
 
 def check_name(run: Examined, pins: Mapping[str, PinnedSuite]) -> None:
@@ -64,7 +64,8 @@ def _of_sets(run: Examined, pins: PinnedSuite) -> Iterator[tuple[str, str]]:
         yield f"the set '{lacks[0]}'", "none"
     if odd := sorted(set(run.tasks) - set(pins.tasks)):
         yield f"the tasks of {pins.suite}", quoted(odd)
-    for cell in run.cells:
+    shapes = {(c.eval_task, c.eval_title, c.kind, c.label_space): c for c in run.cells}
+    for cell in shapes.values():
         one = pins.sets.get(cell.eval_task)
         if one is None:
             continue
@@ -177,15 +178,26 @@ def check_zero_shot(run: Examined, pins: PinnedSuite) -> None:
             continue
         hits = pins.zero_shot[sha][task].get(direction or "acc", [])
         place = (1, 5, 10).index(k) if k in (1, 5, 10) else 0
-        if place < len(hits) and not near(cell, hits[place], run.part("hardware", "device")):
+        if place < len(hits) and not near(cell, hits[place], *rounding(run)):
             expected = f"{hits[place]} hits of the untouched backbone"
             run.error("V10", expected, str(cell.hits), AGAIN, cell.place())
             return
 
 
-def near(cell: ScoredCell, hits: int, *devices: object) -> bool:
-    """Whether a cell has those hits; exactly, but where one is of a GPU."""
+def rounding(run: Examined) -> tuple[object, object]:
+    """What its last bits depend on: its device, and the precision of its towers."""
+    return run.part("hardware", "device"), run.part("asked", "precision")
+
+
+def near(cell: ScoredCell, hits: int, *told: object) -> bool:
+    """Whether a cell has those hits; exactly, but where one is of a GPU, or of bfloat16.
+
+    Args:
+        cell: a score.
+        hits: what it should have.
+        told: devices and precisions of all runs that are compared.
+    """
     slack = 0.0
-    if "cuda" in devices:
+    if not {"cuda", "bf16"}.isdisjoint(str(one) for one in told):
         slack = max(_LEAST, _TOLERANCE * cell.n_queries)
     return cell.hits is not None and abs(cell.hits - hits) <= slack

@@ -1,0 +1,90 @@
+"""A method as its file declares it: label, paper, badges, settings and variants. No torch."""
+
+import ast
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from ...errors import MethodError
+from ...protocol.badges import Badge
+from ...run.guards.declared import LONGEST, VARIANT, check_texts
+from ...run.registry import Place, find_method, locate
+from ...validation.declared import Declared, installed_source, read_declared
+from ...validation.literals import Unreadable
+from .plain import is_plain
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is shown of a method.
+
+    Attributes:
+        label, paper, variants: as the class has them. uses: badges, with these settings.
+        settings: those of the variant that was asked for.
+        call: what stands before a variant's name in --method.
+        file: where the values are from.
+    """
+
+    label: str
+    paper: str
+    uses: Collection[str]
+    settings: Mapping[str, Any]
+    variants: Mapping[str, Mapping[str, Any]]
+    call: str
+    file: Path
+
+
+def describe_method(asked: str) -> Described:
+    """Read a method's file; where that does not say all, import it.
+
+    Args:
+        asked: as for --method.
+
+    Raises:
+        BenchError: see `find_method`.
+    """
+    place = locate(asked)
+    call = f"{place.file.name}:" if place.origin == "path" else f"{place.name}."
+    if (read := _read(place)) is not None:
+        return Described(
+            read.label, read.paper, (read.uses or {})[place.variant], read.config(place.variant),
+            read.variants, call, place.file,
+        )  # fmt: skip
+    found = find_method(asked, [])
+    cls = found.cls
+    return Described(
+        cls.label, cls.paper, found.uses, vars(found.config), cls.variants, call, found.file
+    )
+
+
+def _read(place: Place) -> Declared | None:
+    """What the file says; None where it would have to be imported to know."""
+    built_in = place.origin == "methods"
+    path = f"methods/{place.file.name}" if built_in else str(place.file)
+
+    def source(asked: str) -> bytes | None:
+        return place.file.read_bytes() if asked == path else installed_source(asked)
+
+    with suppress(Unreadable, OSError, MethodError, SyntaxError, ValueError):
+        found = read_declared(path, source)
+        if place.variant not in (found.uses or {}):
+            return None
+        if built_in or (is_plain(ast.parse(place.file.read_bytes())) and _allowed(found)):
+            return found
+    return None
+
+
+def _allowed(found: Declared) -> bool:
+    """Whether a run would take these declarations.
+
+    Raises:
+        MethodError: not that label, or that paper.
+    """
+    check_texts(type("Method", (), {"label": found.label, "paper": found.paper}))
+    badges = {badge for uses in (found.uses or {}).values() for badge in uses}
+    return badges <= set(get_args(Badge)) and all(
+        len(tag) <= LONGEST and VARIANT.fullmatch(tag) and changes.keys() <= found.defaults.keys()
+        for tag, changes in found.variants.items()
+    )

@@ -1,0 +1,1 @@
+"""The device of a run: which one, and how it multiplies."""
