@@ -17,12 +17,14 @@ from .mixed import Run, columns, mixed_deltas, spread, stack, weighted_run
 from .recent import Recent
 from .spaces import MERGES, Updates, merged_deltas, site_updates
 
-WORTH = 4
+WORTH, ANEW = 2, 4
 """A group is worth weights of its own from WORTH O I / (O + I) rows of its maps on.
 
 An update of rank Q takes Q O I multiplications to be added to a weight, once, and Q (O + I) for
-each row of outputs that it is added to instead. The first is bound by memory, and so dear: both
-take a CPU the same at WORTH, at widths from 128 to 3072, with weights merged for the group.
+each row of outputs that it is added to instead. The first is bound by memory and so dear: merged
+for this batch alone, weights take a CPU as long as updates of outputs at ANEW, and at WORTH where
+the weights of all groups fit into what is held, so that the next batch finds them. Measured at
+widths from 128 to 3072.
 """
 PIECE = 64
 """Items that a CPU takes at a time, so that their activations stay in its cache.
@@ -117,7 +119,7 @@ class Bank(nn.ModuleList):
         """Which items go through a tower together, and how."""
         learns, small = torch.is_grad_enabled(), list[Group]()
         most = PIECE if clip.logit_scale.device.type == "cpu" and not learns else len(items)
-        large = self._large(clip, items) if groups and not learns else len(items) + 1
+        large = len(items) + 1 if learns or not groups else self._large(clip, items, groups)
         for group in groups:
             if group.merged and learns:
                 yield group.rows, partial(self._updated, clip, group)
@@ -129,7 +131,7 @@ class Bank(nn.ModuleList):
         for some in cut(small, most):
             yield torch.cat([group.rows for group in some]), partial(self._mixed, clip, some)
 
-    def _large(self, clip: Backbone, items: Images | Texts) -> float:
+    def _large(self, clip: Backbone, items: Images | Texts, groups: Sequence[Group]) -> float:
         """Items of a group that is worth weights of its own."""
         tower: Tower
         if isinstance(items, Images):
@@ -137,12 +139,11 @@ class Bank(nn.ModuleList):
         else:
             longest = int(clip.end_of_text(items.tokens_ML).max()) + 1
             tower, tokens = "text", clip.text_length(longest)
-        shapes = [
-            (len(site.weight), site.weight.shape[1])
-            for name, site in clip.sites(self.adapter(0).targets).items()
-            if name.startswith(tower)
-        ]
-        return WORTH / tokens * sum(o * i for o, i in shapes) / sum(o + i for o, i in shapes)
+        sites = clip.sites(self.adapter(0).targets).items()
+        weights = [site.weight for name, site in sites if name.startswith(tower)]
+        fit = len(groups) * sum(w.nbytes for w in weights) <= WEIGHTS
+        rows = sum(w.numel() for w in weights) / sum(sum(w.shape) for w in weights)
+        return (WORTH if fit else ANEW) * rows / tokens
 
     def _is_dense(self, group: Group) -> bool:
         """Whether its update has no factors, so that it costs as much as the map itself."""
@@ -232,11 +233,16 @@ class Bank(nn.ModuleList):
             rank = next(iter(update.values())).up_OQ.shape[1]
             return Run(len(group), rank, lambda name: update[name].factors)
         adapters = [self.adapter(t) for t in group.adapters]
+        if len(adapters) == 1 and group.even:
+            scale, rank = (
+                adapters[0].scale * group.weights[0],
+                len(next(iter(adapters[0].A.values()))),
+            )
+            return Run(len(group), rank, partial(stack, adapters), scale)
 
         def stacked(name: str) -> tuple[Tensor, Tensor]:
             make = partial(stack, adapters, name)
-            if len(adapters) == 1 or torch.is_grad_enabled():
-                return make()
-            return self._stacks.get((*group.names, name), make)
+            return make() if learns else self._stacks.get((*group.names, name), make)
 
-        return weighted_run(adapters, group.weight_nK, stacked)
+        learns, column_BQ = torch.is_grad_enabled(), columns(adapters, group.weight_nK)
+        return Run(len(group), column_BQ.shape[1], stacked, column_BQ=column_BQ)

@@ -11,6 +11,7 @@ for its own. The first takes a few small products for each run, the second multi
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -43,13 +44,14 @@ class Run:
         items: how many they are.
         rank: Q.
         factors: of the update.
-        column_BQ: each item's weights on the update's directions; (1, Q) where all are alike,
-            None where all are 1.
+        scale: of the update.
+        column_BQ: each item's weights on the update's directions; None where all are 1.
     """
 
     items: int
     rank: int
     factors: Factors
+    scale: float = 1.0
     column_BQ: Tensor | None = None
 
     def low(self, down_QI: Tensor, x: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ class Mixed:
         found = []
         for run, piece in self._of(x):
             down_QI, up_OQ = run.factors(self.name)
-            found.append(F.linear(run.low(down_QI, piece), up_OQ))
+            found.append(F.linear(run.low(down_QI, piece) * run.scale, up_OQ))
         return torch.cat(found)
 
     def add_to(self, x: Tensor, y: Tensor) -> Tensor:
@@ -99,7 +101,8 @@ class Mixed:
             low = run.low(down_QI, piece)
             # In one product; a matrix product in place does not see autocast.
             rows = out.view(-1, out.shape[-1])
-            rows.addmm_(low.flatten(0, 1).to(y.dtype), up_OQ.T.to(y.dtype))
+            low, up_QO = low.flatten(0, 1).to(y.dtype), up_OQ.T.to(y.dtype)
+            rows.addmm_(low, up_QO, alpha=run.scale)
             if short > 0:
                 y.copy_(out[:, : y.shape[1]])
             first += run.items
@@ -155,21 +158,17 @@ def mixed_deltas(like: LoRA, runs: Sequence[Run], stacked: Run | None = None) ->
     return {name: Mixed(name, outputs, tuple(runs), stacked) for name, outputs in sites.items()}
 
 
-def weighted_run(
-    adapters: Sequence[LoRA], weight_BT: Tensor, factors: Factors | None = None
-) -> Run:
-    """Items as one run, through the stacked factors of the adapters that occur.
+def weighted_run(adapters: Sequence[LoRA], weight_BT: Tensor) -> Run:
+    """Items as one run, through the stacked factors of those adapters that occur.
 
     Args:
         adapters: a bank of equal targets and rank.
         weight_BT: at least 0.
-        factors: those of the adapters that occur, where somebody has them; None to stack them.
     """
     used = [t for t, some in enumerate((weight_BT > 0).any(dim=0).tolist()) if some] or [0]
     those = [adapters[t] for t in used]
     column_BQ = columns(those, weight_BT[:, used])
-    made = factors or (lambda name: stack(those, name))
-    return Run(len(weight_BT), column_BQ.shape[1], made, column_BQ)
+    return Run(len(column_BQ), column_BQ.shape[1], partial(stack, those), column_BQ=column_BQ)
 
 
 def columns(adapters: Sequence[LoRA], weight_BT: Tensor) -> Tensor:
