@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...backbones.sites import Delta
 from ..lora import LoRA
 
 CALL, CALL_ELSEWHERE = 2**19, 2**32
@@ -128,7 +127,7 @@ class Mixed:
 
 def weighted_deltas(
     adapters: Sequence[LoRA], index_BK: Tensor, weight_BK: Tensor
-) -> dict[str, Delta]:
+) -> dict[str, Mixed]:
     """Site name -> for each item of a batch, the weighted sum of its adapters' deltas.
 
     A convex combination of low-rank deltas is the combination of their outputs, so merged weights
@@ -152,7 +151,7 @@ def weighted_deltas(
     return mixed_deltas(adapters[0], runs, weighted_run(adapters, weight_BT))
 
 
-def mixed_deltas(like: LoRA, runs: Sequence[Run], stacked: Run | None = None) -> dict[str, Delta]:
+def mixed_deltas(like: LoRA, runs: Sequence[Run], stacked: Run | None = None) -> dict[str, Mixed]:
     """Site name -> the delta of a batch of runs, at the sites that an adapter has."""
     sites = {name: len(like.B[key]) for name, key in like.names.items()}
     return {name: Mixed(name, outputs, tuple(runs), stacked) for name, outputs in sites.items()}
