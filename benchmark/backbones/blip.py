@@ -30,8 +30,9 @@ from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval
 
 from ..errors import BenchError
 from .backbone import Backbone
+from .blocks.attention import At, attend, one_token_suffices, packed, pooled
 from .known import Architecture
-from .sites import Linear, Place, Site, attend, packed
+from .sites import Linear, Place, Site, linear
 
 TEMPERATURE = 0.07
 SECTIONS = ("image_text_hidden_size", "vision_config", "text_config")  # of config.json
@@ -73,6 +74,7 @@ class Blip(Backbone):
             for part in (block.attention.output, block.intermediate, block.output):
                 part.dense = Linear(part.dense)
             block.parallel = Place()
+        self._known = self.types()
 
     # -- towers
 
@@ -81,11 +83,13 @@ class Blip(Backbone):
         return cast(Tensor, self.vision_model.embeddings(pixels_B3HW))
 
     def _image_tower(self, x_BLW: Tensor) -> Tensor:
-        for block in self.vision_model.encoder.layers:
-            x_BLW = x_BLW + block.self_attn(block.layer_norm1(x_BLW))
-            y_BLW = x_BLW + block.mlp(block.layer_norm2(x_BLW))
-            x_BLW = block.parallel(x_BLW, y_BLW)
-        return cast(Tensor, self.vision_proj(self.vision_model.post_layernorm(x_BLW[:, 0])))
+        *before, last = self.vision_model.encoder.layers
+        for block in before:
+            x_BLW = _image_block(block, x_BLW)
+        own = last.self_attn
+        one = 0 if one_token_suffices(last, self._known, (own.q, own.k, own.v)) else None
+        x_BW = self.vision_model.post_layernorm(_image_block(last, x_BLW, one)[:, 0])
+        return linear(x_BW, self.vision_proj.weight, self.vision_proj.bias)
 
     def _embed_text(self, tokens_ML: Tensor) -> Tensor:
         """Tokens and positions, after their norm."""
@@ -94,9 +98,14 @@ class Blip(Backbone):
     def _text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
         places_L = torch.arange(x_MLW.shape[1], device=x_MLW.device)
         seen_M11L = (places_L <= end_M[:, None])[:, None, None]
-        for block in self.text_encoder.encoder.layer:
+        *before, last = self.text_encoder.encoder.layer
+        for block in before:
             x_MLW = _text_block(block, x_MLW, seen_M11L)
-        return cast(Tensor, self.text_proj(x_MLW[:, 0]))
+        own = last.attention.self
+        whole = (own.query.site, own.key.site, own.value.site)
+        one = 0 if one_token_suffices(last, self._known, whole) else None
+        x_MW = _text_block(last, x_MLW, seen_M11L, one)[:, 0]
+        return linear(x_MW, self.text_proj.weight, self.text_proj.bias)
 
     # -- tokens
 
@@ -160,17 +169,24 @@ class PackedAttention(nn.Module):
             Site(self.qkv, ("weight", "bias"), slice(i * width, (i + 1) * width)) for i in range(3)
         )
 
-    def forward(self, x_BLW: Tensor) -> Tensor:
-        """Self-attention over all L tokens."""
+    def forward(self, x_BLW: Tensor, at: At = None) -> Tensor:
+        """Self-attention over L tokens, of all of them or of the one at that place."""
         qkv = packed(x_BLW, (self.q, self.k, self.v), self.qkv.weight, self.qkv.bias)
-        return cast(Tensor, self.projection(attend(qkv, self.heads)))
+        return cast(Tensor, self.projection(pooled(attend(qkv, self.heads), at)))
 
 
-def _text_block(block: Any, x_MLW: Tensor, seen_M11L: Tensor) -> Tensor:
+def _image_block(block: Any, x_BLW: Tensor, at: At = None) -> Tensor:
+    changed = block.self_attn(block.layer_norm1(x_BLW), at)
+    x_BLW = changed + pooled(x_BLW, at)
+    y_BLW = x_BLW + block.mlp(block.layer_norm2(x_BLW))
+    return cast(Tensor, block.parallel(x_BLW, y_BLW))
+
+
+def _text_block(block: Any, x_MLW: Tensor, seen_M11L: Tensor, at: At = None) -> Tensor:
     own, after = block.attention.self, block.attention.output
     qkv = (own.query(x_MLW), own.key(x_MLW), own.value(x_MLW))
-    seen_MLW = attend(qkv, own.num_attention_heads, seen=seen_M11L)
-    x_MLW = after.LayerNorm(x_MLW + after.dense(seen_MLW))
+    seen_MLW = pooled(attend(qkv, own.num_attention_heads, seen=seen_M11L), at)
+    x_MLW = after.LayerNorm(pooled(x_MLW, at) + after.dense(seen_MLW))
     y_MLW = x_MLW + block.output.dense(block.intermediate(x_MLW))
     return cast(Tensor, block.output.LayerNorm(block.parallel(x_MLW, y_MLW)))
 

@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from typing import Any, cast, final
 
 import torch
+from open_clip import transformer
 from torch import Tensor, nn
 
 from ..errors import BenchError
 from .backbone import Backbone
+from .blocks.activation import QuickGELU
+from .blocks.attention import At, Attention, one_token_suffices, pooled
 from .known import Architecture
 from .plain_open_clip import part
-from .sites import Attention, Linear, Place, Site
+from .sites import Linear, Place, Site, linear
 from .tokenizer import Tokenize
 
 
@@ -52,7 +55,10 @@ class OpenClip(Backbone):
         for _, _, block in self._blocks():
             block.attn = Attention(block.attn)
             block.mlp.c_fc, block.mlp.c_proj = Linear(block.mlp.c_fc), Linear(block.mlp.c_proj)
+            if type(block.mlp.gelu) is transformer.QuickGELU:
+                block.mlp.gelu = QuickGELU()
             block.parallel = Place()
+        self._known = self.types()
 
     # -- towers
 
@@ -61,9 +67,8 @@ class OpenClip(Backbone):
         return cast(Tensor, self.visual._embeds(pixels_B3HW))
 
     def _image_tower(self, x_BLW: Tensor) -> Tensor:
-        for block in self.visual.transformer.resblocks:
-            x_BLW = _block(block, x_BLW, causal=False)
-        return cast(Tensor, self.visual.ln_post(x_BLW[:, 0]) @ self.visual.proj)
+        x_B1W = self._tower(self.visual.transformer.resblocks, x_BLW, 0, causal=False)
+        return linear(self.visual.ln_post(x_B1W[:, 0]), self.visual.proj.T)
 
     def _embed_text(self, tokens_ML: Tensor) -> Tensor:
         """Token and position embeddings."""
@@ -71,10 +76,18 @@ class OpenClip(Backbone):
         return cast(Tensor, x_MLW + self.positional_embedding[: x_MLW.shape[1]])
 
     def _text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
-        for block in self.transformer.resblocks:
-            x_MLW = _block(block, x_MLW, causal=True)
-        rows_M = torch.arange(len(x_MLW), device=end_M.device)
-        return cast(Tensor, self.ln_final(x_MLW[rows_M, end_M]) @ self.text_projection)
+        x_M1W = self._tower(self.transformer.resblocks, x_MLW, end_M, causal=True)
+        return linear(self.ln_final(x_M1W[:, 0]), self.text_projection.T)
+
+    def _tower(self, blocks: Any, x_BLW: Tensor, at: Tensor | int, causal: bool) -> Tensor:
+        """All blocks, and of the last one's output that token of each item alone: (B, 1, W)."""
+        *before, last = blocks
+        for block in before:
+            x_BLW = _block(block, x_BLW, causal)
+        attn = last.attn
+        if one_token_suffices(last, self._known, (attn.q, attn.k, attn.v)):
+            return _block(last, x_BLW, causal, at)
+        return pooled(_block(last, x_BLW, causal), at)
 
     # -- tokens
 
@@ -120,8 +133,9 @@ class OpenClip(Backbone):
         return here | {"mlp.c_fc": mlp.c_fc.site, "mlp.c_proj": mlp.c_proj.site}
 
 
-def _block(block: Any, x_BLW: Tensor, causal: bool) -> Tensor:
-    x_BLW = x_BLW + block.ls_1(block.attn(block.ln_1(x_BLW), causal))
+def _block(block: Any, x_BLW: Tensor, causal: bool, at: At = None) -> Tensor:
+    changed = block.ls_1(block.attn(block.ln_1(x_BLW), causal, at))
+    x_BLW = changed + pooled(x_BLW, at)
     y_BLW = x_BLW + block.ls_2(block.mlp(block.ln_2(x_BLW)))
     return cast(Tensor, block.parallel(x_BLW, y_BLW))
 

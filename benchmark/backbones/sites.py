@@ -3,13 +3,10 @@
 - Every linear map of a block is a `Site`: y = W x + b (+ delta(x)).
 - Beside the MLP is a plain `Place`: x + MLP(norm(x)) (+ delta(x)), with x the residual stream after
   the attention, as it is.
-
-Attention is ours here, with torch's state-dict keys: `nn.MultiheadAttention` reads
-`out_proj.weight` without calling the module, so that an adapter there would act on nothing.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -22,6 +19,7 @@ from ..errors import BenchError, nearest
 PARALLEL = "mlp.parallel"
 Delta = Callable[[Tensor], Tensor]
 PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+ROWS = 16  # see `linear`
 MAPS = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)  # every linear map of a block
 
 
@@ -31,6 +29,11 @@ class Place(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.delta: Delta | None = None
+
+    @property
+    def tokenwise(self) -> bool:
+        """Whether what is added to a token depends on that token alone."""
+        return self.delta is None or getattr(self.delta, "tokenwise", False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Y as computed by the caller, who has no use for it any more -> y + delta(x)."""
@@ -59,6 +62,24 @@ class Site(Place):
         """View (out, in) of the weight; writing to it under no_grad writes to the model."""
         return cast(Tensor, getattr(self._owner[0], self._names[0]))[self._rows]
 
+    @property
+    def own_way(self) -> bool:
+        """Whether `mapped` does something else than add to W x + b."""
+        return self.instead is not None or hasattr(self.delta, "mapped")
+
+    def mapped(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """X (..., in) -> W x + b + delta(x), with what stands instead of the weight, if anything.
+
+        A delta can offer `mapped(x, weight, bias)`, the whole of it with gradients, for weights
+        that have none.
+        """
+        weight = weight if self.instead is None else self.instead
+        way = getattr(self.delta, "mapped", None)
+        trained = weight.requires_grad or (bias is not None and bias.requires_grad)
+        if way is None or trained or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return cast(Tensor, self(x, linear(x, weight, bias)))
+        return cast(Tensor, way(x, weight, bias))
+
 
 class Linear(nn.Linear):
     """nn.Linear with a Site."""
@@ -71,57 +92,19 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """X (..., in) -> (..., out)."""
-        weight = self.weight if self.site.instead is None else self.site.instead
-        return cast(Tensor, self.site(x, F.linear(x, weight, self.bias)))
+        return self.site.mapped(x, self.weight, self.bias)
 
 
-class Attention(nn.Module):
-    """Self-attention with torch's packed state-dict keys, and sites q, k, v, out_proj."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`, where the bits of a row do not depend on how many there are.
 
-    def __init__(self, like: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.heads, width = like.num_heads, like.embed_dim
-        self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
-        self.out_proj = Linear(like.out_proj)
-        names = ("in_proj_weight", "in_proj_bias")
-        self.q, self.k, self.v = (
-            Site(self, names, slice(i * width, (i + 1) * width)) for i in range(3)
-        )
-
-    def forward(self, x_BLW: Tensor, causal: bool) -> Tensor:
-        """Self-attention over L tokens; causal: a token sees itself and those before it."""
-        qkv = packed(x_BLW, (self.q, self.k, self.v), self.in_proj_weight, self.in_proj_bias)
-        return cast(Tensor, self.out_proj(attend(qkv, self.heads, causal=causal)))
-
-
-def packed(x: Tensor, sites: Sequence[Site], weight: Tensor, bias: Tensor | None) -> list[Tensor]:
-    """What several maps that lie in one weight, one below the other, make of x (..., in)."""
-    if any(site.instead is not None for site in sites):
-        own = [site.weight if site.instead is None else site.instead for site in sites]
-        parts = [None] * len(own) if bias is None else bias.chunk(len(own))
-        found = [F.linear(x, w, b) for w, b in zip(own, parts, strict=True)]
-    else:
-        found = list(F.linear(x, weight, bias).chunk(len(sites), dim=-1))
-    return [site(x, y) for site, y in zip(sites, found, strict=True)]
-
-
-def attend(
-    qkv: Iterable[Tensor], heads: int, causal: bool = False, seen: Tensor | None = None
-) -> Tensor:
-    """Attention by several heads.
-
-    Args:
-        qkv: queries, keys and values, (B, L, W) each.
-        heads: W is divided among them.
-        causal: a token sees itself and those before it.
-        seen: (B, 1, 1, L) bool, the tokens that can be seen; None for all.
-
-    Returns:
-        (B, L, W).
+    From 16 rows on they do not on a CPU (measured on several makers'), so there are never fewer.
     """
-    q, k, v = (y.view(*y.shape[:2], heads, -1).transpose(1, 2) for y in qkv)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=causal)
-    return out.transpose(1, 2).flatten(2)
+    rows = x.numel() // x.shape[-1]
+    if rows >= ROWS:
+        return F.linear(x, weight, bias)
+    padded = F.pad(x.reshape(rows, -1), (0, 0, 0, ROWS - rows))
+    return F.linear(padded, weight, bias)[:rows].view(*x.shape[:-1], -1)
 
 
 Held = tuple[Delta | None, Tensor | None]
@@ -187,6 +170,10 @@ class Adaptable(nn.Module, ABC):
         if PARALLEL in targets:
             found |= {f"{tower}.{i}.{PARALLEL}": b.parallel for tower, i, b in self._blocks()}
         return found
+
+    def types(self) -> frozenset[type]:
+        """Of all modules in the blocks."""
+        return frozenset(type(m) for _, _, block in self._blocks() for m in block.modules())
 
     @contextmanager
     def adapted(self, deltas: Mapping[str, Delta], targets: tuple[str, ...]) -> Iterator[None]:

@@ -9,7 +9,6 @@ gate, dW = B diag(w) A and delta(x) = (w * x A^T) B^T. No other scale, no dropou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import ceil, inf
 from typing import Any, Literal, get_args
 
@@ -21,6 +20,7 @@ from ..backbones.backbone import Backbone
 from ..backbones.sites import Delta
 from ..protocol.config import require, require_choice
 from .lora import check_targets
+from .low_rank import add_low_rank, low_rank, mapped
 
 Rule = Literal["exact", "released"]
 LEVELS = 50  # thresholds from 0 to the largest, both included; official code
@@ -152,13 +152,10 @@ class Gated(nn.Module):
         gate = torch.randn(len(self.names), rank, generator=generator)
         self.gate = nn.Parameter(gate.to(clip.logit_scale.device))
 
-    def _delta(self, key: str, row: int, x: Tensor) -> Tensor:
-        return F.linear(F.linear(x, self.A[key]) * self.gate[row], self.B[key])
-
     def deltas(self) -> dict[str, Delta]:
         """Site name -> delta, for `Backbone.adapted`."""
         rows = enumerate(self.names.items())
-        return {name: partial(self._delta, key, row) for row, (name, key) in rows}
+        return {name: _Delta(self, key, row) for row, (name, key) in rows}
 
     @torch.no_grad()
     def prune(self, step: int, total: int) -> None:
@@ -201,6 +198,32 @@ class Gated(nn.Module):
             "parameters": sum(p.numel() for p in factors),
             "parameters_kept": sum(b.numel() + a.numel() for b, a in kept.values()),
         }
+
+
+@dataclass(frozen=True)
+class _Delta:
+    """What an update adds at one site."""
+
+    update: Gated
+    key: str
+    row: int
+    tokenwise = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """X (..., in) -> (..., out)."""
+        return low_rank(x, *self._factors, gate_R=self.update.gate[self.row])
+
+    def add_to(self, x: Tensor, y: Tensor) -> Tensor:
+        """Y + delta(x), in place."""
+        return add_low_rank(y, x, *self._factors, gate_R=self.update.gate[self.row])
+
+    def mapped(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """W x + b + delta(x), with gradients for x, the factors and the gates."""
+        return mapped(x, weight, bias, self._factors, gate_R=self.update.gate[self.row])
+
+    @property
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        return self.update.A[self.key], self.update.B[self.key]
 
 
 @torch.no_grad()

@@ -6,16 +6,16 @@ scale = alpha / R. B starts at zero, so that a new adapter changes nothing.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..backbones.sites import MAPS, Delta
 from ..protocol.config import require, require_choice
 from ..protocol.types import Images, Texts
+from .low_rank import add_low_rank, dropout, low_rank, mapped
 
 
 def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str]) -> None:
@@ -77,11 +77,6 @@ class LoRA(nn.Module):
             self.A[key] = nn.Parameter(a.to(site.weight.device))
             self.B[key] = nn.Parameter(torch.zeros(out_dim, rank, device=site.weight.device))
 
-    def _delta(self, key: str, x: Tensor) -> Tensor:
-        if self.training:
-            x = dropout(x, self.dropout)
-        return _low_rank(self.A[key], self.B[key], self.scale, x)
-
     def train(self, mode: bool = True) -> "LoRA":
         """As every module; what the digest was computed from may change from now on."""
         self._digest = (), ""
@@ -104,7 +99,7 @@ class LoRA(nn.Module):
 
     def deltas(self) -> dict[str, Delta]:
         """Site name -> delta, for `Backbone.adapted`."""
-        return {name: partial(self._delta, key) for name, key in self.names.items()}
+        return {name: _Delta(self, key) for name, key in self.names.items()}
 
     @torch.no_grad()
     def merge(self, clip: Backbone, share: float = 1.0) -> None:
@@ -114,26 +109,34 @@ class LoRA(nn.Module):
             site.weight.addmm_(self.B[key], self.A[key], alpha=share * self.scale)
 
 
-def dropout(x: Tensor, p: float) -> Tensor:
-    """Drop each element with probability p, rounded to 1/65536, and scale the rest to match.
+@dataclass(frozen=True)
+class _Delta:
+    """What an adapter adds at one site."""
 
-    Four 16-bit draws are cut from every 64-bit one: on a CPU torch's own mask costs more than the
-    forward pass of a small model.
+    adapter: LoRA
+    key: str
+    tokenwise = True
 
-    Args:
-        x: any shape.
-        p: probability in [0, 0.99].
-    """
-    cut = round(p * 65536)
-    if cut == 0:
-        return x
-    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-    bits = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
-    return x * (bits >= cut - 32768).to(x.dtype).mul_(65536 / (65536 - cut))
+    def __call__(self, x: Tensor) -> Tensor:
+        """X (..., in) -> (..., out)."""
+        if self.adapter.training:
+            x = dropout(x, self.adapter.dropout)
+        return low_rank(x, *self._factors, self.adapter.scale)
 
+    def add_to(self, x: Tensor, y: Tensor) -> Tensor:
+        """Y + delta(x), in place."""
+        if self.adapter.training:
+            x = dropout(x, self.adapter.dropout)
+        return add_low_rank(y, x, *self._factors, self.adapter.scale)
 
-def _low_rank(a: Tensor, b: Tensor, scale: float, x: Tensor) -> Tensor:
-    return F.linear(F.linear(x, a) * scale, b)
+    def mapped(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """W x + b + delta(x), with gradients for x and the factors."""
+        drop = self.adapter.dropout if self.adapter.training else 0.0
+        return mapped(x, weight, bias, self._factors, self.adapter.scale, drop=drop)
+
+    @property
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        return self.adapter.A[self.key], self.adapter.B[self.key]
 
 
 def encode_with(

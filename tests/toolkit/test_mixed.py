@@ -153,11 +153,14 @@ def test_a_batch_is_its_items_however_it_is_sorted(width, clip, three):
 def test_runs_have_products_of_their_own_or_share_them(call, clip, three, monkeypatch):
     """Whichever is cheaper; both are the sum of each item's deltas."""
     monkeypatch.setattr(mixed, "CALL", call)
-    seen = []
+    seen: list[int] = []
     real = Run.low
-    monkeypatch.setattr(
-        Run, "low", lambda self, down, x: (seen.append(len(x)), real(self, down, x))[1]
-    )
+
+    def low(self, down, x):
+        seen.append(len(x))
+        return real(self, down, x)
+
+    monkeypatch.setattr(Run, "low", low)
     index_BK = torch.tensor([[0, 1], [0, 1], [2, 1], [2, 0], [2, 0], [1, 0]])
     weight_BK = torch.tensor([[0.7, 0.3]] * 3 + [[1.0, 0.0]] * 3)
     x = torch.randn(6, 5, 128, generator=torch.Generator().manual_seed(0))
@@ -165,9 +168,9 @@ def test_runs_have_products_of_their_own_or_share_them(call, clip, three, monkey
         inputs = three[0].A[three[0].names[name]].shape[1]
         x = torch.randn(6, 5, inputs, generator=torch.Generator().manual_seed(0))
         each = torch.stack([a.deltas()[name](x) for a in three])
-        want = sum(
-            weight_BK[:, k, None, None] * each[index_BK[:, k], torch.arange(6)] for k in (0, 1)
-        )
+        picked = [each[index_BK[:, k], torch.arange(6)] for k in (0, 1)]
+        weight_B211 = weight_BK[:, :, None, None]
+        want = weight_B211[:, 0] * picked[0] + weight_B211[:, 1] * picked[1]
         seen.clear()
         y = torch.ones_like(want)
         assert_close(delta.add_to(x, y), want + 1, rtol=1e-4, atol=1e-5)

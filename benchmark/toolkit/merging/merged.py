@@ -13,6 +13,7 @@ class Merged:
 
     up_OQ: Tensor
     down_QI: Tensor | None = None
+    tokenwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """X (..., I) -> (..., O): a `Delta`."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...backbones.sites import ROWS
 from ..lora import LoRA
 
 CALL, CALL_ELSEWHERE = 2**19, 2**32
@@ -30,9 +31,6 @@ measured.
 
 Factors = Callable[[str], tuple[Tensor, Tensor]]
 """Site name -> down (Q, I) and up (O, Q)."""
-
-
-EVEN = 16  # rows from which a product gives a row the same bits whatever their number
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,7 @@ class Mixed:
     outputs: int
     runs: tuple[Run, ...]
     stacked: Run | None = None
+    tokenwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """X (B, L, I) -> (B, L, O)."""
@@ -93,7 +92,7 @@ class Mixed:
         for run, piece in self._of(x):
             down_QI, up_OQ = run.factors(self.name)
             out = y[first : first + run.items]
-            short = EVEN - piece.shape[0] * piece.shape[1] if len(self.runs) == 1 else 0
+            short = ROWS - piece.shape[0] * piece.shape[1] if len(self.runs) == 1 else 0
             if short > 0:
                 piece = F.pad(piece, (0, 0, 0, -(-short // len(piece))))
                 out = F.pad(out, (0, 0, 0, piece.shape[1] - out.shape[1]))
