@@ -6,8 +6,10 @@ from .errors import BenchError
 from .protocol.badges import Badge
 from .protocol.class_rows import encode_classes
 from .protocol.config import Config, require, require_choice, require_no_step
+from .protocol.encoders import prompt_classifier
+from .protocol.items import OwnTower
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
-from .protocol.method import Method, prompt_classifier
+from .protocol.method import Method
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.autoencoder_routers import (
     ROUTERS,
@@ -27,6 +29,7 @@ from .toolkit.distillation import (
     snapshot,
     teacher_features,
     teacher_images,
+    teacher_texts,
 )
 from .toolkit.flat_weights import flat, parts
 from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
@@ -64,6 +67,7 @@ __all__ = [
     "LoRA",
     "Loader",
     "Method",
+    "OwnTower",
     "ParamGroup",
     "Primal",
     "Pruning",
@@ -102,6 +106,7 @@ __all__ = [
     "symmetric_cross_entropy",
     "teacher_features",
     "teacher_images",
+    "teacher_texts",
     "unit",
     "weighted_deltas",
 ]

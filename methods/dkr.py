@@ -17,8 +17,9 @@ strengthens the second case by an equation that could not be found: rnk_mix blen
 candidate, and is 0. With rpk=none and no rnk_mix this is Mod-X with another temperature and a
 mean. Where the texts are class prompts, images alone choose among candidates.
 
-Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16), and one
-more forward pass per step from the second task on; in the first the shared cache has its features.
+Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and, from the
+second task on, its embeddings of the task's items, each computed once; in the first the shared
+cache has them.
 """
 
 from dataclasses import dataclass

@@ -30,8 +30,8 @@ are warm-up.
 
 Kept between tasks: the numbers of the kept images, and those images, which the harness lends and
 counts. During a task, a copy of the model (0.6 GB for ViT-B/16). Per step one more forward and
-backward pass over a batch of the memory, and a forward pass of the teacher; per task one pass over
-its images, and one over the prompts.
+backward pass over a batch of the memory; per task one pass over its images, and of the teacher one
+over the prompts and over those images of the memory that are drawn.
 """
 
 from collections.abc import Iterator
@@ -57,6 +57,7 @@ from benchmark.api import (
     require,
     snapshot,
     teacher_images,
+    teacher_texts,
 )
 
 
@@ -107,8 +108,8 @@ class ICaRL(Method[ICaRLConfig]):
         self.tasks.append(task)
         self.memory = None
         if task.index:
-            prompts = [t.classes.prompts.tokens_ML for t in self.tasks if t.classes]
-            self.text_MD = torch.cat([self.clip.text(tokens_ML) for tokens_ML in prompts])
+            prompts = [t.classes.prompts for t in self.tasks if t.classes]
+            self.text_MD = torch.cat([teacher_texts(self.teacher, texts) for texts in prompts])
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Matching and, from the second task on, distillation on the memory."""

@@ -17,8 +17,9 @@ terms at weight 1, T = 2 and label smoothing 0.2 in the matching loss. Differs f
   datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which
   100 are warm-up.
 
-Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and one more
-forward pass per step, both from the second task on; before it, the features are in the cache.
+Kept between tasks: nothing. During a task, from the second one on, a copy of the model (0.6 GB for
+ViT-B/16) and its embeddings of the task's items, each computed once; before it, the features are in
+the cache.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from it:
 
 Kept between tasks: nothing. During a task, the texts' rows and, from the second task on, a copy of
 the model (0.6 GB for ViT-B/16). One pass of the text tower over the sequences per task, and from
-the second task on one more forward pass of the images per step. A resumed run encodes the
+the second task on one of the image tower over the task's images. A resumed run encodes the
 sequences of the finished tasks again.
 """
 

@@ -19,8 +19,8 @@ Differs from it:
   was trained from scratch.
 - Where the texts are class prompts, images alone choose among candidates, as in the matching loss.
 
-Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16), and one
-more forward pass per step from the second task on.
+Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and, from the
+second task on, its embeddings of the task's items, each computed once.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any, cast, final
 
 import torch
-from open_clip import transformer
 from torch import Tensor, nn
 
 from ..errors import BenchError
@@ -55,7 +54,7 @@ class OpenClip(Backbone):
         for _, _, block in self._blocks():
             block.attn = Attention(block.attn)
             block.mlp.c_fc, block.mlp.c_proj = Linear(block.mlp.c_fc), Linear(block.mlp.c_proj)
-            if type(block.mlp.gelu) is transformer.QuickGELU:
+            if type(block.mlp.gelu) is part("transformer").QuickGELU:
                 block.mlp.gelu = QuickGELU()
             block.parallel = Place()
         self._known = self.types()

@@ -185,13 +185,19 @@ def tables(
     lint: Annotated[
         bool, typer.Option(help="only list the papers' printed numbers that do not add up")
     ] = False,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(help="digests of what was read before [CL_BENCH_CACHE or ~/.cache]"),
+    ] = None,
 ) -> None:
     """Rebuild tables, figure and leaderboard from the records and the papers' numbers."""
+    from ..common.index import open_index
     from ..tables.paper.lint import lint_report
     from ..tables.render import build_tables, check_tables
 
     if lint:
-        if check or (results, out, leaderboard) != (RESULTS, TABLES, LEADERBOARD):
+        given = (results, out, leaderboard, cache_dir)
+        if check or given != (RESULTS, TABLES, LEADERBOARD, None):
             raise BenchError(
                 "--lint alone, as it reads the papers' numbers and writes nothing",
                 "other options with it",
@@ -199,8 +205,9 @@ def tables(
             )
         typer.echo(lint_report())
         return
+    index = open_index(cache_dir)
     if check:
-        stale, not_compared = found = check_tables(results, out, leaderboard)
+        stale, not_compared = found = check_tables(results, out, leaderboard, index=index)
         if stale:
             raise BenchError(
                 "tables that fit the records", ", ".join(map(str, stale)), "run `make tables`", 5
@@ -209,7 +216,7 @@ def tables(
         if not_compared:
             typer.echo(found.remark())
         return
-    for path in build_tables(results, out, leaderboard):
+    for path in build_tables(results, out, leaderboard, index=index):
         typer.echo(str(path))
 
 

@@ -29,6 +29,9 @@ def validate(
     explain: Annotated[
         str | None, typer.Option(metavar="CODE", help="what a check is, and how to mend it")
     ] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="what git said before [CL_BENCH_CACHE or ~/.cache]")
+    ] = None,
 ) -> None:
     """Check records: form, code, suite, evidence, zero-shot rows, copies. Reads data alone."""
     if explain is not None:
@@ -36,12 +39,13 @@ def validate(
 
         typer.echo(explained(explain.upper()))
         return
+    from ..common.index import open_index
     from ..validation.inspect import counted, inspect, results_of
 
     findings: list[Finding] = []
     checked = 0
     for results, only in results_of(paths or [RESULTS]).items():
-        found, number = inspect(results, only, against)
+        found, number = inspect(results, only, against, index=open_index(cache_dir))
         findings += found
         checked += number
     counts = counted(findings)

@@ -80,7 +80,12 @@ def read_sealed(path: Path, of: Sequence[object]) -> dict[str, Any]:
         OSError: no such file, or one that cannot be read.
         ValueError: it is damaged, or of something else.
     """
-    found = json.loads(path.read_text())
+    return unsealed(path.read_text(), of)
+
+
+def unsealed(text: str, of: Sequence[object]) -> dict[str, Any]:
+    """The dictionary in the text of such a file; raises ValueError as `read_sealed`."""
+    found = json.loads(text)
     if not isinstance(found, dict) or found.pop(SEAL, None) != _seal(of, found):
         raise ValueError("damaged, or of something else")
     return found

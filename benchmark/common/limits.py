@@ -1,5 +1,6 @@
-"""A ceiling on memory while a file is read that anybody may have made."""
+"""A ceiling on memory while a file is read that anybody may have made; and on tidying."""
 
+import gc
 import resource
 import sys
 from collections.abc import Iterator
@@ -38,3 +39,19 @@ def _limit(mib: int) -> tuple[int, int] | None:
         return None  # a tighter one holds already
     resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
     return before
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Inside, nobody looks for circles of garbage.
+
+    What is read from hundreds of records is kept until the end, and each search would go through
+    all of it.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -11,8 +11,9 @@ from ..backbones.backbone import Backbone, Tower
 from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
 from ..protocol.types import Classes
-from .cache.embeddings import PRISTINE, Encoder, verified
+from .cache.embeddings import PRISTINE, EncoderKey
 from .cache.frozen import FrozenFeatures, normalise, text_lengths
+from .cache.pieces import in_pieces, verified
 from .cache.plain import code_of, contents
 from .tensors import LabelTensors, PairTensors, Tensors
 
@@ -150,14 +151,14 @@ class Items:
         given: Tensor | None,
     ) -> Tensor:
         """Rows (B, D) as `items.cached` promises."""
+        every = torch.arange(len(items))
 
         def encoded(some: Some, places: Tensor) -> Tensor:
             return encode(some) if given is None else encode(some, given[places.to(given.device)])
 
-        every = torch.arange(len(items))
-        encoder = self._encoder(kind, part, encode, rules.test)
-        if encoder is None or not len(items):
+        if not len(items):
             return encoded(items, every)
+        encoder = self._encoder(kind, part, encode, rules.test)
 
         def piece(places: Tensor) -> Tensor:
             return encoded(items if places.equal(every) else items[places], places)
@@ -166,20 +167,18 @@ class Items:
             assert isinstance(items, Texts)
             return text_lengths(self.clip, items[places].tokens_ML)
 
-        rows_BD = self.frozen.store.rows(
-            encoder,
-            item_B,
-            None if given is None else given.cpu(),
-            piece,
-            lengths if kind == "text" else None,
-        ).to(self.device)
+        by = lengths if kind == "text" else None
+        if encoder is None:
+            return in_pieces(every, piece, by)
+        bits = None if given is None else given.cpu()
+        rows_BD = self.frozen.store.rows(encoder, item_B, bits, piece, by).to(self.device)
         if rules.verify is None:
             return rows_BD
         return verified(encoded(items, every), rows_BD, rules.verify, kind)
 
     def _encoder(
         self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool
-    ) -> Encoder | None:
+    ) -> EncoderKey | None:
         """What tells an encoder from others; None where its rows are of no use to anyone later."""
         clip = part if isinstance(part, Backbone) else self.clip
         alone = clip is part
@@ -190,9 +189,9 @@ class Items:
             return None
         pristine = self.frozen.is_pristine(kind, own)
         if alone and isinstance(encode, OwnTower) and encode.clip is part:
-            return PRISTINE if pristine else Encoder(f"{own} {kind}", False)
+            return PRISTINE if pristine else EncoderKey(f"{own} {kind}", False)
         what = "" if alone else part.digest()
-        return Encoder(f"{own} {kind} {code_of(encode)} {what}", pristine)
+        return EncoderKey(f"{own} {kind} {code_of(encode)} {what}", pristine)
 
     def captions_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""

@@ -6,7 +6,7 @@ with its paper. It never sees a dataset's name, a device, a seed, a file, past o
 
 from abc import ABC
 from collections.abc import Callable, Mapping, Set
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self
+from typing import Any, ClassVar, Generic, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,28 +15,17 @@ from typing_extensions import TypeVar  # typing's has no default before Python 3
 from ..backbones.backbone import Backbone
 from ..errors import BenchError
 from .badges import Badge
-from .class_rows import PROMPTS, encode_classes
+from .class_rows import PROMPTS
 from .config import Config, named_config
+from .encoders import TEXTS, prompt_classifier
+from .encoders import Encoder as Encoder
+from .encoders import Frozen as Frozen
 from .invariants import Invariant
 from .items import OwnTower
 from .losses import matching
 from .types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 
-TEXTS = 1024  # that a hook is given which leaves it to the store how many a tower takes
 ConfigT = TypeVar("ConfigT", bound=Config, default=Config)
-
-
-class Encoder(Protocol):
-    """What evaluation asks of a model."""
-
-    def encode_image(self, images: Images) -> Tensor:
-        """Images -> unit rows (B, D), float32."""
-
-    def encode_text(self, texts: Texts) -> Tensor:
-        """Texts -> unit rows (M, D), float32."""
-
-    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
-        """Classes -> function of images -> scores (B, C)."""
 
 
 class Method(nn.Module, ABC, Generic[ConfigT]):
@@ -247,24 +236,7 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
         A classifier of a method's own gets their rows from `encode_classes`, in small batches.
         """
-        return prompt_classifier(self, classes, self.clip.scale)
-
-
-def prompt_classifier(
-    encoder: Encoder, classes: Classes, scale: Tensor
-) -> Callable[[Images], Tensor]:
-    """CLIP's zero-shot classifier: mean of a class's prompt embeddings, scaled to length 1.
-
-    Args:
-        encoder: whose text and image embeddings are compared.
-        classes: C classes with their prompts.
-        scale: multiplies the cosine.
-
-    Returns:
-        Function of B images -> scores (B, C).
-    """
-    class_CD = encode_classes(encoder.encode_text, classes, at_once(encoder, "encode_text"))
-    return lambda images: scale * encoder.encode_image(images) @ class_CD.T
+        return prompt_classifier(self, classes, self.clip.scale, at_once(self, "encode_text"))
 
 
 def at_once(
@@ -286,25 +258,6 @@ def at_once(
         if own in (Method.encode_text, Frozen.encode_text):
             return TEXTS
     return encoder.at_once if isinstance(encoder, Method) else PROMPTS
-
-
-class Frozen:
-    """The untouched backbone as an encoder, from the shared cache: step 0 of every run."""
-
-    def __init__(self, scale: Tensor) -> None:
-        self.scale = scale
-
-    def encode_image(self, images: Images) -> Tensor:
-        """Images -> unit rows (B, D)."""
-        return images.frozen()
-
-    def encode_text(self, texts: Texts) -> Tensor:
-        """Texts -> unit rows (M, D)."""
-        return texts.frozen()
-
-    def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
-        """Zero-shot classifier of the untouched backbone."""
-        return prompt_classifier(self, classes, self.scale)
 
 
 def trainable_count(method: Method[Any]) -> int:

@@ -284,8 +284,8 @@ def validate_name(row: Mapping[str, Any], path: Path) -> None:
     Raises:
         BenchError: code 5, for another name.
     """
-    parts = ("method", "variant", "settings", "backbone", "order")
-    stem = file_stem(*(row[name] for name in parts), int(row["seed"]))
+    method, variant, settings = row["method"], row["variant"], row["settings"]
+    stem = file_stem(method, variant, settings, row["backbone"], row["order"], int(row["seed"]))
     if path.stem != stem:
         raise invalid(path, f"the content that its name says, '{path.stem}'", f"'{stem}'")
 
@@ -293,4 +293,4 @@ def validate_name(row: Mapping[str, Any], path: Path) -> None:
 def validate(frame: "pd.DataFrame", path: Path) -> None:
     """Both checks of a record before it is written: `validate_content` and its name."""
     validate_content(frame, path)
-    validate_name(frame.iloc[0], path)
+    validate_name({name: values[0] for name, values in columns_of(frame).items()}, path)

@@ -11,16 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..common.files import atomic
 from ..errors import BenchError
-from .answers import Evidence, Integers
+from .answers import Evidence
 from .bounded import plain_columns, read_bounded
-from .evidence import evidence_file, read_evidence
+from .evidence import compact, evidence_file, read_evidence
 from .naming import file_stem, method_label, suite_folder
 from .provenance import validate_provenance
 from .schema import (
@@ -93,24 +92,14 @@ class Record:
         """What each of its queries got, read once; numbers as small as they may be.
 
         Raises:
-            BenchError: as `read_evidence`; it names none (code 5).
+            BenchError: as `read_evidence`; code 5 for a record that names none, too.
         """
-        if (seal := self.provenance.get("evidence")) is None:
-            raise invalid(self.path, "a record that names its evidence", "none")
-        found = read_evidence(evidence_file(self.path), seal)
-        # Many are held at once: a level fits a byte.
-        answers = {where: _small(answer_Q) for where, answer_Q in found.answers.items()}
-        return Evidence(found.keys, answers, found.run)
+        seal = self.provenance.get("evidence") or {}
+        return compact(read_evidence(evidence_file(self.path), seal))
 
     def taken(self, *names: str) -> Iterator[tuple[Any, ...]]:
         """These columns, row by row."""
         return zip(*(self.columns[name] for name in names), strict=True)
-
-
-def _small(answer_Q: Integers) -> Integers:
-    """The same whole numbers in fewer bytes."""
-    smaller: Integers = answer_Q.astype(np.min_scalar_type(int(answer_Q.max())))
-    return smaller
 
 
 def _to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -267,13 +267,14 @@ def _base_config(cls: "type[Method[Any]]", name: str, variant: str) -> Config:
     if not variant:
         return _defaults(cls)
     if variant not in cls.variants:
-        known = ", ".join(cls.variants) or "none"
-        raise BenchError(
-            f"a variant of {name} ({known})",
-            f"'{variant}'",
-            nearest(variant, cls.variants) if cls.variants else f"use --method {name}",
-        )
+        raise no_variant(name, variant, cls.variants)
     return replace(_defaults(cls), **cls.variants[variant])
+
+
+def no_variant(name: str, variant: str, known: Collection[str]) -> BenchError:
+    """The error for a variant that a method does not have; `known` are those that it has."""
+    fix = nearest(variant, known) if known else f"use --method {name}"
+    return BenchError(f"a variant of {name} ({', '.join(known) or 'none'})", f"'{variant}'", fix)
 
 
 def _changes(config: Config, name: str, hp: list[str]) -> dict[str, Any]:

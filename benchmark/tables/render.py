@@ -1,24 +1,26 @@
 """All that is made from records: tables, figures, their index, the leaderboard; is it fresh?"""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..common.files import atomic
-from ..common.limits import bounded_memory
+from ..common.index import NO_INDEX, Index
+from ..common.limits import bounded_memory, uncollected
 from ..records.overlap import SuiteOverlap, read_overlaps
 from ..records.store import Record, read_records
 from ..validation.findings import Standing
-from ..validation.inspect import standings
 from .assemble import make_table
 from .board.leaderboard import render_leaderboard
-from .figures.charts import KINDS, Picture
+from .figures.charts import KINDS, Imprint, Picture
+from .figures.drawn import drawn
 from .figures.figure_1 import FIGURE, TITLE, make_figures
 from .figures.kept_ranks import RANKS, make_rank_figures
 from .figures.kept_ranks import TITLE as RANKS_TITLE
 from .grids import PaperTable
 from .groups import judge
+from .kept import KeptTables, Trace, trace_of
 from .matrix import matrix
 from .run_numbers import read_run
 from .spec import ALL_TABLES, PAPERS, Paper
@@ -71,18 +73,15 @@ def _index(tables: Sequence[PaperTable], figures: Mapping[str, Picture]) -> str:
     return "\n\n".join([head, *parts]) + "\n"
 
 
-def _draw(figures: Mapping[str, Picture]) -> Iterator[tuple[str, bytes]]:
+def _draw(figures: Mapping[str, Picture], index: Index) -> Iterator[tuple[str, bytes]]:
     """File name and content of every picture."""
-    if figures:
-        from .figures.draw import draw  # matplotlib, which a run does without
-
-        for name, picture in figures.items():
-            for kind, content in draw(picture, MARK).items():
-                yield f"{name}.{kind}", content
+    for name, picture in figures.items():
+        for kind, content in drawn(picture, MARK, index).items():
+            yield f"{name}.{kind}", content
 
 
 def _render_all(
-    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf
+    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf, index: Index
 ) -> dict[Path, bytes]:
     with bounded_memory():
         records = read_records(results_dir)
@@ -99,7 +98,7 @@ def _render_all(
     overlaps = read_overlaps(results_dir)
     texts[PAGE] = render_overlap_page(overlaps)
     files = {out_dir / name: text.encode() for name, text in texts.items()}
-    files |= {out_dir / name: content for name, content in _draw(figures)}
+    files |= {out_dir / name: content for name, content in _draw(figures, index)}
     page = Path(os.path.relpath(out_dir / PAGE, leaderboard.parent)).as_posix()
     board = render_leaderboard(judged, _remarks(overlaps, page))
     return files | {leaderboard: f"{GENERATED}\n{board}".encode()}
@@ -113,7 +112,7 @@ def _remarks(overlaps: Mapping[str, SuiteOverlap], page: str) -> dict[tuple[str,
     }
 
 
-def _left_over(out_dir: Path, files: Mapping[Path, bytes]) -> list[Path]:
+def _left_over(out_dir: Path, files: Collection[Path]) -> list[Path]:
     """Figures that an earlier call made, of suites that have no records any more."""
     names = (f"{stem}-*.{kind}" for stem in (FIGURE, RANKS) for kind in KINDS)
     others = sorted(path for name in names for path in out_dir.glob(name) if path not in files)
@@ -121,7 +120,11 @@ def _left_over(out_dir: Path, files: Mapping[Path, bytes]) -> list[Path]:
 
 
 def build_tables(
-    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf = standings
+    results_dir: Path,
+    out_dir: Path,
+    leaderboard: Path,
+    standings_of: StandingsOf | None = None,
+    index: Index = NO_INDEX,
 ) -> list[Path]:
     """Write every table, the figures and the leaderboard; the same records give the same bytes.
 
@@ -133,22 +136,36 @@ def build_tables(
             `codyra-table-<n>...`), `figure-1-<suite>` and `codyra-ranks-<suite>` as `.pdf`, `.svg`
             and `.png`, and their index go. Figures of suites without records are removed from it.
         leaderboard: the file of the leaderboard.
-        standings_of: says how far each record is verified.
+        standings_of: says how far each record is verified; None for `standings`.
+        index: of what was made before. Where the same records gave the very files that are there,
+            nothing is read or written again; with another `standings_of` it is of pictures alone.
 
     Returns:
-        The files written.
+        The files that hold what the records say.
 
     Raises:
         BenchError: a record is invalid, or two that would be compared contradict each other
             (code 5); a file cannot be written (code 6).
     """
-    files = _render_all(results_dir, out_dir, leaderboard, standings_of)
-    for path, content in files.items():
-        with atomic(path) as temporary:
-            temporary.write_bytes(content)
-    for path in _left_over(out_dir, files):
+    kept = KeptTables(results_dir, out_dir, leaderboard, NO_INDEX if standings_of else index)
+    known = kept.known()
+    if known is None or not all(_there(path) == trace for path, trace in known.items()):
+        with uncollected():
+            files = _render_all(
+                results_dir, out_dir, leaderboard, standings_of or kept.standings, index
+            )
+        known = kept.keep(files)
+        for path, content in files.items():
+            with atomic(path) as temporary:
+                temporary.write_bytes(content)
+    for path in _left_over(out_dir, known):
         path.unlink()
-    return list(files)
+    return list(known)
+
+
+def _there(path: Path) -> Trace | None:
+    """What a file that lies there is, None without one."""
+    return trace_of(path.read_bytes()) if path.is_file() else None
 
 
 class Freshness(NamedTuple):
@@ -170,31 +187,39 @@ class Freshness(NamedTuple):
 
 
 def check_tables(
-    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf = standings
+    results_dir: Path,
+    out_dir: Path,
+    leaderboard: Path,
+    standings_of: StandingsOf | None = None,
+    index: Index = NO_INDEX,
 ) -> Freshness:
-    """Whether the generated files are what the records say. Writes nothing.
+    """Whether the generated files are what the records say. Writes none of them.
 
     All files are compared byte for byte but the figures that other software drew than is installed
     here (another matplotlib, say, or the same on another machine), whose bytes may differ for that
     reason alone: of these, the digest of what they show is compared. Args and errors are those of
     `build_tables`.
     """
-    files = _render_all(results_dir, out_dir, leaderboard, standings_of)
+    kept = KeptTables(results_dir, out_dir, leaderboard, NO_INDEX if standings_of else index)
+    wanted = kept.known()
+    if wanted is None:
+        with uncollected():
+            files = _render_all(
+                results_dir, out_dir, leaderboard, standings_of or kept.standings, index
+            )
+        wanted = kept.keep(files)
     stale: list[Path] = []
     not_compared: list[Path] = []
-    for path, content in files.items():
-        there = path.read_bytes() if path.is_file() else b""
-        if there != content:
-            same = path.suffix[1:] in KINDS and _drawn_elsewhere(there, content)
+    for path, trace in wanted.items():
+        there = _there(path)
+        if there != trace:
+            same = there is not None and _drawn_elsewhere(there.imprint, trace.imprint)
             (not_compared if same else stale).append(path)
-    return Freshness([*stale, *_left_over(out_dir, files)], not_compared)
+    return Freshness([*stale, *_left_over(out_dir, wanted)], not_compared)
 
 
-def _drawn_elsewhere(there: bytes, content: bytes) -> bool:
+def _drawn_elsewhere(old: Imprint | None, new: Imprint | None) -> bool:
     """Whether two files of a figure show the same, drawn by different software."""
-    from .figures.draw import imprint_of
-
-    old, new = imprint_of(there), imprint_of(content)
     if old is None or new is None:
         return False
     return old.digest == new.digest and old.software != new.software

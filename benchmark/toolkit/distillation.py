@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..protocol.config import require
-from ..protocol.types import Batch, Features, Images
+from ..protocol.types import Batch, Features, Images, Texts
 
 
 def snapshot(clip: Backbone) -> Backbone:
@@ -27,9 +27,8 @@ def snapshot(clip: Backbone) -> Backbone:
     return deepcopy(clip).eval().requires_grad_(False)
 
 
-@torch.no_grad()
 def teacher_features(teacher: Backbone | None, batch: Batch, new: Features) -> Features:
-    """The same batch as an older model sees it.
+    """The same batch as an older model sees it, which embeds each of its items once in a task.
 
     Args:
         teacher: the older model; None for the untouched backbone, whose features come from the
@@ -41,9 +40,7 @@ def teacher_features(teacher: Backbone | None, batch: Batch, new: Features) -> F
         Features without gradient.
     """
     image_BD = teacher_images(teacher, batch.images)
-    if teacher is None:
-        return replace(new, image_BD=image_BD, text_MD=batch.texts.frozen())
-    return replace(new, image_BD=image_BD, text_MD=teacher.text(batch.texts.tokens_ML))
+    return replace(new, image_BD=image_BD, text_MD=teacher_texts(teacher, batch.texts))
 
 
 @torch.no_grad()
@@ -52,9 +49,20 @@ def teacher_images(teacher: Backbone | None, images: Images) -> Tensor:
 
     Args:
         teacher: as in `teacher_features`.
-        images: what to embed.
+        images: what to embed. Of items that the harness made, the teacher's rows are kept; of a
+            batch made by hand (augmented, say) they are computed every time.
     """
-    return images.frozen() if teacher is None else teacher.image(images.pixels_B3HW)
+    if teacher is None:
+        return images.frozen()
+    return images.cached(teacher, lambda some: teacher.image(some.pixels_B3HW))
+
+
+@torch.no_grad()
+def teacher_texts(teacher: Backbone | None, texts: Texts) -> Tensor:
+    """Unit rows (M, D) of texts; the rest as in `teacher_images`."""
+    if teacher is None:
+        return texts.frozen()
+    return texts.cached(teacher, lambda some: teacher.text(some.tokens_ML))
 
 
 def directions(features: Features) -> list[tuple[Tensor, Tensor]]:

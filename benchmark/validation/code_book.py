@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..common.files import ROOT
+from ..common.index import NO_INDEX, Index
 from .declared import Declared
 from .ledger import (
     UNKNOWN,
@@ -26,6 +27,10 @@ class CodeBook:
         against: a ref that a change is held against. A commit may be in its history too, and one
             that is not must have the code of the change's last or its first commit, see `outside`.
         root: the checkout.
+        index: of what was read from git before.
+
+    Attributes:
+        beyond: whether more than the ledger was asked, so that what was said depends on git.
     """
 
     def __init__(
@@ -35,8 +40,9 @@ class CodeBook:
         verify: bool = False,
         against: str | None = None,
         root: Path = ROOT,
+        index: Index = NO_INDEX,
     ) -> None:
-        self.ledger, self._root = ledger, root
+        self.ledger, self._root, self._index = ledger, root, index
         self._git = (git or verify) and has_history(root)
         # A ref that this checkout has not is one of another, which holds the results; whether that
         # one has it is asked where the changes are listed.
@@ -46,6 +52,7 @@ class CodeBook:
         self._ends: list[CommittedCode] | None = None
         self._verify = verify and self._git
         self._found: dict[str, CommittedCode | str] = {}
+        self.beyond = False
         self._declared = dict(ledger.declared)
 
     def code(self, commit: str) -> CommittedCode | str:
@@ -91,9 +98,10 @@ class CodeBook:
         known = self.ledger.commits.get(commit)
         if known is not None and not self._verify:
             return known
+        self.beyond = True
         if not self._git:
             return UNKNOWN
-        there = from_git(commit, self._tips, self._root)
+        there = from_git(commit, self._tips, self._root, self._index)
         if there is None:
             return UNKNOWN if known is None else "a commit of the ledger that git does not have"
         found = there.commits[commit]

@@ -6,6 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..common.index import NO_INDEX, Index
 from ..common.limits import bounded_memory
 from ..errors import BenchError
 from ..records.evidence import SUFFIX
@@ -104,13 +105,17 @@ def _examine_one(run: Examined, book: CodeBook, installed: Installed) -> Declare
     return now if now is not None else declared
 
 
-def standings(records: Iterable[Record]) -> dict[Path, Standing]:
+def standings(records: Iterable[Record], book: CodeBook | None = None) -> dict[Path, Standing]:
     """Path of every record -> how far it is verified, and what was found in it.
 
     Nothing but the records, what lies beside them and the checkout decides it; git is asked only of
     commits that the ledger does not know.
+
+    Args:
+        records: of one results folder.
+        book: of the commits that they name; None for the checkout's.
     """
-    runs = examine(records, CodeBook(read_ledger()))
+    runs = examine(records, book or CodeBook(read_ledger()))
     return {run.path: Standing(_tier(run), tuple(run.findings)) for run in runs}
 
 
@@ -141,6 +146,7 @@ def inspect(
     only: Collection[Path] | None = None,
     against: str | None = None,
     book: CodeBook | None = None,
+    index: Index = NO_INDEX,
 ) -> tuple[list[Finding], int]:
     """All checks over a results folder.
 
@@ -150,6 +156,7 @@ def inspect(
         against: a ref of git: warnings are confined to what changed since; errors are all told,
             as a change may break records that it does not touch.
         book: of commits; None for the checkout's, held against git where its history is there.
+        index: of what that history has been read for before.
 
     Returns:
         The findings, by path and code, and the number of records that they are of.
@@ -174,7 +181,7 @@ def inspect(
             records += [read] if isinstance(read, Record) else []
             findings += [read] if isinstance(read, Finding) else []
     if book is None:
-        book = CodeBook(read_ledger(), verify=True, against=against)
+        book = CodeBook(read_ledger(), verify=True, against=against, index=index)
     findings += [one for run in examine(records, book, changed or ()) for one in run.findings]
     chosen = [path for path in files if only is None or _within(path, only)]
     if changed is not None:

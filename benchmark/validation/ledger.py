@@ -18,6 +18,7 @@ from typing import Any
 from ..common.digests import digest
 from ..common.files import ROOT, atomic
 from ..common.git import git, git_line
+from ..common.index import NO_INDEX, Index, code_sha, software
 from ..common.source import bytes_sha, files_sha
 from ..errors import BenchError
 from .declared import Declared, read_declared
@@ -125,13 +126,20 @@ def has_history(root: Path = ROOT) -> bool:
     return top == root.resolve() and shallow == "false"
 
 
-def from_git(commit: str, tips: Collection[str] = ("HEAD",), root: Path = ROOT) -> Ledger | None:
+def from_git(
+    commit: str,
+    tips: Collection[str] = ("HEAD",),
+    root: Path = ROOT,
+    index: Index = NO_INDEX,
+) -> Ledger | None:
     """The code of a commit, read from git: nothing is checked out, imported or run.
 
     Args:
         commit: 40 hex digits.
         tips: it must be in the history of one of them.
         root: the checkout.
+        index: of what was read before: a commit's name is a digest of all that it holds. Whether
+            it is in the history is asked each time.
 
     Returns:
         What there is to know of it; None where git has no such commit in that history.
@@ -139,10 +147,21 @@ def from_git(commit: str, tips: Collection[str] = ("HEAD",), root: Path = ROOT) 
     try:
         if not any(is_in(commit, tip, root) for tip in tips):
             return None
+        of = [commit, code_sha(), software()]
+        kept = None if of[1] is None else index.get("commits", of)
+        if kept is not None:
+            return parsed_ledger(kept["ledger"])
         date = int(git_line("show", "-s", "--format=%ct", commit, at=root))
         files = _files(commit, root)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
+    found = _of_files(commit, date, files)
+    if of[1] is not None:
+        index.put("commits", of, {"ledger": found.text()})
+    return found
+
+
+def _of_files(commit: str, date: int, files: Mapping[PurePosixPath, bytes]) -> Ledger:
     sources = {str(path): raw for path, raw in files.items()}
     package: dict[PurePath, bytes] = {
         path: raw for path, raw in files.items() if path.parts[0] == "benchmark"

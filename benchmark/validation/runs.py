@@ -1,6 +1,5 @@
 """A run as the checks see it: its cells as plain values, its provenance, its evidence."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -142,12 +141,6 @@ class Examined:
     def hits(self) -> dict[Where, int | None]:
         """Hits of every scored cell after step 0."""
         return {where: cell.hits for where, cell in self.scores.items() if where[0] > 0}
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the hits after step 0, by whatever order: equal for two runs that are one."""
-        parts = sorted((repr(where), hits) for where, hits in self.hits.items())
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
     def tells(self) -> bool:

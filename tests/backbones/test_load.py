@@ -215,7 +215,7 @@ assert transformers.BertTokenizer.__name__ == "BertTokenizer"
 @pytest.mark.parametrize(
     "code",
     [
-        pytest.param(ALONE, id="missing"),
+        pytest.param(ALONE, id="missing", marks=pytest.mark.slow),  # see test_cli.py: not imported
         pytest.param(AFTER, id="used afterwards", marks=pytest.mark.slow),
     ],
 )

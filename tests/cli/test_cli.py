@@ -748,6 +748,46 @@ def test_no_torch(words: str, tmp_path: Path) -> None:
     assert done.stdout
 
 
+# What a run with open_clip's towers does not need on a CPU: it takes longer than all that it does.
+NEEDLESS = {
+    "open_clip", "transformers", "tokenizers", "timm", "torchvision", "torch._dynamo", "sympy",
+    "torch._inductor", "matplotlib", "sklearn", "rich", "setuptools", "benchmark.backbones.blip",
+}  # fmt: skip
+READING = {"datasets", "huggingface_hub", "scipy", "requests", "httpx", "aiohttp", "fsspec"}
+RUN_ALONE = """
+import sys
+from benchmark.cli.main import main
+try:
+    main()
+except SystemExit as e:
+    assert not e.code, e.code
+assert "torch" in sys.modules
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("suite", "needless"),
+    [
+        pytest.param("own.toml", NEEDLESS, id="parquet files, which datasets reads"),
+        pytest.param("mini", NEEDLESS | READING, id="embedded", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_imports_what_it_needs(
+    suite: str, needless: set[str], toml: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Data, training, evaluation and the record."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUN_ALONE, "run", "-m", "ft", "--limit", "4",
+         "-s", str(toml if suite == toml.name else suite), "--cache-dir", f"{cache}",
+         "--device", "cpu", "--display", "none", "--output-dir", f"{tmp_path}"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(".parquet\n")
+    assert needless & set(done.stderr.splitlines()[-1].split()) == set()
+
+
 def test_doctor_offline(
     cli: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from benchmark.common.files import cache_root
 from benchmark.data import rendered as mini
-from benchmark.data.cache import embeddings
+from benchmark.data.cache import pieces
 from benchmark.data.cache.decoded import decoded, fit, transform_id
 from benchmark.data.cache.frozen import FrozenFeatures, normalise
 from benchmark.data.split import ImageSource, Labelled, Pairs
@@ -218,7 +218,7 @@ def test_features_from_the_disk_lie_in_memory_as_computed_ones(lab, pixels, tmp_
 
 def test_batches_of_the_pass_do_not_show(lab, pixels, tmp_path, monkeypatch):
     whole = _frozen(lab, tmp_path / "a").images(*pixels)
-    monkeypatch.setattr(embeddings, "IMAGES", 3)
+    monkeypatch.setattr(pieces, "IMAGES", 3)
     parts = _frozen(lab, tmp_path / "b").images(*pixels)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
 

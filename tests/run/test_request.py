@@ -123,15 +123,15 @@ def test_a_path_that_does_not_end_in_py_is_a_name(asked):
 def test_frozen_features_are_known_by_all_that_they_come_from(tmp_path):
     clip, plan = load("tiny-s", "random:0"), make_plan(Request("zs", pretrained="random:0"))
     cpu = torch.device("cpu")
-    before = frozen_features(plan, clip, cpu, tmp_path)._about
+    before = frozen_features(plan, clip, cpu, tmp_path).store._about
     clip.mean = (0.5, 0.5, 0.5)
-    assert frozen_features(plan, clip, cpu, tmp_path)._about != before
+    assert frozen_features(plan, clip, cpu, tmp_path).store._about != before
     clip.mean = load("tiny-s", "random:0").mean
-    assert frozen_features(plan, clip, cpu, tmp_path)._about == before
+    assert frozen_features(plan, clip, cpu, tmp_path).store._about == before
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
-        assert frozen_features(plan, clip, cpu, tmp_path)._about != before
+        assert frozen_features(plan, clip, cpu, tmp_path).store._about != before
     finally:
         torch.set_num_threads(threads)
 

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from benchmark.backbones.sites import PROJECTIONS
 from benchmark.toolkit.lora import LoRA
 from benchmark.toolkit.merging import mixed
-from benchmark.toolkit.merging.mixed import Run, mixed_deltas, stack, weighted_deltas
+from benchmark.toolkit.merging.mixed import Neighbours, mixed_deltas, stack, weighted_deltas
 
 EACH = torch.arange(3).expand(4, 3)  # index_BK: every item uses all three adapters
 FIRST = torch.zeros(4, 1, dtype=torch.int64)
@@ -154,13 +154,13 @@ def test_runs_have_products_of_their_own_or_share_them(call, clip, three, monkey
     """Whichever is cheaper; both are the sum of each item's deltas."""
     monkeypatch.setattr(mixed, "CALL", call)
     seen: list[int] = []
-    real = Run.low
+    real = Neighbours.low
 
     def low(self, down, x):
         seen.append(len(x))
         return real(self, down, x)
 
-    monkeypatch.setattr(Run, "low", low)
+    monkeypatch.setattr(Neighbours, "low", low)
     index_BK = torch.tensor([[0, 1], [0, 1], [2, 1], [2, 0], [2, 0], [1, 0]])
     weight_BK = torch.tensor([[0.7, 0.3]] * 3 + [[1.0, 0.0]] * 3)
     x = torch.randn(6, 5, 128, generator=torch.Generator().manual_seed(0))
@@ -205,7 +205,7 @@ def test_gradients_flow_into_the_factors_of_what_an_item_uses(clip, three, pixel
 
 
 def test_an_update_of_equal_weights_needs_no_column(clip, three):
-    run = Run(3, 4, lambda name: stack(three[:1], name), three[0].scale)
+    run = Neighbours(3, 4, lambda name: stack(three[:1], name), three[0].scale)
     x = torch.randn(3, 6, 128, generator=torch.Generator().manual_seed(0))
     for name, delta in mixed_deltas(three[0], [run]).items():
         if name.endswith(("c_fc", "out_proj")):

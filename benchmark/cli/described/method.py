@@ -10,7 +10,7 @@ from typing import Any, get_args
 from ...errors import MethodError
 from ...protocol.badges import Badge
 from ...run.guards.declared import LONGEST, VARIANT, check_texts
-from ...run.registry import Place, find_method, locate
+from ...run.registry import Place, find_method, locate, no_variant
 from ...validation.declared import Declared, installed_source, read_declared
 from ...validation.literals import Unreadable
 from .plain import is_plain
@@ -48,6 +48,8 @@ def describe_method(asked: str) -> Described:
     place = locate(asked)
     call = f"{place.file.name}:" if place.origin == "path" else f"{place.name}."
     if (read := _read(place)) is not None:
+        if place.variant and place.variant not in read.variants:
+            raise no_variant(place.name, place.variant, read.variants)
         return Described(
             read.label, read.paper, (read.uses or {})[place.variant], read.config(place.variant),
             read.variants, call, place.file,
@@ -69,11 +71,17 @@ def _read(place: Place) -> Declared | None:
 
     with suppress(Unreadable, OSError, MethodError, SyntaxError, ValueError):
         found = read_declared(path, source)
-        if place.variant not in (found.uses or {}):
-            return None
-        if built_in or (is_plain(ast.parse(place.file.read_bytes())) and _allowed(found)):
+        plain = built_in or is_plain(ast.parse(place.file.read_bytes()), _offered())
+        if found.uses is not None and plain and (built_in or _allowed(found)):
             return found
     return None
+
+
+def _offered() -> set[str]:
+    """The names that methods may import from the package."""
+    tree = ast.parse(installed_source("benchmark/api.py") or b"")
+    froms = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in froms for alias in node.names}
 
 
 def _allowed(found: Declared) -> bool:

@@ -2,21 +2,22 @@
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ...run.guards.hooks import HOOKS, odd_name
 
-_KNOWN = {*sys.stdlib_module_names, "benchmark", "methods", "numpy", "torch", "typing_extensions"}
+_KNOWN = {*sys.stdlib_module_names, "methods", "numpy", "torch", "typing_extensions"}
 _COUNTED = (ast.Set, ast.SetComp, ast.List, ast.Dict)  # which a Config shows in other ways
 
 
-def is_plain(tree: ast.Module) -> bool:
+def is_plain(tree: ast.Module, offered: Collection[str]) -> bool:
     """Whether reading is enough: nothing is computed, changed later, or likely to fail.
 
     Where it is not, an import shows what the file makes of itself, or says what is wrong with it.
 
     Args:
         tree: of a file with one method.
+        offered: the names of `benchmark.api`.
     """
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     methods = [node for node in classes.values() if _names_method(node)]
@@ -24,7 +25,7 @@ def is_plain(tree: ast.Module) -> bool:
         len(methods) == 1
         and all(map(_simple, tree.body))
         and _once(tree.body)
-        and all(map(_from_known, tree.body))
+        and all(_from_known(node, offered) for node in tree.body)
         and _imported(tree, "Method", "benchmark.api")
         and _plain_method(methods[0])
         and all(_plain_config(node, tree) for node in _configs(methods[0], classes))
@@ -82,11 +83,13 @@ def _once(body: Iterable[ast.stmt]) -> bool:
     return len(set(names)) == len(names)
 
 
-def _from_known(node: ast.stmt) -> bool:
+def _from_known(node: ast.stmt, offered: Collection[str]) -> bool:
     """An import of what is surely there."""
     if isinstance(node, ast.Import):
         return all(alias.name.split(".")[0] in _KNOWN for alias in node.names)
     if isinstance(node, ast.ImportFrom):
+        if node.module == "benchmark.api":
+            return all(alias.name in offered for alias in node.names)
         known = (node.module or "").split(".")[0] in _KNOWN
         return known and not node.level and node.names[0].name != "*"
     return True

@@ -9,7 +9,7 @@ every piece.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -20,20 +20,18 @@ from torch import Tensor
 
 from ...common.digests import digest
 from ...common.report import SILENT, Report
-from ...errors import MethodError
 from ..pixels import PixelRows
 from .known_rows import KnownRows
+from .pieces import in_pieces
 from .row_files import load_rows, save_rows
 
 VERSION = "2"  # of the encoding of rows and of their files
-IMAGES = 256  # that a tower takes at a time
-TOKENS = 2**13  # likewise, of texts
 HELD = 2**30  # bytes of other encoders' rows that stay in memory
 SET = 32  # bits of an item's number in its set; those above are the set's
 
 
 @dataclass(frozen=True)
-class Encoder:
+class EncoderKey:
     """What gives rows.
 
     Attributes:
@@ -45,7 +43,7 @@ class Encoder:
     lasting: bool
 
 
-PRISTINE = Encoder("", True)
+PRISTINE = EncoderKey("", True)
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class Embeddings:
 
     def rows(
         self,
-        encoder: Encoder,
+        encoder: EncoderKey,
         item_B: Tensor,
         given: Tensor | None,
         encode: Callable[[Tensor], Tensor],
@@ -151,7 +149,7 @@ class Embeddings:
 
     def _encoded(
         self,
-        encoder: Encoder,
+        encoder: EncoderKey,
         item_B: Tensor,
         given_BG: Tensor | None,
         missing: Tensor,
@@ -161,15 +159,7 @@ class Embeddings:
         """The places that have no row, and their rows, which are kept from now on."""
         first, inverse = _unique(item_B[missing], _rows_of(given_BG, missing))
         places = missing[first]
-        length = None if lengths is None else lengths(places)
-        rows: Tensor | None = None
-        for piece in pieces(len(places), length):
-            some = encode(places[piece])
-            _check(some, len(piece))
-            if rows is None:
-                rows = torch.empty((len(places), some.shape[1]), dtype=some.dtype)
-            rows[piece] = some.detach().to("cpu", rows.dtype)
-        assert rows is not None
+        rows = in_pieces(places, encode, lengths).cpu()
         set_n, number_n = item_B[places] >> SET, item_B[places] & (2**SET - 1)
         for s in set_n.unique().tolist():
             mine = (set_n == s).nonzero()[:, 0]
@@ -179,7 +169,7 @@ class Embeddings:
         self._bound((encoder.name, int(set_n[-1])))
         return missing, rows[inverse]
 
-    def _table(self, encoder: Encoder, s: int) -> KnownRows:
+    def _table(self, encoder: EncoderKey, s: int) -> KnownRows:
         key = encoder.name, s
         if key not in self._tables:
             table = KnownRows.of(self._sets[s].items)
@@ -234,54 +224,6 @@ class Embeddings:
 
     def _say(self, text: str) -> None:
         self._report.line(text)
-
-
-def pieces(count: int, length_n: Tensor | None) -> Iterator[Tensor]:
-    """Places in [0, count) that a tower takes together.
-
-    Args:
-        count: of the items.
-        length_n: of texts, in tokens; those of one length are encoded together.
-    """
-    if length_n is None:
-        yield from torch.arange(count).split(IMAGES)
-        return
-    for length in length_n.unique().tolist():
-        same = (length_n == length).nonzero()[:, 0]
-        yield from same.split(max(1, TOKENS // length))
-
-
-def _check(rows: object, count: int) -> None:
-    if not isinstance(rows, Tensor) or rows.ndim != 2 or len(rows) != count:
-        shape = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
-        raise MethodError(
-            f"`encode` of items.cached() to give one row for each of {count} items",
-            str(shape),
-            "return rows (B, D)",
-            code=3,
-        )
-
-
-def verified(again_BD: Tensor, stored_BD: Tensor, allowed: float, kind: str) -> Tensor:
-    """Rows that were encoded again, if those from the store are the same but for rounding.
-
-    Raises:
-        MethodError: they are not: the store's are of another state of the method, or of another
-            batch.
-    """
-    far_B = torch.linalg.vector_norm(again_BD - stored_BD, dim=1, dtype=torch.float64)
-    size_B = torch.linalg.vector_norm(stored_BD, dim=1, dtype=torch.float64).clamp(min=1)
-    off = float((far_B / size_B).max())
-    if not off <= allowed:
-        raise MethodError(
-            "items.cached(part, encode) with a part whose digest() tells all that rows depend on "
-            "beside the backbone, and rows that depend on their own item alone",
-            f"the row of {'an image' if kind == 'image' else 'a text'} that moves by {off:.3g} "
-            "when it is encoded again",
-            "let digest() cover every tensor and setting that `encode` reads",
-            code=3,
-        )
-    return again_BD
 
 
 def _bytes(given: Tensor) -> Tensor:

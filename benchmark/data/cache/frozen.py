@@ -95,6 +95,8 @@ class FrozenFeatures:
         encode: Callable[[Tensor], Tensor],
         lengths: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
+        if not len(item_B):
+            return torch.empty(0, self._pristine().dim)
         return self.store.rows(PRISTINE, item_B, None, encode, lengths)
 
     def _whole(self, n: int, some: Callable[[Tensor], Tensor]) -> Tensor:

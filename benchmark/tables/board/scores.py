@@ -51,12 +51,14 @@ def _ood(record: Record, sets: frozenset[str]) -> float | None:
     for place, metric, k, task, step, value in record.taken(*_NEEDED):
         if place is None and (metric == "acc" or (metric == "hit" and k == 1)):
             ends.setdefault(task, {}).setdefault(step, []).append(value)
-    changes = []
+    changes: list[float | None] = []
     for _, by_step in sorted(ends.items()):
         before, after = by_step.get(0, []), by_step.get(record.row["n_steps"], [])
         start, end = _mean(before), _mean(after)
-        hole = start is None or end is None or len(before) != len(after)
-        changes.append(None if hole else end - start)
+        if start is None or end is None or len(before) != len(after):
+            changes.append(None)
+        else:
+            changes.append(end - start)
     return _mean(changes) if ends.keys() == sets else None
 
 

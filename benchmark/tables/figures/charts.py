@@ -3,14 +3,17 @@
 A stage is any whole number from 0 on; a chart says what it counts.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
 from math import ceil, floor
+from typing import NamedTuple
 
 KINDS = ("pdf", "svg", "png")
 """Suffixes of the files that a picture is written to."""
+_IMPRINT = re.compile(rb"shows ([0-9a-f]{64}), drawn by ([\w ,.+-]+)")
 STEPS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 
 
@@ -120,3 +123,16 @@ class Picture:
     def digest(self) -> str:
         """Hex sha256 of all that it shows, whoever draws it."""
         return sha256(ascii(self).encode()).hexdigest()
+
+
+class Imprint(NamedTuple):
+    """What a file says of itself: the digest of what it shows, and the software that drew it."""
+
+    digest: str
+    software: str
+
+
+def imprint_of(file: bytes) -> Imprint | None:
+    """The imprint of a file that `draw` made, None for any other."""
+    found = _IMPRINT.search(file)
+    return Imprint(found[1].decode(), found[2].decode()) if found is not None else None

@@ -4,7 +4,7 @@ Only commands that draw import this module, because matplotlib takes a while to 
 picture gives the same bytes wherever the same software draws it: the settings are matplotlib's
 defaults and those below, whatever the user's are, and the fonts are the files that come with it.
 Other versions draw other bytes. Every file therefore says what it shows and which software drew it
-(`imprint_of`).
+(`charts.imprint_of`).
 
 On a page, lengths are points and y grows downwards; inside a chart, matplotlib's axes count stages
 and percent.
@@ -12,13 +12,12 @@ and percent.
 
 import io
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import ceil
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -62,14 +61,6 @@ _SETTINGS: Mapping[Any, Any] = {
     "pdf.fonttype": 42,  # publishers refuse Type 3
     "pdf.compression": 0,  # what zlib makes of it depends on its version
 }
-_IMPRINT = re.compile(rb"shows ([0-9a-f]{64}), drawn by ([\w ,.+-]+)")
-
-
-class Imprint(NamedTuple):
-    """What a file says of itself: the digest of what it shows, and the software that drew it."""
-
-    digest: str
-    software: str
 
 
 def _software() -> str:
@@ -77,12 +68,6 @@ def _software() -> str:
     parts = [f"{name} {version(name)}" for name in ("matplotlib", "fonttools", "pillow")]
     machine = f"{platform.system()} {platform.machine()}"
     return ", ".join([*parts, f"FreeType {__freetype_version__}", machine])
-
-
-def imprint_of(file: bytes) -> Imprint | None:
-    """The imprint of a file that `draw` made, None for any other."""
-    found = _IMPRINT.search(file)
-    return Imprint(found[1].decode(), found[2].decode()) if found is not None else None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ...protocol.items import Images, Texts
 from ..lora import LoRA, encode_with
 from .groups import Group, cut, groups_of
 from .merged import Merged
-from .mixed import Run, columns, mixed_deltas, spread, stack, weighted_run
+from .mixed import Neighbours, columns, mixed_deltas, spread, stack, weighted_run
 from .recent import Recent
 from .spaces import MERGES, Updates, merged_deltas, site_updates
 
@@ -227,22 +227,20 @@ class Bank(nn.ModuleList):
         down_QI, up_OQ = stack(adapters, name)
         return Merged(up_OQ * columns(adapters, group.weight_nK[:1]), down_QI)
 
-    def _run(self, group: Group) -> Run:
+    def _run(self, group: Group) -> Neighbours:
         if group.merged:
             update = self._update(group)
             rank = next(iter(update.values())).up_OQ.shape[1]
-            return Run(len(group), rank, lambda name: update[name].factors)
+            return Neighbours(len(group), rank, lambda name: update[name].factors)
         adapters = [self.adapter(t) for t in group.adapters]
         if len(adapters) == 1 and group.even:
-            scale, rank = (
-                adapters[0].scale * group.weights[0],
-                len(next(iter(adapters[0].A.values()))),
-            )
-            return Run(len(group), rank, partial(stack, adapters), scale)
+            scale = adapters[0].scale * group.weights[0]
+            rank = len(next(iter(adapters[0].A.values())))
+            return Neighbours(len(group), rank, partial(stack, adapters), scale)
 
         def stacked(name: str) -> tuple[Tensor, Tensor]:
             make = partial(stack, adapters, name)
             return make() if learns else self._stacks.get((*group.names, name), make)
 
         learns, column_BQ = torch.is_grad_enabled(), columns(adapters, group.weight_nK)
-        return Run(len(group), column_BQ.shape[1], stacked, column_BQ=column_BQ)
+        return Neighbours(len(group), column_BQ.shape[1], stacked, column_BQ=column_BQ)

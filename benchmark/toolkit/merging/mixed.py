@@ -34,7 +34,7 @@ Factors = Callable[[str], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Run:
+class Neighbours:
     """Neighbours in a batch that share an update at every site.
 
     Attributes:
@@ -74,8 +74,8 @@ class Mixed:
 
     name: str
     outputs: int
-    runs: tuple[Run, ...]
-    stacked: Run | None = None
+    runs: tuple[Neighbours, ...]
+    stacked: Neighbours | None = None
     tokenwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class Mixed:
             first += run.items
         return y
 
-    def _of(self, x: Tensor) -> Iterator[tuple[Run, Tensor]]:
+    def _of(self, x: Tensor) -> Iterator[tuple[Neighbours, Tensor]]:
         """The runs that are multiplied, with their items."""
         items = sum(run.items for run in self.runs)
         if len(x) != items:
@@ -114,7 +114,7 @@ class Mixed:
         runs = self._cheaper(x)
         return zip(runs, x.split([run.items for run in runs]), strict=True)
 
-    def _cheaper(self, x: Tensor) -> tuple[Run, ...]:
+    def _cheaper(self, x: Tensor) -> tuple[Neighbours, ...]:
         """The runs, or all as one; see `CALL`."""
         if self.stacked is None or len(self.runs) == 1:
             return self.runs
@@ -150,13 +150,15 @@ def weighted_deltas(
     return mixed_deltas(adapters[0], runs, weighted_run(adapters, weight_BT))
 
 
-def mixed_deltas(like: LoRA, runs: Sequence[Run], stacked: Run | None = None) -> dict[str, Mixed]:
+def mixed_deltas(
+    like: LoRA, runs: Sequence[Neighbours], stacked: Neighbours | None = None
+) -> dict[str, Mixed]:
     """Site name -> the delta of a batch of runs, at the sites that an adapter has."""
     sites = {name: len(like.B[key]) for name, key in like.names.items()}
     return {name: Mixed(name, outputs, tuple(runs), stacked) for name, outputs in sites.items()}
 
 
-def weighted_run(adapters: Sequence[LoRA], weight_BT: Tensor) -> Run:
+def weighted_run(adapters: Sequence[LoRA], weight_BT: Tensor) -> Neighbours:
     """Items as one run, through the stacked factors of those adapters that occur.
 
     Args:
@@ -166,7 +168,9 @@ def weighted_run(adapters: Sequence[LoRA], weight_BT: Tensor) -> Run:
     used = [t for t, some in enumerate((weight_BT > 0).any(dim=0).tolist()) if some] or [0]
     those = [adapters[t] for t in used]
     column_BQ = columns(those, weight_BT[:, used])
-    return Run(len(column_BQ), column_BQ.shape[1], partial(stack, those), column_BQ=column_BQ)
+    return Neighbours(
+        len(column_BQ), column_BQ.shape[1], partial(stack, those), column_BQ=column_BQ
+    )
 
 
 def columns(adapters: Sequence[LoRA], weight_BT: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ def check_copies(
         for run in believed_first(group, changed):
             for one in believed:
                 # What costs least comes first: nearly all pairs differ.
-                same = run.tells and one.digest == run.digest
+                same = run.tells and one.hits == run.hits
                 near = None if same else _near(moved[id(one)], moved[id(run)])
                 if (not same and near is None) or _may_equal(one, run, promises):
                     continue
@@ -199,7 +199,7 @@ class _Moved:
         self.total = sum(self.counts.values())
         parts = [answers[where] for where in self.places]
         self.sizes = [len(part) for part in parts]
-        self.answer_Q = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+        self.answer_Q: Integers = np.concatenate(parts or [np.zeros(0, np.int64)])
 
     def at(self, places: Sequence[Where]) -> list[Integers]:
         """The answers at some places."""
