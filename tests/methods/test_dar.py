@@ -2,19 +2,21 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from benchmark.backbones.open_clip import OpenClip
 from benchmark.errors import BenchError
 from benchmark.protocol.types import Context, Texts
 from benchmark.run.evaluate import EvalSet, evaluate
 from benchmark.run.registry import find_method
 from benchmark.toolkit.merging.bank import Bank
 from benchmark.toolkit.merging.spaces import MERGES, merge, site_updates
-from methods.dar import DARConfig
+from methods.dar import DARConfig, Routing
 
 
 def _unit(rows):
@@ -204,6 +206,37 @@ def test_a_sure_item_goes_through_one_adapter(runs, lab):
             assert_close(got[mine], alone, rtol=0, atol=1e-6)
             with torch.no_grad():
                 assert_close(run.method.encode_image(images[mine]), alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+def test_a_stage_encodes_only_what_it_routes_anew(kind, lab, captioned, monkeypatch):
+    """The same set again costs nothing; a wider margin, only the items that are merged now."""
+    sets = lab.pairs[:2] if kind == "pairs" else lab.labelled
+    run = lab.train("dar", sets, margin=0.0)
+    data = captioned if kind == "pairs" else lab.labelled[0]
+    scope = () if kind == "pairs" else (data,)
+    which = EvalSet("x", "X", data, None, scope, 0, (None,) * len(scope))
+    images = run.feed.images(data, torch.arange(len(data)))
+    seen = {"image": 0, "text": 0}
+    for tower in seen:
+        real = getattr(OpenClip, f"_{tower}_tower")
+
+        def count(own, x, *rest, real=real, tower=tower):
+            seen[tower] += len(x)
+            return real(own, x, *rest)
+
+        monkeypatch.setattr(OpenClip, f"_{tower}_tower", count)
+    images.frozen()
+    evaluate(run.method, run.feed, which, 2, again=False)
+    first = dict(seen)
+    assert first["image"] >= len(data)
+    evaluate(run.method, run.feed, which, 3, again=False)
+    assert seen == first
+    run.method.config = replace(run.method.config, margin=0.05)
+    _, weight_BK = run.method.route(images, "image")
+    merged = int((weight_BK[:, 0] < 1).sum())
+    evaluate(run.method, run.feed, which, 3, again=False)
+    assert seen["image"] == first["image"] + merged
 
 
 @pytest.mark.parametrize("kind", ["pairs", "labelled"])
@@ -409,7 +442,7 @@ def test_what_a_routing_is_told_is_shown(variant, lab):
 @pytest.mark.slow
 def test_every_routing_scores_both_kinds_of_sets(lab, captioned):
     """With all that evaluation tells; held-out and unlearned sets too."""
-    for routing in ("oracle", "pair", "random"):
+    for routing in get_args(Routing):
         run = lab.train("dar", lab.pairs[:2], routing=routing)
         pairs = EvalSet("x", "X", captioned, None), EvalSet("y", "Y", lab.pairs[1], 1)
         labelled = EvalSet("z", "Z", lab.labelled[0], None, (lab.labelled[0],), 0, (None,))

@@ -17,14 +17,14 @@ from .mixed import Neighbours, columns, mixed_deltas, spread, stack, weighted_ru
 from .recent import Recent
 from .spaces import MERGES, Updates, merged_deltas, site_updates
 
-WORTH, ANEW = 2, 4
+WORTH = 4
 """A group is worth weights of its own from WORTH O I / (O + I) rows of its maps on.
 
 An update of rank Q takes Q O I multiplications to be added to a weight, once, and Q (O + I) for
 each row of outputs that it is added to instead. The first is bound by memory and so dear: merged
-for this batch alone, weights take a CPU as long as updates of outputs at ANEW, and at WORTH where
-the weights of all groups fit into what is held, so that the next batch finds them. Measured at
-widths from 128 to 3072.
+for one batch, weights take a CPU as long as updates of outputs at WORTH, at widths from 128 to
+3072. Where merged weights are held from an earlier batch, a pass of its own for a small group
+takes as much longer than one shared pass as it saves.
 """
 PIECE = 64
 """Items that a CPU takes at a time, so that their activations stay in its cache.
@@ -119,7 +119,7 @@ class Bank(nn.ModuleList):
         """Which items go through a tower together, and how."""
         learns, small = torch.is_grad_enabled(), list[Group]()
         most = PIECE if clip.logit_scale.device.type == "cpu" and not learns else len(items)
-        large = len(items) + 1 if learns or not groups else self._large(clip, items, groups)
+        large = len(items) + 1 if learns or not groups else self._large(clip, items)
         for group in groups:
             if group.merged and learns:
                 yield group.rows, partial(self._updated, clip, group)
@@ -131,7 +131,7 @@ class Bank(nn.ModuleList):
         for some in cut(small, most):
             yield torch.cat([group.rows for group in some]), partial(self._mixed, clip, some)
 
-    def _large(self, clip: Backbone, items: Images | Texts, groups: Sequence[Group]) -> float:
+    def _large(self, clip: Backbone, items: Images | Texts) -> float:
         """Items of a group that is worth weights of its own."""
         tower: Tower
         if isinstance(items, Images):
@@ -141,9 +141,8 @@ class Bank(nn.ModuleList):
             tower, tokens = "text", clip.text_length(longest)
         sites = clip.sites(self.adapter(0).targets).items()
         weights = [site.weight for name, site in sites if name.startswith(tower)]
-        fit = len(groups) * sum(w.nbytes for w in weights) <= WEIGHTS
         rows = sum(w.numel() for w in weights) / sum(sum(w.shape) for w in weights)
-        return (WORTH if fit else ANEW) * rows / tokens
+        return WORTH * rows / tokens
 
     def _is_dense(self, group: Group) -> bool:
         """Whether its update has no factors, so that it costs as much as the map itself."""
