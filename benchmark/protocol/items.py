@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from ..backbones.backbone import Backbone
+from ..backbones.backbone import Backbone, note_joined
 from ..errors import BenchError
 from .badges import Badge
 from .lookup import Lookup, piece_of
@@ -220,11 +220,21 @@ def together(parts: Sequence[SomeItems]) -> SomeItems:
             first += len(part)
         if not found:
             return of(parts[0][rows], rows)
-        back = torch.cat(places).argsort()
-        return torch.cat(found)[back.to(found[0].device)]
+        order = torch.cat(places)
+        if order.equal(torch.arange(len(order))):
+            return torch.cat(found)
+        return torch.cat(found)[order.argsort().to(found[0].device)]
 
     def content(rows: Tensor) -> Tensor:
-        return each(rows, lambda piece, _: piece._read())
+        read: list[Tensor] = []
+
+        def one(piece: SomeItems, _: Tensor) -> Tensor:
+            read.append(piece._read())
+            return read[-1]
+
+        whole = each(rows, one)
+        note_joined(whole, read)
+        return whole
 
     def frozen(rows: Tensor) -> Tensor:
         return each(rows, lambda piece, _: piece.frozen())

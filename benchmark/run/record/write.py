@@ -41,6 +41,7 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
             "device": plan.request.device,
             "ranks": plan.request.save_ranks,
             "fresh": plan.request.fresh,
+            "checkpointing": plan.request.checkpointing,
         },
         "submitter": None,
         "eval_batch": _batch(plan),
