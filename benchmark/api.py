@@ -1,6 +1,7 @@
 """The one module that a method file imports, beside torch."""
 
 from .backbones.backbone import Backbone, unit
+from .backbones.content import Content
 from .backbones.sites import MAPS, PARALLEL, PROJECTIONS, Delta
 from .errors import BenchError
 from .protocol.badges import Badge
@@ -10,6 +11,7 @@ from .protocol.encoders import prompt_classifier
 from .protocol.items import OwnTower
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
 from .protocol.method import Method
+from .protocol.parts import Part, told_by_values
 from .protocol.types import Batch, Classes, Features, Images, Loader, ParamGroup, Task, Texts, Tools
 from .toolkit.autoencoder_routers import (
     ROUTERS,
@@ -36,10 +38,10 @@ from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
     LoRA,
     check_adapter,
-    dropout,
     encode_with,
     weighted_deltas,
 )
+from .toolkit.low_rank import dropout
 from .toolkit.merging.bank import Bank
 from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
@@ -58,6 +60,7 @@ __all__ = [
     "BenchError",
     "Classes",
     "Config",
+    "Content",
     "Delta",
     "Dual",
     "Factors",
@@ -69,6 +72,7 @@ __all__ = [
     "Method",
     "OwnTower",
     "ParamGroup",
+    "Part",
     "Primal",
     "Pruning",
     "RidgeHead",
@@ -107,6 +111,7 @@ __all__ = [
     "teacher_features",
     "teacher_images",
     "teacher_texts",
+    "told_by_values",
     "unit",
     "weighted_deltas",
 ]

@@ -36,12 +36,15 @@ from benchmark.api import (
     Batch,
     Classes,
     Config,
+    Content,
     Factors,
     Features,
     Gated,
     Images,
     Method,
+    OwnTower,
     ParamGroup,
+    Part,
     Pruning,
     Router,
     Routing,
@@ -51,7 +54,6 @@ from benchmark.api import (
     by_own_route,
     check_gated,
     check_router,
-    encode_with,
     merge_factors,
     routed_classifier,
     snapshot,
@@ -90,6 +92,7 @@ class CoDyRAPlus(Method[CoDyRAPlusConfig]):
 
     label = "CoDyRA+"
     paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
+    at_once = 4096  # items to route together; their rows are from the store
     variants = {
         "dense70": {"dense": 0.7},  # section 4.1 for MTIL
         "route-batch": {"routing": "batch"},
@@ -106,6 +109,7 @@ class CoDyRAPlus(Method[CoDyRAPlusConfig]):
         rank_TS = torch.zeros(0, len(self._sites(clip)), dtype=torch.int64)
         self.rank_TS: Tensor = nn.Buffer(rank_TS)  # ranks that were kept, map by map
         self.factor_N: Tensor = nn.Buffer(torch.zeros(0))  # kept factors, by task and then map
+        self.content = Content()
         # Not parts of this module: neither is state, as both follow from the weights and factors.
         self.models = [snapshot(clip), snapshot(clip)]  # pretrained, and rebuilt
         self.rebuilt = 0  # tasks whose updates the second one has
@@ -184,10 +188,11 @@ class CoDyRAPlus(Method[CoDyRAPlusConfig]):
 
     def _encode(self, items: Images | Texts, route: int) -> Tensor:
         """Unit rows by the model that task `route` left; by the newest for -1."""
-        newest = len(self.rank_TS) - 1
-        return encode_with(
-            self.clip if route in (-1, newest) else self._model(route), items, {}, ()
-        )
+        task = len(self.rank_TS) - 1 if route < 0 else route
+        rank_TS = self.rank_TS[: task + 1]
+        kept = {"ranks": rank_TS, "factors": self.factor_N[: sum(self._sizes(rank_TS))]}
+        part = Part(f"after task {task}", kept, self.content, self.models[0])
+        return items.cached(part, lambda some: OwnTower(self._model(task))(some))
 
     def _model(self, task: int) -> Backbone:
         """The model after that task; from where the last call left it, if that was earlier."""
@@ -202,12 +207,16 @@ class CoDyRAPlus(Method[CoDyRAPlusConfig]):
             self.rebuilt += 1
         return model
 
+    def _sizes(self, rank_TS: Tensor) -> list[int]:
+        """How many numbers of `factor_N` are of each task."""
+        size_S = [sum(site.weight.shape) for site in self._sites(self.clip).values()]
+        sizes: list[int] = (rank_TS.cpu() * torch.tensor(size_S)).sum(dim=1).tolist()
+        return sizes
+
     def _factors(self, task: int) -> Factors:
         """What `after_task` kept of a task, each in memory of its own, as it was then."""
         shapes_S = [site.weight.shape for site in self._sites(self.clip).values()]
-        size_S = torch.tensor([out + into for out, into in shapes_S])
-        counts_T = (self.rank_TS.cpu() * size_S).sum(dim=1).tolist()
-        flat_N = self.factor_N.split(counts_T)[task]
+        flat_N = self.factor_N.split(self._sizes(self.rank_TS))[task]
         ranks_S = self.rank_TS[task].tolist()
         sizes = [(out * k, k * into) for k, (out, into) in zip(ranks_S, shapes_S, strict=True)]
         parts = iter(flat_N.split([n for pair in sizes for n in pair]))

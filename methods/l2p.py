@@ -31,8 +31,9 @@ The paper prompts a supervised image transformer; here differs:
 Cost: one pass of the towers over K * L more tokens, forward and backward; queries are cached.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -42,16 +43,21 @@ from benchmark.api import (
     Backbone,
     Batch,
     Config,
+    Content,
     Images,
     Method,
     ParamGroup,
+    Part,
     Task,
     Texts,
     Tools,
     matching,
     require,
+    told_by_values,
     unit,
 )
+
+_Items = TypeVar("_Items", Images, Texts)
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,7 @@ class L2P(Method[L2PConfig]):
 
     label = "L2P"
     paper = "Wang et al., Learning to prompt for continual learning, CVPR 2022"
+    at_once = 4096  # items to choose for together; their rows are from the store
     variants = {
         "vision": {"towers": "vision"},  # prompts for images alone, as in the paper
         "truncate": {"text_room": "truncate"},
@@ -141,6 +148,7 @@ class L2P(Method[L2PConfig]):
                 if both or name == "image"
             }
         )
+        self.content = Content()
         self.slots: range | None = None  # prompts of the current task's own
 
     # -- training
@@ -180,15 +188,29 @@ class L2P(Method[L2PConfig]):
 
     def encode_image(self, images: Images) -> Tensor:
         """Each image with the prompts of its own choice after the class token."""
+        return self._kept("image", images, self._image)
+
+    def encode_text(self, texts: Texts) -> Tensor:
+        """Each text with the prompts of its own choice after the start token."""
+        return self._kept("text", texts, self._text) if "text" in self.pools else texts.frozen()
+
+    def _kept(self, name: str, items: _Items, encode: Callable[[_Items], Tensor]) -> Tensor:
+        """At test from the store, by the values of the prompts that each item has chosen."""
+        if self.training:
+            return encode(items)
+        pool: Any = self.pools[name]
+        index_BK = self._choose(name, items)[1].cpu()
+        given_BK = told_by_values(pool.prompt_PLW)[index_BK].flatten(1)
+        about = f"{name} {self.config.text_room} {self.config.prompt_length}"
+        return items.cached(Part(about, {}, self.content), encode, given_BK)
+
+    def _image(self, images: Images) -> Tensor:
         x_BLW = self.clip.embed_image(images.pixels_B3HW)
         prompt_BLW = self._prompts("image", images)
         x_BLW = torch.cat([x_BLW[:, :1], prompt_BLW, x_BLW[:, 1:]], dim=1)
         return unit(self.clip.image_tower(x_BLW))
 
-    def encode_text(self, texts: Texts) -> Tensor:
-        """Each text with the prompts of its own choice after the start token."""
-        if "text" not in self.pools:
-            return texts.frozen()
+    def _text(self, texts: Texts) -> Tensor:
         prompt_MLW = self._prompts("text", texts)
         added, tokens_ML = prompt_MLW.shape[1], texts.tokens_ML
         end_M = self.clip.end_of_text(tokens_ML)

@@ -19,6 +19,7 @@ from benchmark.api import (
     Task,
     Texts,
     check_adapter,
+    encode_with,
 )
 
 
@@ -56,10 +57,11 @@ class LoRAFineTuning(Method[LoRAConfig]):
 
     def encode_image(self, images: Images) -> Tensor:
         """The backbone with the adapter."""
-        with self.clip.adapted(self.adapter.deltas(), self.adapter.targets):
-            return super().encode_image(images)
+        return images.cached(self.adapter, self._encode)
 
     def encode_text(self, texts: Texts) -> Tensor:
         """The backbone with the adapter."""
-        with self.clip.adapted(self.adapter.deltas(), self.adapter.targets):
-            return super().encode_text(texts)
+        return texts.cached(self.adapter, self._encode)
+
+    def _encode(self, items: Images | Texts) -> Tensor:
+        return encode_with(self.clip, items, self.adapter.deltas(), self.adapter.targets)

@@ -50,11 +50,13 @@ from benchmark.api import (
     Batch,
     Classes,
     Config,
+    Content,
     Delta,
     Features,
     Images,
     Method,
     ParamGroup,
+    Part,
     Router,
     Routing,
     Task,
@@ -187,6 +189,7 @@ class MoEAdapter(Method[MoEAdapterConfig]):
 
     label = "MoE-Adapter"
     paper = "Yu et al., Boosting continual learning of vision-language models, CVPR 2024"
+    at_once = 4096  # items to route together; their rows are from the store
     variants = {"route-batch": {"routing": "batch"}, "route-oracle": {"routing": "oracle"}}
 
     def __init__(self, clip: Backbone, config: MoEAdapterConfig, tools: Tools) -> None:
@@ -199,6 +202,7 @@ class MoEAdapter(Method[MoEAdapterConfig]):
             width = widths[name.partition(".")[0]]
             self.mixtures[key] = Mixture(width, config, seed).to(device)
         self.router = Router(config.routing, config.router_steps, config.router_quantile)
+        self.content = Content()
         self.newest = 0
         self.used: list[Tensor] = []
 
@@ -241,6 +245,7 @@ class MoEAdapter(Method[MoEAdapterConfig]):
 
     def after_task(self, task: Task) -> None:
         """Freeze what the task used most; of experts used alike the first."""
+        self.content.forget()
         for mixture in self._mixtures():
             most_E = mixture.count_E.argsort(descending=True, stable=True)
             mixture.frozen_E[most_E[: self.config.freeze]] = True
@@ -261,12 +266,27 @@ class MoEAdapter(Method[MoEAdapterConfig]):
 
     def encode_image(self, images: Images) -> Tensor:
         """Each image by its own route."""
-        return by_own_route(images, self.router.route(images), self._encode)
+        return by_own_route(images, self.router.route(images), self._kept)
 
     def encode_text(self, texts: Texts) -> Tensor:
         """Each text by its own route."""
-        return by_own_route(texts, self.router.route(texts), self._encode)
+        return by_own_route(texts, self.router.route(texts), self._kept)
 
     def classifier(self, classes: Classes) -> Callable[[Images], Tensor]:
         """Each image by its own route, against the class texts of that route."""
-        return routed_classifier(classes, self.router.route, self._encode, self.clip.scale)
+        return routed_classifier(classes, self.router.route, self._kept, self.clip.scale)
+
+    def _kept(self, items: Images | Texts, route: int) -> Tensor:
+        """As `_encode`, from the store: by the values of the tower's experts and of that router."""
+        if route < 0:
+            return items.frozen()
+        tower = "image." if isinstance(items, Images) else "text."
+        named = {
+            f"{name} {n}": p
+            for name, key in self.names.items()
+            for n, p in self.mixtures[key].named_parameters()
+            if name.startswith(tower) and (n.startswith("experts.") or n == f"routers.{route}")
+        }
+        about = f"{tower}{route} {self.config.top_k} {self.config.scale}"
+        part = Part(about, named, self.content)
+        return items.cached(part, lambda some: self._encode(some, route))

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..backbones.backbone import Backbone, Tower
 from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
+from ..protocol.parts import Part
 from ..protocol.types import Classes
 from .cache.embeddings import PRISTINE, EncoderKey
 from .cache.frozen import FrozenFeatures, normalise, normalised, on_device, text_lengths
@@ -194,7 +195,8 @@ class Items:
         self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool
     ) -> EncoderKey | None:
         """What tells an encoder from others; None where its rows are of no use to anyone later."""
-        clip = part if isinstance(part, Backbone) else self.clip
+        base = part.clip if isinstance(part, Part) else part
+        clip = base if isinstance(base, Backbone) else self.clip
         alone = clip is part
         trained = clip.training or any(p.requires_grad for p in clip.parameters())
         if not test and (trained or not alone):

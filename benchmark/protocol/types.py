@@ -5,7 +5,7 @@ B images in a batch · M candidate texts · C classes · P prompt templates · L
 W tower width · H, W pixels (after 3) · T tasks · K selected adapters · R rank.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,6 +103,15 @@ class Loader(Protocol):
         """
 
 
+Tensors = Mapping[str, Tensor]
+Once = Callable[[str, Callable[[], Tensors]], Tensors]
+
+
+def computed(key: str, compute: Callable[[], Tensors]) -> Tensors:
+    """Where nothing is kept."""
+    return compute()
+
+
 @dataclass
 class Task:
     """The lease of one task's training data. No test data, no other task, no dataset name.
@@ -115,6 +124,8 @@ class Task:
         classes: the task's classes, or None for image-caption tasks.
         generator: generator(*key) is a fresh seeded generator that depends on the run's seed, the
             dataset and the key, and on nothing else: not on the position in the order.
+        once: once(key, compute) is compute(), or what it gave for the same key in an earlier run
+            of the same method, bit for bit. The key is a digest of all values that it depends on.
     """
 
     index: int
@@ -122,6 +133,7 @@ class Task:
     loader: Loader
     classes: Classes | None
     generator: Callable[..., torch.Generator]
+    once: Once = computed
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class Run:
         def generate(*key: object) -> torch.Generator:
             return generator(*seed, "method", *key)
 
-        return Task(index, len(self.inputs.order), loader, classes, generate)
+        return Task(index, len(self.inputs.order), loader, classes, generate, self.trained.once)
 
     def go(self) -> list[Cell]:
         """All stages; returns every cell."""

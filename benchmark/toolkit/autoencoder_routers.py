@@ -72,9 +72,8 @@ class Router(nn.Module):
         if not self.coders:
             return
         features, coders = frozen_features(task), dict[str, Any](self.coders)
-        add_together(
-            [(coders[name], features[name], task.generator("router", name)) for name in coders]
-        )
+        seeds = {name: task.generator("router", name) for name in coders}
+        add_together([(coders[n], features[n], seeds[n]) for n in coders], task.once)
 
     def route(self, items: Images | Texts) -> Tensor:
         """The learned task (B,) of each item, int64, -1 for none; records count them."""

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..common.digests import tensor_digest
 from ..protocol.optimisers import eager
+from ..protocol.types import Once, computed
 
 HIDDEN, BATCH = 100, 64  # width of the code, features in a step; official code
 RATE, DECAY = 3e-3, 1e-4  # Adam's rate and L2 penalty; official code
@@ -127,23 +129,36 @@ def _squashed(feature_BD: Tensor) -> Tensor:
 # -- fitting
 
 
-def add_together(added: Sequence[tuple[AutoEncoders, Tensor, torch.Generator]]) -> None:
+def add_together(
+    added: Sequence[tuple[AutoEncoders, Tensor, torch.Generator]], once: Once = computed
+) -> None:
     """`AutoEncoders.add` for several at once, of equal steps and D: all are fitted side by side.
 
     Args:
         added: each with the features and the generator of its own.
+        once: see `Task.once`; a fit depends on features and draws alone.
     """
-    drawn = [_drawn(one.steps, feature_ND, seed) for one, feature_ND, seed in added]
     features = [feature_ND for _, feature_ND, _ in added]
-    coders = iter(_fitted(features, [fits for fits, _ in drawn]))
-    for (routers, feature_ND, _), (fits, parts) in zip(added, drawn, strict=True):
-        whole, *folds = islice(coders, len(fits))
-        held_out = [
-            _errors(coder, feature_ND[rows])
-            for coder, part in zip(folds, parts, strict=True)
-            for rows in part.to(feature_ND.device).split(MANY)
-        ]
-        routers.take(whole, torch.cat(held_out))
+    drawn = [_drawn(one.steps, feature_ND, seed) for one, feature_ND, seed in added]
+
+    def fitted() -> dict[str, Tensor]:
+        coders, found = iter(_fitted(features, [fits for fits, _ in drawn])), dict[str, Tensor]()
+        for i, (feature_ND, (fits, parts)) in enumerate(zip(features, drawn, strict=True)):
+            whole, *folds = islice(coders, len(fits))
+            found |= {f"{i}.{name}": value for name, value in whole.state_dict().items()}
+            held_out = [
+                _errors(coder, feature_ND[rows])
+                for coder, part in zip(folds, parts, strict=True)
+                for rows in part.to(feature_ND.device).split(MANY)
+            ]
+            found[f"{i}.held_out"] = torch.cat(held_out)
+        return found
+
+    found = once(_key(features, [fits for fits, _ in drawn]), fitted)
+    for i, ((routers, feature_ND, _), (fits, _)) in enumerate(zip(added, drawn, strict=True)):
+        coder = fits[0].coder.to(feature_ND.device).requires_grad_(False)
+        coder.load_state_dict({name: found[f"{i}.{name}"] for name in coder.state_dict()})
+        routers.take(coder, found[f"{i}.held_out"].to(feature_ND.device))
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,13 @@ def _drawn(
     for i, part in enumerate(parts):
         fits.append(fit(torch.cat([*parts[:i], *parts[i + 1 :]]) if n > 1 else part))
     return fits, parts
+
+
+def _key(features: Sequence[Tensor], fits: Sequence[Sequence[_Fit]]) -> str:
+    """Digest of all that the fits depend on."""
+    every = [x for some in fits for fit in some for x in (fit.rows_SB, *fit.coder.parameters())]
+    tensors = [*features, *every]
+    return tensor_digest(x for t in tensors for x in (f"{t.dtype} {tuple(t.shape)}", t.detach()))
 
 
 def _fitted(features: Sequence[Tensor], fits: Sequence[Sequence[_Fit]]) -> list[AutoEncoder]:

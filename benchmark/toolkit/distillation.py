@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import Backbone
 from ..protocol.config import require
+from ..protocol.items import OwnTower
 from ..protocol.types import Batch, Features, Images, Texts
 
 
@@ -54,7 +55,7 @@ def teacher_images(teacher: Backbone | None, images: Images) -> Tensor:
     """
     if teacher is None:
         return images.frozen()
-    return images.cached(teacher, lambda some: teacher.image(some.pixels_B3HW))
+    return images.cached(teacher, OwnTower(teacher))
 
 
 @torch.no_grad()
@@ -62,7 +63,7 @@ def teacher_texts(teacher: Backbone | None, texts: Texts) -> Tensor:
     """Unit rows (M, D) of texts; the rest as in `teacher_images`."""
     if teacher is None:
         return texts.frozen()
-    return texts.cached(teacher, lambda some: teacher.text(some.tokens_ML))
+    return texts.cached(teacher, OwnTower(teacher))
 
 
 def directions(features: Features) -> list[tuple[Tensor, Tensor]]:

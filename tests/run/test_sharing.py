@@ -16,6 +16,7 @@ from benchmark.run.request import Request, make_plan
 from benchmark.run.runner import execute
 from benchmark.run.state.shared import Trained
 from benchmark.run.train import Fit
+from benchmark.toolkit import autoencoders
 
 torch.set_num_threads(1)  # the number is part of what a run shares
 
@@ -155,6 +156,54 @@ def test_a_method_that_builds_on_earlier_tasks_shares_nothing(go: Go, tmp_path: 
         assert display.count == 6
         assert record.provenance["shared"] == [None, None]
     assert not (tmp_path / "cache" / "trained").exists()
+
+
+@pytest.mark.slow
+def test_routers_are_fitted_once_for_all_orders_and_variants(
+    go: Go, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing else of their training is shared."""
+    fits: list[int] = []
+    real = autoencoders._fitted
+
+    def fitted(features: Any, drawn: Any) -> Any:
+        fits.append(len(features))
+        return real(features, drawn)
+
+    monkeypatch.setattr(autoencoders, "_fitted", fitted)
+    small = {"hp": ("experts=3", "hidden=4", "router_steps=5")}
+    first, _ = go("moe-adapter", "first", **small)
+    assert fits == [2, 2], "images and texts of each task in one fit"
+    go("moe-adapter", "reverse", order="gen-art,photos", **small)
+    go("moe-adapter.route-batch", "batch", **small)
+    again, _ = go("moe-adapter", "again", **small)
+    assert fits == [2, 2]
+    fresh, _ = go("moe-adapter", "fresh", fresh=True, **small)
+    assert fits == [2, 2, 2, 2]
+    for record in (again, fresh):
+        pd.testing.assert_frame_equal(record.frame, first.frame, check_exact=True)
+    go("moe-adapter", "otherwise", seed=1, **small)
+    assert len(fits) == 6
+
+
+def test_a_damaged_fit_is_made_again(tmp_path: Path) -> None:
+    lines: list[str] = []
+    trained, made = Trained(tmp_path, ("code",), say=lines.append), []
+
+    def compute() -> dict[str, torch.Tensor]:
+        made.append(1)
+        return {"x": torch.arange(3.0)}
+
+    for _ in range(2):
+        assert trained.once("key", compute)["x"].tolist() == [0, 1, 2]
+    assert len(made) == 1
+    (file,) = (tmp_path / "trained").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert trained.once("key", compute)["x"].tolist() == [0, 1, 2]
+    assert len(made) == 2
+    assert len(lines) == 1
+    Trained(tmp_path, ("other code",)).once("key", compute)
+    assert len(made) == 3
 
 
 # -- tables of encoders

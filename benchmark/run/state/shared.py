@@ -6,7 +6,7 @@ the frozen features are keyed by, so that a run ends in the same numbers, bit fo
 trained a task itself or not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 from ...common.digests import digest, tensor_digest
 from ...common.files import cache_root
 from ...common.report import Say, silent
+from ...protocol.types import Tensors
 from ..inputs import Inputs
 from ..provenance.machine import hardware, versions
 from ..request import Plan
@@ -78,6 +79,22 @@ class Trained:
     def keep(self, key: str, fit: Fit, about: Mapping[str, Any]) -> None:
         """Keep what training gave, and the notes."""
         checkpoint.write(self._path(key), _tensors(fit.params), {**about, "key": key})
+
+    def once(self, key: str, compute: Callable[[], Tensors]) -> Tensors:
+        """What `compute` gives, or gave to an earlier run; see `Task.once`."""
+        key = digest([*self.about, "once", key])
+        path = self._path(key)
+        if not self.fresh and path.exists():
+            try:
+                tensors, about = checkpoint.read(path)
+                if about.get("key") == key:
+                    return tensors
+                self.say(f"{path.name} is of something else; it is made again")
+            except DamagedCheckpoint as e:
+                self.say(f"what an earlier run has fitted is damaged ({e}); it is fitted again")
+        tensors = {name: tensor.cpu() for name, tensor in compute().items()}
+        checkpoint.write(path, tensors, {"key": key})
+        return tensors
 
     def _path(self, key: str) -> Path:
         return self.root / "trained" / f"{key[:32]}.safetensors"
