@@ -222,7 +222,7 @@ def half(sheet: Sheet, s: Setting) -> None:
     pixels, tokens = pixels_of(clip, s.batch), tokens_of(clip, s.batch, 24)
     rows = []
     for precision in ("fp32", "bf16"):
-        clip.precision = precision  # type: ignore[assignment]
+        clip.precision = precision
         with float32_products(tf32=False):
             rows.append((clip.image(pixels), clip.text(tokens)))
     for name, full, low in zip(("images", "texts"), *rows, strict=True):

@@ -194,7 +194,7 @@ def waits_of_steps(lab: Lab, method: str, kind: str, tasks: int = 2) -> list[lis
             task = lab.task(feed, data, index, tasks)
             lab.before(made, task, data)
             fit, before = lab.fit(made, task, data, 0, 1), [waits.total()]
-            fit.run(lambda *_, before=before: before.append(waits.total()))  # type: ignore[misc]
+            fit.run(lambda *_, before=before: before.append(waits.total()))
             found.append([b - a for a, b in pairwise(before)])
             lab.after(made, task, data)
     return found
