@@ -21,8 +21,8 @@ help:
 	@echo "                   compare (234 runs, about 4 hours on 2 cores)"
 	@echo "                   (or results-mini-xtail, results-mini-mtil: few-shot suites)"
 	@echo "make package       sdist and wheel in dist/, each checked in an empty environment"
-	@echo "make benchmarks    training and encoding beside a bare open_clip loop, the cache beside Pillow,"
-	@echo "                   DAR's mixed batches beside the plain backbone, a loop over adapters and PEFT"
+	@echo "make benchmarks    measure training, routing, recall, prompts, reading and whole runs beside"
+	@echo "                   the strongest alternatives, write docs/performance.md (half an hour, idle)"
 
 setup: $(VENV)/.ready
 
@@ -80,9 +80,7 @@ package:
 	PYTHON=$(PYTHON) .ci/package
 
 benchmarks: setup
-	$(BIN)/python scripts/speed/benchmark_rates.py
-	$(BIN)/python scripts/speed/benchmark_cache.py
-	$(BIN)/python scripts/speed/benchmark_routing.py
+	$(BIN)/python scripts/speed/performance.py
 
 clean:
 	rm -rf $(VENV) .venv-lowest scratch demo build dist *.egg-info .coverage .pytest_cache .mypy_cache \

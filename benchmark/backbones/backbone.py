@@ -11,13 +11,14 @@ the end-of-text token, so that it cannot matter.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..common.digests import digest
 from .content import Content
@@ -33,6 +34,8 @@ from .tokenizer import Tokenize
 STEP = 4  # tokens by which the length of texts grows where no gradients are kept
 Tower = Literal["image", "text"]
 
+_TOLD: Any = WeakTensorKeyDictionary()  # tokens -> kind of backbone, their version, the longest
+
 
 class Backbone(Adaptable, ABC):
     """Two towers, of images and of texts, into one space of unit vectors.
@@ -47,6 +50,8 @@ class Backbone(Adaptable, ABC):
         chunks: with gradients, a tower takes a batch in so many pieces and keeps the activations
             of one at a time (gradient caching, Gao et al., 2021): the embeddings, and so the
             negatives, are those of the whole batch, at the price of a second forward pass.
+        checkpointing: with gradients, each block keeps its input alone and is computed again in
+            backward(): the same numbers to the last bit, from less memory and a third more work.
         logit_scale: log of the inverse temperature of the similarity.
     """
 
@@ -70,6 +75,7 @@ class Backbone(Adaptable, ABC):
         self.fingerprint, self.origin, self.tokenizer = "", "", ""
         self.precision: Precision = "fp32"
         self.chunks = 1
+        self.checkpointing = False
         self._content = Content()
 
     # -- towers, in two halves so that a method can insert prompts between them
@@ -85,8 +91,20 @@ class Backbone(Adaptable, ABC):
 
     def embed_text(self, tokens_ML: Tensor) -> Tensor:
         """Tokens, cut behind the longest text -> (M, L, W): what the first block takes."""
-        longest = int(self.end_of_text(tokens_ML).max()) + 1
-        return self._embed_text(tokens_ML[:, : self.text_length(longest)])
+        return self._embed_text(tokens_ML[:, : self.text_length(self._longest(tokens_ML))])
+
+    def note_longest(self, tokens_ML: Tensor, longest: int) -> None:
+        """Tell what only the host knows without waiting: the tokens of the longest of these texts.
+
+        It holds for this very tensor, until it is written to.
+        """
+        _TOLD[tokens_ML] = type(self), tokens_ML._version, longest
+
+    def _longest(self, tokens_ML: Tensor) -> int:
+        kind, version, longest = _TOLD.get(tokens_ML, (None, 0, 0))
+        if (kind, version) == (type(self), tokens_ML._version):
+            return int(longest)
+        return int(self.end_of_text(tokens_ML).max()) + 1
 
     def text_length(self, longest: int) -> int:
         """Tokens L at which a batch of texts is cut, by the longest of them.
@@ -132,6 +150,19 @@ class Backbone(Adaptable, ABC):
 
         pieces = zip(*(x.chunk(self.chunks) for x in inputs), strict=True)
         return torch.cat([checkpoint(again, *p, use_reentrant=False) for p in pieces])
+
+    def _step(self, run: Callable[..., Tensor], block: nn.Module, x: Tensor, *more: Any) -> Tensor:
+        """A block of a tower, `run(block, x, *more)`; see `checkpointing`."""
+        if not self.checkpointing or not torch.is_grad_enabled():
+            return run(block, x, *more)
+        now = {m: held(m) for m in block.modules() if isinstance(m, Place)}
+
+        def again(x: Tensor) -> Tensor:
+            with holding(now), self._autocast():
+                return run(block, x, *more)
+
+        out: Tensor = checkpoint(again, x, use_reentrant=False)
+        return out
 
     @abstractmethod
     def _embed_image(self, pixels_B3HW: Tensor) -> Tensor: ...
@@ -221,6 +252,10 @@ class Backbone(Adaptable, ABC):
             self._content.forget()
         return super().train(mode)
 
+    def forget(self) -> None:
+        """Compute digests anew when they are asked for, whatever versions say."""
+        self._content.forget()
+
     def _tower_of(self, name: str) -> Tower | None:
         if name == "logit_scale":
             return None
@@ -229,6 +264,17 @@ class Backbone(Adaptable, ABC):
     @abstractmethod
     def _patches(self) -> nn.Module:
         """The convolution that makes tokens of pixels."""
+
+
+def note_joined(tokens_ML: Tensor, parts: Sequence[Tensor]) -> None:
+    """See `Backbone.note_longest`, of texts that were put together of others."""
+    told = [_TOLD.get(part) for part in parts]
+    if told and all(
+        one is not None and one[:2] == (told[0][0], part._version)
+        for one, part in zip(told, parts, strict=True)
+    ):
+        longest = max(one[2] for one in told)
+        _TOLD[tokens_ML] = told[0][0], tokens_ML._version, longest
 
 
 def unit(x: Tensor) -> Tensor:

@@ -85,10 +85,10 @@ class Blip(Backbone):
     def _image_tower(self, x_BLW: Tensor) -> Tensor:
         *before, last = self.vision_model.encoder.layers
         for block in before:
-            x_BLW = _image_block(block, x_BLW)
+            x_BLW = self._step(_image_block, block, x_BLW)
         own = last.self_attn
         one = 0 if one_token_suffices(last, self._known, (own.q, own.k, own.v)) else None
-        x_BW = self.vision_model.post_layernorm(_image_block(last, x_BLW, one)[:, 0])
+        x_BW = self.vision_model.post_layernorm(self._step(_image_block, last, x_BLW, one)[:, 0])
         return linear(x_BW, self.vision_proj.weight, self.vision_proj.bias)
 
     def _embed_text(self, tokens_ML: Tensor) -> Tensor:
@@ -100,11 +100,11 @@ class Blip(Backbone):
         seen_M11L = (places_L <= end_M[:, None])[:, None, None]
         *before, last = self.text_encoder.encoder.layer
         for block in before:
-            x_MLW = _text_block(block, x_MLW, seen_M11L)
+            x_MLW = self._step(_text_block, block, x_MLW, seen_M11L)
         own = last.attention.self
         whole = (own.query.site, own.key.site, own.value.site)
         one = 0 if one_token_suffices(last, self._known, whole) else None
-        x_MW = _text_block(last, x_MLW, seen_M11L, one)[:, 0]
+        x_MW = self._step(_text_block, last, x_MLW, seen_M11L, one)[:, 0]
         return linear(x_MW, self.text_proj.weight, self.text_proj.bias)
 
     # -- tokens

@@ -82,11 +82,11 @@ class OpenClip(Backbone):
         """All blocks, and of the last one's output that token of each item alone: (B, 1, W)."""
         *before, last = blocks
         for block in before:
-            x_BLW = _block(block, x_BLW, causal)
+            x_BLW = self._step(_block, block, x_BLW, causal)
         attn = last.attn
         if one_token_suffices(last, self._known, (attn.q, attn.k, attn.v)):
-            return _block(last, x_BLW, causal, at)
-        return pooled(_block(last, x_BLW, causal), at)
+            return self._step(_block, last, x_BLW, causal, at)
+        return pooled(self._step(_block, last, x_BLW, causal), at)
 
     # -- tokens
 

@@ -22,9 +22,9 @@ class Watched(Items):
 
     seen: list[weakref.ref[torch.Tensor]]
 
-    def pixels(self, data: Tensors, rows: Tensor) -> Tensor:
+    def pixels(self, data: Tensors, rows: Tensor, trained: bool = False) -> Tensor:
         """As every feed."""
-        pixels_B3HW = super().pixels(data, rows)
+        pixels_B3HW = super().pixels(data, rows, trained)
         self.__dict__.setdefault("seen", []).append(weakref.ref(pixels_B3HW))
         return pixels_B3HW
 

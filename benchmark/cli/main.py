@@ -94,6 +94,9 @@ def run(
     fresh: Annotated[
         bool, typer.Option(help="train even what an earlier run has trained alike (DAR, TA)")
     ] = False,
+    checkpointing: Annotated[
+        bool, typer.Option(help="compute activations twice to save memory; the same numbers")
+    ] = False,
     save_ranks: Annotated[
         bool, typer.Option(help="keep the rank of every query in .ranks.parquet")
     ] = False,
@@ -141,6 +144,7 @@ def run(
             overwrite=overwrite,
             fresh=fresh,
             save_ranks=save_ranks,
+            checkpointing=checkpointing,
         )
         for m in dict.fromkeys(method)
         for s in dict.fromkeys(seed)

@@ -87,15 +87,21 @@ def open_index(cache_dir: Path | None) -> Index:
 
 def _own_text(path: Path) -> str:
     """A file that nobody but this user can have written; raises OSError or ValueError."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    with os.fdopen(handle, encoding="utf-8") as file:
-        about = os.fstat(handle)
+    if not hasattr(os, "getuid"):
+        raise ValueError("a file of which nobody says whose it is")
+    with open(path, encoding="utf-8", opener=_opened) as file:
+        about = os.fstat(file.fileno())
         others = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not hasattr(os, "getuid") or about.st_uid != os.getuid() or others:
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.getuid() or others:
             raise ValueError("a file that others can write")
-        if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_BYTES:
-            raise ValueError("no entry")
-        return file.read(MOST_BYTES)
+        if about.st_size > MOST_BYTES:
+            raise ValueError("more than an entry has")
+        return file.read()
+
+
+def _opened(path: str, flags: int) -> int:
+    """Follows no link, and waits for no writer of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _eldest(folder: Path) -> list[Path]:

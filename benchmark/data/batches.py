@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import BenchError
 from ..protocol.items import Images, Texts, together
 from ..protocol.types import Batch, Loader
+from .device.moved import moved
 from .items import Items
 from .lease import Lease
 from .sampler import Drawn, sample_epoch
@@ -69,7 +70,7 @@ class PairLoader:
             for rows in lease.places(data).split(self.batch_size):
                 _check_open(self.leases)
                 captions, counts = _captions(data, rows)
-                target = (counts.cumsum(0) - counts).to(self.feed.device)
+                target = moved(counts.cumsum(0) - counts, self.feed.device)
                 texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
                 single = len(captions) == len(rows)
                 images = self.feed.images(data, rows, check=partial(_check_open, self.leases))
@@ -119,7 +120,7 @@ class LabelLoader:
                 check = partial(_check_open, self.leases)
                 images.append(self.feed.images(self.sets[s], mine, check=check))
                 target.append(self.sets[s].label_N[mine] + offset)
-        return _cat_images(images), torch.cat(target).to(self.feed.device)
+        return _cat_images(images), moved(torch.cat(target), self.feed.device)
 
     def sweep(self) -> Iterator[Batch]:
         """Every image once in order, with the prompts of all classes."""
@@ -127,7 +128,7 @@ class LabelLoader:
         for data, lease, offset in zip(self.sets, self.leases, self._offsets(), strict=True):
             for rows in lease.places(data).split(self.batch_size):
                 _check_open(self.leases)
-                target = (data.label_N[rows] + offset).to(self.feed.device)
+                target = moved(data.label_N[rows] + offset, self.feed.device)
                 images = self.feed.images(data, rows, check=partial(_check_open, self.leases))
                 yield Batch(images, prompts, target, paired=False)
 

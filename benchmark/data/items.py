@@ -1,7 +1,7 @@
 """From loaded splits to what a method sees: images, texts and classes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -13,9 +13,11 @@ from ..protocol.lookup import Lookup
 from ..protocol.parts import Part
 from ..protocol.types import Classes
 from .cache.embeddings import PRISTINE, EncoderKey
-from .cache.frozen import FrozenFeatures, normalise, text_lengths
+from .cache.frozen import FrozenFeatures, normalise, normalised, on_device, text_lengths
 from .cache.pieces import in_pieces, verified
 from .cache.plain import code_of, contents
+from .device.moved import moved
+from .device.resident import Resident
 from .tensors import LabelTensors, PairTensors, Tensors
 
 NOTHING = Context()  # what is known of training items beside them
@@ -46,6 +48,7 @@ class Items:
 
     clip: Backbone
     frozen: FrozenFeatures
+    _resident: list[Resident] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
@@ -75,22 +78,33 @@ class Items:
         """
 
         def frozen(rows: Tensor) -> Tensor:
-            return self.frozen.some_images(data.pixels, data.pixel_key, rows).to(self.device)
+            return moved(self.frozen.some_images(data.pixels, data.pixel_key, rows), self.device)
 
         def kept(rows: Tensor, items: Images, *asked: Any) -> Tensor:
             item_B = self.frozen.store.images(data.pixels, data.pixel_key, rows)
-            return self._kept("image", item_B, items, Rules(cached, verify), *asked)
+            return self._kept("image", item_B, items, Rules(cached, verify), None, *asked)
 
         def pixels(rows: Tensor) -> Tensor:
             check()
-            return self.pixels(data, rows)
+            return self.pixels(data, rows, trained=not cached)
 
-        context = replace(context, cached=Lookup(kept, rows))
+        context = replace(context, cached=Lookup(kept, rows), kept=cached)
         return Images(Lookup(pixels, rows), Lookup(frozen, rows), context)
 
-    def pixels(self, data: Tensors, rows: Tensor) -> Tensor:
-        """Float32 (B, 3, S, S) on the device, normalised."""
-        return normalise(data.pixels[rows.numpy()], self.clip)
+    def pixels(self, data: Tensors, rows: Tensor, trained: bool = False) -> Tensor:
+        """Float32 (B, 3, S, S) on the device, normalised.
+
+        Args:
+            data: the split.
+            rows: see `images`.
+            trained: whether they are read again and again, so that the set may stay there.
+        """
+        if not trained:
+            return normalise(data.pixels[rows.numpy()], self.clip)
+        if not self._resident:
+            self._resident.append(Resident(self.device))
+        pixels_BHW3 = self._resident[0].take(data.pixels, data.pixel_key, rows)
+        return normalised(pixels_BHW3, self.clip)
 
     def texts(
         self,
@@ -126,18 +140,25 @@ class Items:
                 out.append(take(*table, row_M[places[own]]))
             return torch.cat(out)[torch.cat(mine).argsort()]
 
+        def host(places: Tensor) -> Tensor:
+            return each(places, lambda tokens_ML, _, rows: tokens_ML[rows])
+
         def tokens(places: Tensor) -> Tensor:
-            return each(places, lambda tokens_ML, _, rows: tokens_ML[rows]).to(self.device)
+            return on_device(host(places), self.clip)
 
         def frozen(places: Tensor) -> Tensor:
-            return each(places, self.frozen.some_texts).to(self.device)
+            return moved(each(places, self.frozen.some_texts), self.device)
 
         def kept(places: Tensor, items: Texts, *asked: Any) -> Tensor:
             item_B = each(places, self.frozen.store.texts)
-            return self._kept("text", item_B, items, rules, *asked)
+
+            def lengths(some: Tensor) -> Tensor:
+                return text_lengths(self.clip, host(places[some]))
+
+            return self._kept("text", item_B, items, rules, lengths, *asked)
 
         places = torch.arange(len(row_M))
-        context = replace(context, cached=Lookup(kept, places))
+        context = replace(context, cached=Lookup(kept, places), kept=rules.test)
         return Texts(Lookup(tokens, places), Lookup(frozen, places), context)
 
     @torch.no_grad()
@@ -147,31 +168,32 @@ class Items:
         item_B: Tensor,
         items: Some,
         rules: Rules,
+        lengths: Callable[[Tensor], Tensor] | None,
         part: Keyed,
-        encode: Callable[[Some], Tensor],
+        encode: Callable[..., Tensor],
         given: Tensor | None,
     ) -> Tensor:
         """Rows (B, D) as `items.cached` promises."""
-        if not len(items):
-            return encode(items)
-        encoder = self._encoder(kind, part, encode, rules.test)
         every = torch.arange(len(items))
 
+        def encoded(some: Some, places: Tensor) -> Tensor:
+            return encode(some) if given is None else encode(some, given[places.to(given.device)])
+
+        if not len(items):
+            return encoded(items, every)
+        encoder = self._encoder(kind, part, encode, rules.test)
+
         def piece(places: Tensor) -> Tensor:
-            return encode(items if places.equal(every) else items[places])
+            return encoded(items if places.equal(every) else items[places], places)
 
-        def lengths(places: Tensor) -> Tensor:
-            assert isinstance(items, Texts)
-            return text_lengths(self.clip, items[places].tokens_ML)
-
-        by = lengths if kind == "text" else None
         if encoder is None:
-            return in_pieces(every, piece, by)
-        given = None if given is None else given.cpu()
-        rows_BD = self.frozen.store.rows(encoder, item_B, given, piece, by).to(self.device)
+            return in_pieces(every, piece, lengths)
+        bits = None if given is None else given.cpu()
+        found_BD = self.frozen.store.rows(encoder, item_B, bits, piece, lengths)
+        rows_BD = moved(found_BD, self.device)
         if rules.verify is None:
             return rows_BD
-        return verified(encode(items), rows_BD, rules.verify, kind)
+        return verified(encoded(items, every), rows_BD, rules.verify, kind)
 
     def _encoder(
         self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool
@@ -199,12 +221,12 @@ class Items:
         counts_B = data.first_N[rows + 1] - data.first_N[rows]
         owner_M = torch.arange(len(rows)).repeat_interleave(counts_B)
         sum_BD = torch.zeros(len(rows), text_MD.shape[1]).index_add(0, owner_M, text_MD)
-        return (sum_BD / counts_B[:, None]).to(self.device)
+        return moved(sum_BD / counts_B[:, None], self.device)
 
     def image_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For captions, the frozen unit rows (B, D) of their images."""
         image_MD = self.frozen.some_images(data.pixels, data.pixel_key, data.owner_M[rows])
-        return image_MD.to(self.device)
+        return moved(image_MD, self.device)
 
     def classes(
         self,
@@ -239,4 +261,4 @@ class Items:
         sizes = torch.tensor([len(part.names) for part in parts])
         task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
         device = self.device
-        return Classes(tuple(names), texts, torch.cat(owners).to(device), task_C.to(device))
+        return Classes(tuple(names), texts, moved(torch.cat(owners), device), moved(task_C, device))

@@ -28,14 +28,16 @@ def encode_classes(
         return class_rows(encode(classes.prompts), classes)
     tokens_ML = classes.prompts.tokens_ML
     last_M = tokens_ML.shape[1] - (tokens_ML != 0).flip(1).int().argmax(dim=1)
-    text_MD: Tensor | None = None
-    for rows in last_M.argsort(stable=True).split(most):
+    order_M = last_M.argsort(stable=True)
+    del tokens_ML, last_M
+    sum_CD: Tensor | None = None
+    for rows in order_M.split(most):
         row_BD = encode(classes.prompts[rows])
-        if text_MD is None:
-            text_MD = row_BD.new_empty(many, row_BD.shape[1])
-        text_MD[rows] = row_BD
-    assert text_MD is not None
-    return class_rows(text_MD, classes)
+        if sum_CD is None:
+            sum_CD = row_BD.new_zeros(len(classes), row_BD.shape[1])
+        sum_CD.index_add_(0, classes.owner_M[rows], row_BD)
+    assert sum_CD is not None
+    return unit(sum_CD)
 
 
 def class_rows(text_MD: Tensor, classes: Classes) -> Tensor:

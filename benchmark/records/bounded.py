@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 MOST_GROUPS = 64
+# What turns arrays of pyarrow into numpy's, or makes its scalars, imports pandas, but for these
+# two: `np.from_dlpack` and `to_pylist`.
 
 
 def check_declared(metadata: pq.FileMetaData, rows: int, size: int) -> None:
@@ -31,8 +33,9 @@ def column_bytes(column: pa.ChunkedArray) -> int:
     """Bytes of all values of a column that was read as a dictionary."""
     total = 0
     for chunk in column.chunks:
-        length = pc.fill_null(pc.binary_length(chunk.dictionary), 0).to_numpy().astype(np.int64)
-        count = np.bincount(chunk.indices.drop_null().to_numpy(), minlength=len(length))
+        lengths = pc.binary_length(chunk.dictionary).to_pylist()
+        length = np.array([length or 0 for length in lengths], np.int64)
+        count = np.bincount(np.from_dlpack(chunk.indices.drop_null()), minlength=len(length))
         total += int((count[: len(length)] * length).sum())
     return total
 
@@ -63,12 +66,13 @@ def read_bounded(
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     file = pq.ParquetFile(
         pa.BufferReader(content), metadata=metadata, read_dictionary=texts,
-        page_checksum_verification=True,
+        page_checksum_verification=True, pre_buffer=False,
     )  # fmt: skip
     check_declared(file.metadata, rows, size)
     table = file.read(columns=schema.names, use_threads=False)
     # Most files could not be too large whatever stood in their rows.
-    most = len(table) * sum(table[name].nbytes for name in texts)
+    words = (chunk.dictionary for name in texts for chunk in table[name].chunks)
+    most = len(table) * sum(one.nbytes for one in words)
     if len(table) > rows or (
         most > size and sum(column_bytes(table[name]) for name in texts) > size
     ):
@@ -95,19 +99,17 @@ def plain_columns(table: pa.Table) -> dict[str, list[Any]]:
 
 
 def _plain(chunk: pa.Array) -> list[Any]:
-    words: list[Any]
+    values: list[Any]
+    if chunk.null_count == len(chunk):
+        return [None] * len(chunk)
     if pa.types.is_dictionary(chunk.type):
         words, places = chunk.dictionary.to_pylist(), chunk.indices
         if places.null_count:
-            places = places.fill_null(len(words))
             words.append(None)
+            return [words[-1 if place is None else place] for place in places.to_pylist()]
         if len(words) == 1:
-            return words * len(places)
-        return [words[place] for place in places.to_numpy().tolist()]
-    if not chunk.null_count:
-        values: list[Any] = chunk.to_numpy().tolist()
-    elif chunk.null_count == len(chunk):
-        return [None] * len(chunk)
-    else:
-        values = chunk.to_pylist()
+            values = words * len(places)
+            return values
+        return [words[place] for place in np.from_dlpack(places).tolist()]
+    values = chunk.to_pylist() if chunk.null_count else np.from_dlpack(chunk).tolist()
     return [v if v == v else None for v in values] if pa.types.is_floating(chunk.type) else values

@@ -165,4 +165,5 @@ def load_backbone(plan: Plan, device: torch.device) -> Backbone:
     """The backbone of a plan, on its device and in its precision."""
     clip = load(plan.backbone, plan.weights)
     clip.precision = plan.precision
+    clip.checkpointing = plan.request.checkpointing
     return clip.to(device)

@@ -47,6 +47,7 @@ class Request:
     overwrite: bool = False
     fresh: bool = False
     save_ranks: bool = False
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from ..common.files import ROOT
 from ..common.git import git_line
 from ..common.index import Index, Unplain, code_sha, folder_sha, software
 from ..records.store import RANKS_SUFFIX, Record
-from ..validation.code_book import CodeBook
 from ..validation.findings import Standing
-from ..validation.inspect import standings
-from ..validation.ledger import LEDGER, read_ledger
+from ..validation.inspect import standings_and_source
+from ..validation.ledger import LEDGER
 from .figures.charts import Imprint, imprint_of
 
 KIND = "tables"
@@ -73,10 +72,8 @@ class KeptTables:
 
     def standings(self, records: Iterable[Record]) -> Mapping[Path, Standing]:
         """As `validation.inspect.standings`; notes whether they depend on git."""
-        book = CodeBook(read_ledger(), index=self._index)
         self._git = _git_state()
-        found = standings(records, book)
-        self._beyond = book.beyond
+        found, self._beyond = standings_and_source(records, self._index)
         return found
 
     def keep(self, files: Mapping[Path, bytes]) -> Traces:

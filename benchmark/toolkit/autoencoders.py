@@ -218,8 +218,10 @@ def _fitted(features: Sequence[Tensor], fits: Sequence[Sequence[_Fit]]) -> list[
     count_SK = (rows_SKB >= 0).sum(dim=2)
     weight_SKB = ((rows_SKB >= 0).double() / count_SK[..., None]).to(features[0])
     rows_SKB = rows_SKB.clamp(min=0).to(device)
-    each = zip(*(fit.coder.maps() for fit in every), strict=True)
-    params = [nn.Parameter(torch.stack(same).detach().to(device)) for same in each]
+    params = [
+        nn.Parameter(torch.stack(same).detach().to(device))
+        for same in zip(*(fit.coder.maps() for fit in every), strict=True)
+    ]  # no view of a coder's own maps is left: they are moved below
     adam = eager(torch.optim.Adam)(params, RATE, weight_decay=DECAY, fused=True)
     with torch.enable_grad(), torch.autocast(device.type, enabled=False):
         for s, longest in enumerate(count_SK.amax(dim=1).tolist()):

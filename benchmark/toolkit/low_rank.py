@@ -80,7 +80,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
         p: probability in [0, 0.99].
     """
     cut = _cut(p)
-    return x * mask(x, p).mul_(65536 / (65536 - cut)).to(x.dtype) if cut else x
+    return x * mask(x, p).to(x.dtype).mul_(65536 / (65536 - cut)) if cut else x
 
 
 def mask(x: Tensor, p: float) -> Tensor:

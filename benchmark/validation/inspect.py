@@ -105,18 +105,27 @@ def _examine_one(run: Examined, book: CodeBook, installed: Installed) -> Declare
     return now if now is not None else declared
 
 
-def standings(records: Iterable[Record], book: CodeBook | None = None) -> dict[Path, Standing]:
+def standings(records: Iterable[Record]) -> dict[Path, Standing]:
     """Path of every record -> how far it is verified, and what was found in it.
 
     Nothing but the records, what lies beside them and the checkout decides it; git is asked only of
     commits that the ledger does not know.
+    """
+    return standings_and_source(records)[0]
+
+
+def standings_and_source(
+    records: Iterable[Record], index: Index = NO_INDEX
+) -> tuple[dict[Path, Standing], bool]:
+    """As `standings`; and whether git had to be asked, so that it decides, too.
 
     Args:
         records: of one results folder.
-        book: of the commits that they name; None for the checkout's.
+        index: of what git was read for before.
     """
-    runs = examine(records, book or CodeBook(read_ledger()))
-    return {run.path: Standing(_tier(run), tuple(run.findings)) for run in runs}
+    book = CodeBook(read_ledger(), index=index)
+    runs = examine(records, book)
+    return {run.path: Standing(_tier(run), tuple(run.findings)) for run in runs}, book.beyond
 
 
 def _tier(run: Examined) -> Tier:

@@ -149,7 +149,7 @@ def full(model: Any, pixels: Tensor, tokens: Tensor) -> Tensor:
 
 
 def trimmed(model: Any, pixels: Tensor, tokens: Tensor) -> Tensor:
-    """open_clip's own layers on texts cut after the longest; causal attention sees no difference."""
+    """Its own layers on texts cut after the longest; causal attention sees no difference."""
     end_B = tokens.argmax(dim=1)  # the end of text has the largest number
     length = int(end_B.max()) + 1
     x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]

@@ -110,9 +110,7 @@ def growth(title: str, unit: str, points: dict[int, Callable[[], Any]], rounds: 
                 seconds[n].append(time.process_time() - start)
     table, middle = Table(title), {n: statistics.median(s) for n, s in seconds.items()}
     for n, s in seconds.items():
-        table.rows.append(
-            {unit: str(n), "CPU s": spread(s, 4), "ms each": f"{1e3 * middle[n] / n:.3f}"}
-        )
+        table.rows.append({unit: str(n), "CPU s": spread(s, 4)})
     slope, _ = statistics.linear_regression(list(middle), list(middle.values()))
     table.remarks.append(f"one more of {unit} costs {1e3 * slope:.3f} ms (least squares)")
     table.show()

@@ -19,10 +19,11 @@ import pytest
 
 from benchmark.common.source import content_sha
 from benchmark.errors import BenchError
+from benchmark.records.bounded import plain_columns
 from benchmark.records.evidence import evidence_file, read_evidence
 from benchmark.records.naming import file_stem, method_label
 from benchmark.records.provenance import validate_provenance
-from benchmark.records.schema import SCHEMA, SCHEMA_VERSION, validate
+from benchmark.records.schema import SCHEMA, SCHEMA_VERSION, columns_of, validate
 from benchmark.records.store import (
     METADATA_KEY,
     read_record,
@@ -513,3 +514,30 @@ def test_the_comparison_fails_on_every_difference(
     assert again([row for row in good_rows() if row["k"] != 10], 100.0) == 1
     routes = [row | {"metric": "route", "k": 0} for row in good_rows() if row["k"] == 1]
     assert again(good_rows() + routes) == 0
+
+
+def test_columns_are_what_arrow_says() -> None:
+    """In one piece and in several, with nulls, and with numbers that are none."""
+    numbers = pa.chunked_array([pa.array([1, None, 3]), pa.array([], pa.int64()), pa.array([4])])
+    texts = pa.chunked_array([pa.array(["a", None, "b"]), pa.array(["b"])]).dictionary_encode()
+    values = pa.array([0.5, None, float("nan"), 1.0])
+    table = pa.table({"n": numbers, "t": texts, "v": values, "none": pa.nulls(4, pa.int16())})
+    found = plain_columns(table)
+    assert found == {
+        "n": [1, None, 3, 4], "t": ["a", None, "b", "b"], "v": [0.5, None, None, 1.0],
+        "none": [None] * 4,
+    }  # fmt: skip
+    assert {type(value) for column in found.values() for value in column} == {
+        int, float, str, type(None)
+    }  # fmt: skip
+    same = pa.table({"t": pa.array(["x"] * 3).dictionary_encode()})
+    assert plain_columns(same) == {"t": ["x"] * 3}
+
+
+def test_frame_and_columns_say_the_same(path: Path) -> None:
+    record = read_record(path)
+    assert columns_of(record.frame) == record.columns
+    rows = to_frame(good_rows())
+    plain = rows.astype(object).where(rows.notna(), None)
+    assert list(record.taken(*SCHEMA.names)) == list(plain.itertuples(index=False, name=None))
+    assert record.row == dict(zip(SCHEMA.names, next(record.taken(*SCHEMA.names)), strict=True))

@@ -50,9 +50,10 @@ from benchmark.tables.figures.charts import (
     Curve,
     Picture,
     Style,
+    imprint_of,
     make_axis,
 )
-from benchmark.tables.figures.draw import draw, imprint_of, make_figure
+from benchmark.tables.figures.draw import draw, make_figure
 from benchmark.tables.figures.figure_1 import make_figures
 from benchmark.tables.figures.kept_ranks import make_rank_figures
 from benchmark.tables.figures.lettering import PITCH, spread

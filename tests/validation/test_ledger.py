@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.common.files import ROOT
+from benchmark.common.index import open_index
 from benchmark.errors import BenchError
 from benchmark.records.store import read_record, record_files
+from benchmark.validation import ledger as reading
 from benchmark.validation.code_book import CodeBook
 from benchmark.validation.ledger import (
     LEDGER,
@@ -113,6 +115,36 @@ def test_git_is_read_and_nothing_checked_out(repository: tuple[Path, list[str]])
     assert again is not None
     assert again.commits[second].code == code.code, "a method is no part of the harness"
     assert again.commits[second].methods != code.methods
+
+
+def test_what_a_commit_holds_is_read_once_and_its_place_each_time(
+    repository: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is a digest of what it holds; whether it counts depends on where HEAD is."""
+    root, (first, second, beside) = repository
+    monkeypatch.setattr(reading, "code_sha", lambda: "this code")
+    index, read, real = open_index(tmp_path), list[str](), reading._files
+
+    def counted(commit: str, at: Path) -> object:
+        read.append(commit)
+        return real(commit, at)
+
+    monkeypatch.setattr(reading, "_files", counted)
+    for _ in range(2):
+        for commit in (first, second):
+            assert from_git(commit, root=root, index=index) == from_git(commit, root=root)
+        assert from_git(beside, ("HEAD", "beside"), root, index) is not None
+        assert from_git(beside, root=root, index=index) is None
+    assert read.count(first) == 3, "once for the index, twice without it"
+    assert read.count(beside) == 1
+    monkeypatch.setattr(reading, "code_sha", lambda: "other code")
+    from_git(first, root=root, index=index)
+    assert read.count(first) == 4
+    monkeypatch.setattr(reading, "code_sha", lambda: "this code")
+    assert index.folder is not None
+    for entry in (index.folder / "commits").iterdir():
+        entry.write_text(entry.read_text().replace("A0", "B0").replace("A1", "B1"))
+    assert from_git(first, root=root, index=index) == from_git(first, root=root)
 
 
 def test_rooms_that_compute_nothing_are_those_of_the_commit(

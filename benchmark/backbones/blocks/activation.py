@@ -46,6 +46,10 @@ class _Quick(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        found: Tensor = torch.ops.aten.silu_backward(grads[0], x * SLOPE)
+        z = ctx.saved_tensors[0] * SLOPE
+        if torch.is_grad_enabled():  # to be differentiated again, which the kernel cannot
+            gate = torch.sigmoid(z)
+            found: Tensor = grads[0] * gate * (1 + z * (1 - gate))
+        else:
+            found = torch.ops.aten.silu_backward(grads[0], z)
         return found

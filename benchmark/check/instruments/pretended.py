@@ -20,7 +20,7 @@ from typing import Any, cast
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -235,11 +235,32 @@ _MEMORY: dict[Any, Callable[..., Any]] = {
 }
 
 
+def _moving(plain: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """`Module.to` that leaves alone what is there: torch swaps tensors, which it cannot always."""
+
+    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        if dtype is not None or not is_there(device):
+            return plain(self, *args, **kwargs)
+        for module in self.modules():
+            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            if not all(isinstance(x, Elsewhere) for x in own):
+                module._apply(lambda x: x.to(DEVICE), recurse=False)
+        return self
+
+    return to
+
+
 class _Autocast(torch.autocast):
     """The pretended device's autocast is the CPU's."""
 
     def __init__(self, device_type: str, *args: Any, **kwargs: Any) -> None:
         super().__init__("cpu" if is_there(device_type) else device_type, *args, **kwargs)
+
+
+def _as_cpu(asked: Callable[..., Any]) -> Callable[..., Any]:
+    """A question about a kind of device; of the pretended one, the CPU's answer."""
+    return lambda *kind: asked(*("cpu" if is_there(one) else one for one in kind))
 
 
 @contextmanager
@@ -255,6 +276,10 @@ def pretended() -> Iterator[torch.device]:
                 stack.enter_context(mock.patch.object(module, _FUSED, return_value=kinds))
         for owner in (torch, torch.amp):
             stack.enter_context(mock.patch.object(owner, "autocast", _Autocast))
+        for name in ("is_autocast_enabled", "get_autocast_dtype"):
+            stack.enter_context(mock.patch.object(torch, name, _as_cpu(getattr(torch, name))))
+        moving = _moving(nn.Module.to)
+        stack.enter_context(mock.patch.object(nn.Module, "to", moving))
         swapped.set_swap_module_params_on_conversion(True)
         stack.callback(swapped.set_swap_module_params_on_conversion, before)
         stack.enter_context(_Functions())

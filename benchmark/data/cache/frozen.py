@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...backbones.backbone import Backbone, Tower
 from ...common.report import SILENT, Report
+from ..device.moved import constant, moved
 from ..pixels import PixelRows, Pixels
 from .decoded import transform_id
 from .embeddings import PRISTINE, Embeddings
@@ -81,7 +82,7 @@ class FrozenFeatures:
 
         def encode(places: Tensor) -> Tensor:
             clip = self._pristine()
-            return clip.text(tokens_ML[rows[places]].to(clip.logit_scale.device))
+            return clip.text(on_device(tokens_ML[rows[places]], clip))
 
         def lengths(places: Tensor) -> Tensor:
             return text_lengths(self._pristine(), tokens_ML[rows[places]])
@@ -113,11 +114,21 @@ class FrozenFeatures:
 
 def normalise(pixels_BHW3: Pixels, clip: Backbone) -> Tensor:
     """uint8 (B, S, S, 3) -> float32 (B, 3, S, S) on the backbone's device, mean and std applied."""
-    device = clip.logit_scale.device
-    x = torch.from_numpy(pixels_BHW3).to(device).permute(0, 3, 1, 2)
-    mean = torch.tensor(clip.mean, device=device)[:, None, None]
-    std = torch.tensor(clip.std, device=device)[:, None, None]
-    return (x.float() / 255 - mean) / std
+    return normalised(moved(torch.from_numpy(pixels_BHW3), clip.logit_scale.device), clip)
+
+
+def normalised(pixels_BHW3: Tensor, clip: Backbone) -> Tensor:
+    """As `normalise`, of pixels that are on the device."""
+    mean, std = (constant(v, pixels_BHW3.device)[:, None, None] for v in (clip.mean, clip.std))
+    return (pixels_BHW3.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+def on_device(tokens_ML: Tensor, clip: Backbone) -> Tensor:
+    """Tokens of the host on the backbone's device, of which it knows the longest text."""
+    there_ML = moved(tokens_ML, clip.logit_scale.device)
+    if len(tokens_ML):
+        clip.note_longest(there_ML, int(clip.end_of_text(tokens_ML).max()) + 1)
+    return there_ML
 
 
 def text_lengths(clip: Backbone, tokens_ML: Tensor) -> Tensor:

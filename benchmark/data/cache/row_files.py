@@ -58,6 +58,8 @@ def save_rows(root: Path, key: str, items: int, rows: Rows, say: Say) -> None:
                 return  # all of them are there
             item_n = torch.cat([item_n, before[0][others]])
             row_nD = torch.cat([row_nD, before[1][others]])
+        lines = torch.empty((len(item_n), 1 + row_nD.shape[1]), dtype=torch.int32)
         order = item_n.argsort()
-        lines = torch.cat([item_n[order, None].int(), row_nD[order].view(torch.int32)], dim=1)
+        lines[:, 0] = item_n[order]
+        torch.index_select(row_nD.view(torch.int32), 0, order, out=lines[:, 1:])
         FEATURES.save(path, lines.numpy(), key=key)

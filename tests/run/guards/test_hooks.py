@@ -1,6 +1,8 @@
 """Methods that return something else than they promise, or move what they must not: refused."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -342,3 +344,22 @@ def test_an_evaluation_leaves_no_trace(act: Callable[[Any], object], words: str,
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.is_autocast_enabled("cpu")
     assert not nn.modules.module._global_forward_hooks
+
+
+def test_what_torch_wraps_when_it_imports_its_compiler_is_no_change() -> None:
+    """As at the first checkpoint of a step that ran out of memory, in the midst of a task."""
+    code = (
+        "import torch\n"
+        "from benchmark.run.guards.process.switches import shared_parts\n"
+        "(part,) = [s for s in shared_parts() if s.name.startswith('functions')]\n"
+        "before = part.read()\n"
+        "seed = torch.manual_seed\n"
+        "import torch._dynamo\n"
+        "assert torch.manual_seed is not seed, 'the premise'\n"
+        "assert before == part.read(), before.others(part.read())\n"
+        "import functools\n"
+        "torch.manual_seed = functools.wraps(torch.manual_seed)(lambda seed: None)\n"
+        "assert before != part.read()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -4,6 +4,8 @@ import builtins
 import random
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +143,7 @@ class _Functions:
             if there is None or there[1] == names:
                 continue
             for name, value in names.items():
-                if isinstance(value, _KINDS) and there[1].get(name) is not value:
+                if isinstance(value, _KINDS) and not _same(value, there[1].get(name)):
                     yield place, name, value
             if isinstance(place, type):  # a new name there hides an inherited one
                 for name in there[1].keys() - names.keys():
@@ -165,7 +167,20 @@ class _Functions:
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
 
 
+def _same(before: Any, now: Any) -> bool:
+    """Whether it is what it was, or torch's own wrapping of it.
+
+    torch's compiler wraps some when it is imported, as the first checkpoint or optimiser does.
+    """
+    if now is before:
+        return True
+    made_in = getattr(getattr(now, "__code__", None), "co_filename", "")
+    return getattr(now, "__wrapped__", None) is before and Path(made_in).parent in _OWN
+
+
 _ABSENT = object()
+_TORCH = Path(find_spec("torch").origin or "").parent  # type: ignore[union-attr]
+_OWN = (_TORCH, _TORCH / "_dynamo")
 _KINDS = (FunctionType, type(len), type(str.join), type(object.__init__), type, staticmethod,
           classmethod, property)  # fmt: skip
 
