@@ -17,7 +17,7 @@ from benchmark.check.instruments.pretended import Elsewhere
 from benchmark.check.instruments.waits import counted
 from benchmark.check.lab import Lab
 from benchmark.cli.display import Display
-from benchmark.data.cache import embeddings
+from benchmark.data.cache import pieces as cut
 from benchmark.data.device import resident
 from benchmark.errors import BenchError
 from benchmark.protocol.method import Method
@@ -256,10 +256,10 @@ def test_a_piece_of_an_evaluation_waits_for_its_rows_alone(
     """Of more pieces, each brings one wait: for what it gave."""
     found, pieces = [], []
     for number, (images, tokens) in enumerate(((7, 2**14), (2, 64))):
-        monkeypatch.setattr(embeddings, "IMAGES", images)
-        monkeypatch.setattr(embeddings, "TOKENS", tokens)
+        monkeypatch.setattr(cut, "IMAGES", images)
+        monkeypatch.setattr(cut, "TOKENS", tokens)
         calls = Counter[str]()
-        real = embeddings.pieces
+        real = cut._pieces
 
         def noted(*args: Any, real: Any = real, calls: Counter[str] = calls) -> Any:
             for piece in real(*args):
@@ -270,7 +270,7 @@ def test_a_piece_of_an_evaluation_waits_for_its_rows_alone(
             lab = replace(far(device), root=tmp_path / str(number))
             data = lab.sets(kind)[0]
             which = EvalSet("a", "A", data, 0, (data,) if kind == "labelled" else (), 0, (0,))  # type: ignore[arg-type]
-            with mock.patch.object(embeddings, "pieces", noted):
+            with mock.patch.object(cut, "_pieces", noted):
                 found.append(waits_of_scoring(lab, "ft", which, 0).total())
         pieces.append(calls["pieces"])
     assert pieces[1] > pieces[0] + 3
