@@ -39,10 +39,10 @@ from .toolkit.lora import (
     LoRA,
     check_adapter,
     encode_with,
-    weighted_deltas,
 )
 from .toolkit.low_rank import dropout
 from .toolkit.merging.bank import Bank
+from .toolkit.merging.mixed import weighted_deltas
 from .toolkit.merging.spaces import MERGES, check_merge
 from .toolkit.ridge import Dual, Primal, check_ridge
 from .toolkit.ridge_head import RidgeHead

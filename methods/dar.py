@@ -12,8 +12,8 @@ Differs from the paper:
   So `route-image` scores a text by its own cos(z, p_v_t), not by that of the image it is paired
   with, and `route-text` an image by its own cos(z, p_c_t).
 - Merging is linear. In core space a weighted sum of adapters equals the weighted sum of their
-  outputs, so nothing is projected and no merged weight is built. Rules that are not linear
-  (Table 5) are applied per set of adapters, with their weights rounded to 1 / weight_bins.
+  outputs, so nothing is projected. Rules that are not linear (Table 5) are applied per set of
+  adapters, with their weights rounded to 1 / weight_bins.
 - The softmax temperature is not in the paper; 0.05 (the margin) makes a real mixture: the better
   adapter weighs 0.73 at the threshold. Nor are Table 5's density and coefficient.
 - An adapter on attn.out_proj acts here; wrapped inside torch's attention it would be ignored.
@@ -120,6 +120,7 @@ class DAR(Method[DARConfig]):
 
     label = "DAR"
     paper = "Dobrzeniecka et al., Beyond classification, ICML 2026"
+    at_once = 4096  # items that share a route share a pass
     invariants = {
         "same end in every order": {
             "reuse_threshold": (None,),

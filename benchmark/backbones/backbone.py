@@ -12,7 +12,7 @@ the end-of-text token, so that it cannot matter.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -161,7 +161,8 @@ class Backbone(Adaptable, ABC):
             with holding(now), self._autocast():
                 return run(block, x, *more)
 
-        return cast(Tensor, checkpoint(again, x, use_reentrant=False))
+        out: Tensor = checkpoint(again, x, use_reentrant=False)
+        return out
 
     @abstractmethod
     def _embed_image(self, pixels_B3HW: Tensor) -> Tensor: ...

@@ -88,7 +88,7 @@ class Items:
             check()
             return self.pixels(data, rows, trained=not cached)
 
-        context = replace(context, cached=Lookup(kept, rows))
+        context = replace(context, cached=Lookup(kept, rows), kept=cached)
         return Images(Lookup(pixels, rows), Lookup(frozen, rows), context)
 
     def pixels(self, data: Tensors, rows: Tensor, trained: bool = False) -> Tensor:
@@ -158,7 +158,7 @@ class Items:
             return self._kept("text", item_B, items, rules, lengths, *asked)
 
         places = torch.arange(len(row_M))
-        context = replace(context, cached=Lookup(kept, places))
+        context = replace(context, cached=Lookup(kept, places), kept=rules.test)
         return Texts(Lookup(tokens, places), Lookup(frozen, places), context)
 
     @torch.no_grad()
@@ -170,26 +170,30 @@ class Items:
         rules: Rules,
         lengths: Callable[[Tensor], Tensor] | None,
         part: Keyed,
-        encode: Callable[[Some], Tensor],
+        encode: Callable[..., Tensor],
         given: Tensor | None,
     ) -> Tensor:
         """Rows (B, D) as `items.cached` promises."""
-        if not len(items):
-            return encode(items)
-        encoder = self._encoder(kind, part, encode, rules.test)
         every = torch.arange(len(items))
 
+        def encoded(some: Some, places: Tensor) -> Tensor:
+            return encode(some) if given is None else encode(some, given[places.to(given.device)])
+
+        if not len(items):
+            return encoded(items, every)
+        encoder = self._encoder(kind, part, encode, rules.test)
+
         def piece(places: Tensor) -> Tensor:
-            return encode(items if places.equal(every) else items[places])
+            return encoded(items if places.equal(every) else items[places], places)
 
         if encoder is None:
             return in_pieces(every, piece, lengths)
-        given = None if given is None else given.cpu()
-        found_BD = self.frozen.store.rows(encoder, item_B, given, piece, lengths)
+        bits = None if given is None else given.cpu()
+        found_BD = self.frozen.store.rows(encoder, item_B, bits, piece, lengths)
         rows_BD = moved(found_BD, self.device)
         if rules.verify is None:
             return rows_BD
-        return verified(encode(items), rows_BD, rules.verify, kind)
+        return verified(encoded(items, every), rows_BD, rules.verify, kind)
 
     def _encoder(
         self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool

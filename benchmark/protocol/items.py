@@ -4,7 +4,7 @@ Shapes as in `types`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -45,18 +45,20 @@ class Context:
         task: see `Images.task`; None where the method does not declare "task id".
         partner: see `Images.partner`; None where the method does not declare "test pairing".
         cached: what answers `Images.cached`; None where nothing is kept.
+        kept: see `Images.kept`.
     """
 
     log: Log = no_log
     task: int | None = None
     partner: Partner | None = None
     cached: Cached | None = None
+    kept: bool = False
 
     def at(self, rows: Tensor) -> "Context":
         """The same for a piece of the items."""
         partner = None if self.partner is None else piece_of(self.partner, rows)
         cached = None if self.cached is None else piece_of(self.cached, rows)
-        return Context(self.log, self.task, partner, cached)
+        return replace(self, partner=partner, cached=cached)
 
 
 ItemsT = TypeVar("ItemsT", bound="_Items")
@@ -93,8 +95,16 @@ class _Items:
         """
         return self._context.log
 
+    @property
+    def kept(self) -> bool:
+        """Whether `cached` keeps the rows of every encoder now: of test items, without gradients.
+
+        What shares work between the items of one batch is of no use then.
+        """
+        return self._context.kept and not torch.is_grad_enabled()
+
     def cached(
-        self, part: Keyed, encode: Callable[[Self], Tensor], given: Tensor | None = None
+        self, part: Keyed, encode: Callable[..., Tensor], given: Tensor | None = None
     ) -> Tensor:
         """Rows (B, D) by something that does not change meanwhile: from the store, or computed.
 
@@ -110,10 +120,11 @@ class _Items:
                 rows (b, D); without gradients. A row may depend on its own item only. Rows by other
                 code are others, so ask with one function. See `OwnTower`.
             given: (B, K), what else each row depends on, such as weights of adapters. A row that
-                was stored under other bits is computed anew.
+                was stored under other bits is computed anew. Then it is encode(items, given), with
+                those of its items.
         """
         if torch.is_grad_enabled() or self._context.cached is None:
-            return encode(self)
+            return encode(self) if given is None else encode(self, given)
         return self._context.cached(self, part, encode, given)
 
     @property

@@ -1,38 +1,39 @@
 """DAR's mixed batches beside the plain backbone and the other ways to serve many adapters.
 
-    python scripts/speed/benchmark_routing.py [--model tiny-s] [--batch 256] [--turns 9]
-        [--threads 2]
+    python scripts/speed/benchmark_routing.py [--model tiny-s] [--batches 16 64 256 512]
+        [--adapters 7] [--rounds 9] [--quick] [--json FILE]
 
 A batch of images, or of texts, whose items belong to different adapters is encoded
 
-- by the plain backbone, the unit of all ratios;
-- by cl-bench: the bank of `dar`, with the routing features cached, as in an evaluation;
-- by a loop that runs the tower once per adapter (per pair and its weights where two are merged);
+- by the plain backbone, without adapters;
+- by cl-bench: the bank of `dar`, with the routing features cached, in a single batch, so without
+  the store of an evaluation, in which groups are larger and no row is computed twice;
+- by a loop that runs the tower once per adapter (per pair and its weights where two are merged),
+  adapters beside the weights as PEFT has them, or merged into weights that are held;
 - by every adapter, of whose outputs one is picked (nothing can be merged that way);
 - by PEFT, which takes one adapter name per item. Its wrapper cannot reach `attn.out_proj` inside
   torch's attention and has no weights for two adapters, so it is measured on c_fc and c_proj
   alone, on open_clip's own model, with cl-bench on the same two maps beside it. That model pads
-  every text to the full length, so its rows have a ratio to open_clip without adapters too. PEFT is
-  no dependency: where it is not installed, a line says so.
+  every text to the full length, so its ratio to open_clip without adapters is told too. PEFT is no
+  dependency: where it is not installed, a line says so.
 
 Backbone and adapters are random, but for the backbones that ship with the package: the time does
-not depend on their values. Routes are uniform over all
-adapters, which is as mixed as a batch can be. The ways take turns, so that a machine that slows
-down slows all of them; printed are medians. "both" is one image and one text.
+not depend on their values. Routes are uniform over all adapters, which is as mixed as a batch can
+be. Each row's ratio is its CPU time over that of the plain backbone in the same round: median, and
+quartiles. cl-bench holds merged weights from one batch to the next, as far as they fit; so does the
+loop over merged ones. "both" is one image and one text of each.
 """
 
 import argparse
 import importlib
-import json
 import logging
-import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from fair import Table, arguments, finish, spread
 from torch import Tensor, nn
 
 from benchmark.backbones.backbone import Backbone
@@ -40,8 +41,9 @@ from benchmark.backbones.known import bundled, configs
 from benchmark.backbones.load import load
 from benchmark.backbones.sites import PROJECTIONS
 from benchmark.protocol.types import Images, Texts
-from benchmark.toolkit.lora import LoRA, weighted_deltas
+from benchmark.toolkit.lora import LoRA
 from benchmark.toolkit.merging.bank import Bank
+from benchmark.toolkit.merging.mixed import weighted_deltas
 
 RANK, ALPHA = 16, 32.0
 MLP = ("mlp.c_fc", "mlp.c_proj")
@@ -122,6 +124,26 @@ def loop(clip: Backbone, bank: Bank, items: Images | Texts, routes: Routes) -> T
     return out_BD
 
 
+def merged_loop(clip: Backbone, bank: Bank, items: Images | Texts, routes: Routes) -> Way:
+    """The same through weights that each adapter was merged into before; no pairs."""
+    tower = "image" if isinstance(items, Images) else "text"
+    sites = {n: s for n, s in clip.sites(bank.adapter(0).targets).items() if n.startswith(tower)}
+    weights = []
+    for adapter in (bank.adapter(t) for t in range(len(bank))):
+        keys = adapter.names
+        low = {n: adapter.scale * adapter.B[keys[n]] @ adapter.A[keys[n]] for n in sites}
+        weights.append({n: site.weight + low[n] for n, site in sites.items()})
+
+    def run() -> Tensor:
+        out_BD = torch.empty(len(items), clip.dim)
+        for rows in routes.groups():
+            with clip.replaced(weights[int(routes.index_BK[rows[0], 0])]):
+                out_BD[rows] = encode(clip, items[rows])
+        return out_BD
+
+    return run
+
+
 def every(clip: Backbone, bank: Bank, items: Images | Texts, routes: Routes) -> Tensor:
     """All items through all adapters, then each item's own."""
     found = []
@@ -190,6 +212,7 @@ def ways_of(
     ways: dict[str, Way] = {PLAIN: lambda: encode(clip, items)}
     ways["top-1 | cl-bench"] = ours(full, top1)
     ways["top-1 | loop over adapters"] = lambda: loop(clip, full, items, top1)
+    ways["top-1 | loop over merged weights, held"] = merged_loop(clip, full, items, top1)
     ways["top-1 | all adapters, pick one"] = lambda: every(clip, full, items, top1)
     ways["30 % top-2 | cl-bench"] = ours(full, some)
     ways["top-2 | cl-bench"] = ours(full, top2)
@@ -221,62 +244,68 @@ def check(ways: Mapping[str, Way]) -> None:
             raise SystemExit(f"{name}: the same as without adapters")
 
 
-def measure(ways: Mapping[str, Way], turns: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Name -> median seconds of a batch; the ways take turns."""
+def measure(ways: Mapping[str, Way], rounds: int) -> dict[str, list[float]]:
+    """Name -> CPU seconds of a batch, round by round; the ways take turns."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(turns):
+    for _ in range(rounds):
         for name, way in ways.items():
-            start = clock()
+            start = time.process_time()
             way()
-            seconds[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            seconds[name].append(time.process_time() - start)
+    return seconds
 
 
-def report(title: str, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Print the medians, and their ratios to the plain backbone."""
-    print(f"{title}: {PLAIN} {seconds[PLAIN] * 1000:.1f} ms")
-    ratios = {name: value / seconds[PLAIN] for name, value in seconds.items()}
-    for name, ratio in ratios.items():
-        own = f"   {ratio / ratios[OPEN_CLIP]:.2f} x open_clip" if name.endswith("PEFT") else ""
-        print(f"  {name:<55} {ratio:6.2f} x{own}")
-    return ratios
+def ratios(name: str, of: str, seconds: Mapping[str, Sequence[float]]) -> str:
+    """One way's time over another's in the same round: median and quartiles."""
+    return spread([a / b for a, b in zip(seconds[name], seconds[of], strict=True)])
+
+
+def table_of(kind: str, batch: int, measured: Mapping[str, Mapping[str, list[float]]]) -> Table:
+    """All ways of a batch size, images and texts and both, and cl-bench over each peer."""
+    table, both = Table(f"batches of {batch}: {kind}"), measured["both"]
+    for name in both:
+        group, _, way = name.partition(" | ")
+        ours = f"{group} | cl-bench"
+        beside = ours in both and way != "cl-bench"
+        row = {"way": name}
+        row |= {f"{k} / plain": ratios(name, PLAIN, seconds) for k, seconds in measured.items()}
+        row["cl-bench / this, both"] = ratios(ours, name, both) if beside else ""
+        row["this / open_clip"] = ratios(name, OPEN_CLIP, both) if name.endswith("PEFT") else ""
+        table.rows.append(row)
+    return table
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, rounds=9)
     parser.add_argument("--model", default="tiny-s", help="an open_clip model")
-    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 64, 256, 512])
     parser.add_argument("--tokens", type=int, default=24, help="length of the texts")
     parser.add_argument("--adapters", type=int, default=7)
-    parser.add_argument("--turns", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="CPU seconds, for a busy machine; with one thread"
-    )
-    parser.add_argument("--json", type=Path, help="write the ratios to this file too")
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    clip = load(a.model, "bundled" if a.model in bundled() else "random:0")
-    print(
-        f"{a.model}, {a.adapters} adapters of rank {RANK}, batches of {a.batch}, {a.turns} turns, "
-        f"{a.threads} threads, {'CPU' if a.cpu_time else 'wall'} time, fp32, "
-        f"torch {torch.__version__}"
-    )
-    found: dict[str, dict[str, float]] = {}
+    asked = parser.parse_args()
+    clip = load(asked.model, "bundled" if asked.model in bundled() else "random:0")
+    about = f"{asked.model}, {asked.adapters} adapters of rank {RANK}, fp32, one thread"
+    tables = [
+        compared(clip, batch, about, asked) for batch in ([16] if asked.quick else asked.batches)
+    ]
+    finish(tables, asked)
+
+
+@torch.no_grad()
+def compared(clip: Backbone, batch: int, about: str, asked: argparse.Namespace) -> Table:
+    """One batch size: checked, measured in turns and printed."""
+    measured: dict[str, dict[str, list[float]]] = {}
+    remarks: list[str] = []
     for kind in ("image", "text"):
-        with torch.no_grad():
-            ways, remarks = ways_of(clip, make_items(clip, kind, a.batch, a.tokens), a.adapters)
-            check(ways)
-            clock = time.process_time if a.cpu_time else time.perf_counter
-            found[kind] = measure(ways, a.turns, clock)
-    both = {name: found["image"][name] + found["text"][name] for name in found["image"]}
-    ratios = {kind: report(kind, seconds) for kind, seconds in {**found, "both": both}.items()}
-    print(*remarks, sep="\n")
-    if a.json:
-        a.json.write_text(json.dumps({**vars(a), "json": "", "ratios": ratios}, indent=1))
+        ways, remarks = ways_of(clip, make_items(clip, kind, batch, asked.tokens), asked.adapters)
+        check(ways)
+        measured[kind] = measure(ways, 1 if asked.quick else asked.rounds)
+    pairs = {n: zip(s, measured["text"][n], strict=True) for n, s in measured["image"].items()}
+    measured["both"] = {name: [a + b for a, b in both] for name, both in pairs.items()}
+    table = table_of(about, batch, measured)
+    table.remarks += remarks
+    table.show()
+    return table
 
 
 if __name__ == "__main__":

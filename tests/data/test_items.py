@@ -95,11 +95,12 @@ def test_a_row_holds_for_what_it_was_given(make: Make) -> None:
     items = make(torch.tensor([1, 2, 1]))
     given, part = torch.tensor([[1.0], [2.0], [3.0]]), Part()
 
-    def weighed(some: Any) -> Tensor:
-        return part(some)
+    def weighed(some: Any, given: Tensor) -> Tensor:
+        return part(some) * given
 
     first = items.cached(part, weighed, given)
     assert sum(part.seen) == 3
+    assert first[2].equal(3 * first[0])
     items[torch.tensor([1])].cached(part, weighed, given[1:2])
     assert sum(part.seen) == 3
     items[torch.tensor([1])].cached(part, weighed, -given[1:2])

@@ -9,8 +9,9 @@ from torch.testing import assert_close
 
 from benchmark.backbones.sites import PROJECTIONS
 from benchmark.errors import BenchError
-from benchmark.toolkit.lora import LoRA, weighted_deltas
+from benchmark.toolkit.lora import LoRA
 from benchmark.toolkit.merging import rules as on
+from benchmark.toolkit.merging.mixed import weighted_deltas
 from benchmark.toolkit.merging.spaces import (
     MERGES,
     Updates,

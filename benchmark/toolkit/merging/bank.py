@@ -1,21 +1,49 @@
 """A bank of frozen adapters: every item of a batch goes through its own, alone or merged."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from ...backbones.backbone import Backbone
-from ...protocol.types import Images, Texts
-from ..lora import LoRA, by_route, encode_with, weighted_deltas
-from .spaces import MERGES, Merged, Updates, merged_deltas, site_updates
+from ...backbones.backbone import Backbone, Tower
+from ...common.digests import digest
+from ...protocol.items import Images, Texts
+from ..lora import LoRA, encode_with
+from .groups import Group, cut, groups_of
+from .merged import Merged
+from .mixed import Neighbours, columns, mixed_deltas, spread, stack, weighted_run
+from .recent import Recent
+from .spaces import MERGES, Updates, merged_deltas, site_updates
 
-MANY = 4  # an adapter serves many of a batch if it serves 1 / MANY of it
-HELD = 2**28  # scalars of merged updates that stay in memory
-SETS = 21  # sets of adapters whose bases stay in memory: all pairs of seven
-WeightedAdapters = tuple[tuple[str, int, float], ...]
-"""Digest, index and weight of each adapter that is merged."""
+WORTH = 4
+"""A group is worth weights of its own from WORTH O I / (O + I) rows of its maps on.
+
+An update of rank Q takes Q O I multiplications to be added to a weight, once, and Q (O + I) for
+each row of outputs that it is added to instead. The first is bound by memory and so dear: merged
+for one batch, weights take a CPU as long as updates of outputs at WORTH, at widths from 128 to
+3072. Where merged weights are held from an earlier batch, a pass of its own for a small group
+takes as much longer than one shared pass as it saves.
+"""
+PIECE = 64
+"""Items that a CPU takes at a time, so that their activations stay in its cache.
+
+Measured at width 128, where 256 at a time take up to a fifth more; at width 768 it is all one.
+"""
+WEIGHTS, UPDATES, STACKS = 2**28, 2**30, 2**26  # bytes of each that are held
+Encode = Callable[[Images | Texts], Tensor]
+SETS = 21  # of adapters whose bases are held: all pairs of seven
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a group's rows depend on beside the backbone, the items and weights of their own."""
+
+    contents: tuple[str, ...]
+
+    def digest(self) -> str:
+        return digest(self.contents)
 
 
 class Bank(nn.ModuleList):
@@ -31,10 +59,19 @@ class Bank(nn.ModuleList):
 
     def __init__(self, merge: str, scale: float, density: float, bins: int) -> None:
         super().__init__()
-        self.rule, self.scale, self.density, self.bins = MERGES[merge], scale, density, bins
+        self.merge, self.rule = merge, MERGES[merge]
+        self.scale, self.density, self.bins = scale, density, bins
         self.seed_T: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))
-        self._sites: dict[tuple[str, ...], dict[str, Updates]] = {}
-        self._merged: dict[tuple[object, ...], dict[str, Merged]] = {}
+        self._bases: Recent[dict[str, Updates]] = Recent(SETS, lambda _: 1)
+        self._updates: Recent[dict[str, Merged]] = Recent(
+            UPDATES, lambda update: sum(at.nbytes for at in update.values())
+        )
+        self._weights: Recent[dict[str, Tensor]] = Recent(
+            WEIGHTS, lambda weights: sum(t.nbytes for t in weights.values())
+        )
+        self._stacks: Recent[tuple[Tensor, Tensor]] = Recent(
+            STACKS, lambda both: both[0].nbytes + both[1].nbytes
+        )
 
     def add(self, adapter: LoRA, generator: torch.Generator) -> None:
         """Take up an adapter; the generator seeds its masks, for rules that drop entries."""
@@ -53,9 +90,10 @@ class Bank(nn.ModuleList):
     ) -> Tensor:
         """Unit rows (B, D), each item through the adapters that were chosen for it.
 
-        An adapter that serves many of the batch alone has a table of the whole evaluation set
-        (`Images.cached`), made once for all stages, orders and variants; a few items are not worth
-        a pass over the set.
+        Items that use the same adapters are a group. In an evaluation each group has its rows from
+        `Images.cached`: an item is encoded once for all stages, orders and variants that route it
+        alike, and the more items come together, the larger the groups that the towers see. Else a
+        large group has weights of its own and all small ones share a pass, see `WORTH`.
 
         Args:
             clip: the frozen backbone.
@@ -64,74 +102,144 @@ class Bank(nn.ModuleList):
             weight_BK: their weights, at least 0 with sum 1; a first weight of 1 means that
                 nothing is merged.
         """
-        if not self.rule.linear:
-            parts_BK = (weight_BK * self.bins).round()
-            weight_BK = parts_BK / parts_BK.sum(dim=1, keepdim=True)
-        left_B = torch.ones(len(items), dtype=torch.bool, device=index_BK.device)
-        sure_B = weight_BK[:, 0] == 1
+        names = [self.adapter(t).digest() for t in range(len(self))]
+        groups = groups_of(self.rule, self.scale, self.bins, names, index_BK, weight_BK)
         out_BD = torch.empty(len(items), clip.dim, device=index_BK.device)
-        if not torch.is_grad_enabled():
-            for t in index_BK[sure_B, 0].unique().tolist():
-                mine_B = sure_B & (index_BK[:, 0] == t)
-                if MANY * int(mine_B.sum()) >= len(items):
-                    adapter = self.adapter(t)
-                    alone = partial(
-                        encode_with, clip, deltas=adapter.deltas(), targets=adapter.targets
-                    )
-                    out_BD[mine_B] = items[mine_B.nonzero()[:, 0]].cached(adapter, alone)
-                    left_B &= ~mine_B
-        if self.rule.linear:
-            merged_BK = self.rule.weigh(weight_BK, self.scale)
-            weight_BK = torch.where(sure_B[:, None], weight_BK, merged_BK)
-            sure_B = torch.ones_like(sure_B)
-        rows = (left_B & sure_B).nonzero()[:, 0]
-        if len(rows):
-            # In an order by content: what is summed must not depend on the order of tasks.
-            place = sorted(range(len(self)), key=lambda t: self.adapter(t).digest())
-            place_T = torch.tensor(place, device=index_BK.device).argsort()
-            rows = rows[by_route(place_T[index_BK[rows]], weight_BK[rows])]
-            adapters = [self.adapter(t) for t in place]
-            mixed = weighted_deltas(adapters, place_T[index_BK[rows]], weight_BK[rows])
-            out_BD[rows] = encode_with(clip, items[rows], mixed, adapters[0].targets)
-        for rows, merged in self._groups(index_BK, weight_BK, left_B & ~sure_B):
-            out_BD[rows] = encode_with(clip, items[rows], merged, self.adapter(0).targets)
+        if items.kept:
+            for group in groups:
+                out_BD[group.rows] = self._kept(clip, items[group.rows], group)
+            return out_BD
+        for rows, encode in self._passes(clip, items, groups):
+            out_BD[rows] = encode(items[rows])
         return out_BD
 
-    def _groups(
-        self, index_BK: Tensor, weight_BK: Tensor, merged_B: Tensor
-    ) -> Iterator[tuple[Tensor, dict[str, Merged]]]:
-        """Items that meet the same merged update, and that update."""
-        rows_of: dict[WeightedAdapters, list[int]] = {}
-        weights_BK, indices_BK = weight_BK.tolist(), index_BK.tolist()
-        names = {t: self.adapter(t).digest() for t in index_BK[merged_B].unique().tolist()}
-        for row in merged_B.nonzero()[:, 0].tolist():
-            pairs = zip(indices_BK[row], weights_BK[row], strict=True)
-            # By content, not by index: what is merged must not depend on the order of tasks.
-            group = tuple(sorted((names[t], t, weight) for t, weight in pairs if weight))
-            rows_of.setdefault(group, []).append(row)
-        for group, rows in sorted(rows_of.items()):
-            yield torch.tensor(rows, device=index_BK.device), self._update(group)
+    def _passes(
+        self, clip: Backbone, items: Images | Texts, groups: Sequence[Group]
+    ) -> Iterator[tuple[Tensor, Encode]]:
+        """Which items go through a tower together, and how."""
+        learns, small = torch.is_grad_enabled(), list[Group]()
+        most = PIECE if clip.logit_scale.device.type == "cpu" and not learns else len(items)
+        large = len(items) + 1 if learns or not groups else self._large(clip, items)
+        for group in groups:
+            if group.merged and learns:
+                yield group.rows, partial(self._updated, clip, group)
+            elif group.even and (len(group) >= large or self._is_dense(group)):
+                for (piece,) in cut([group], most):
+                    yield piece.rows, partial(self._as_one, clip, group)
+            else:
+                small.append(group)
+        for some in cut(small, most):
+            yield torch.cat([group.rows for group in some]), partial(self._mixed, clip, some)
 
-    def _update(self, group: WeightedAdapters) -> dict[str, Merged]:
-        key = tuple((name, weight) for name, _, weight in group)
-        if key not in self._merged:
-            names = tuple(name for name, _, _ in group)
-            if names not in self._sites:
-                if len(self._sites) >= SETS:
-                    self._sites.clear()
-                seeds = [int(self.seed_T[t]) for _, t, _ in group] if self.rule.sparse else None
-                self._sites[names] = site_updates([self.adapter(t) for _, t, _ in group], seeds)
-            weight_K = torch.tensor([weight for _, _, weight in group])
-            sites = self._sites[names]
-            found = merged_deltas(self.rule, sites, weight_K, self.scale, self.density)
-            if sum(map(_size, self._merged.values())) > HELD:
-                self._merged.clear()
-                self._sites.clear()
-            self._merged[key] = found
-        return self._merged[key]
+    def _large(self, clip: Backbone, items: Images | Texts) -> float:
+        """Items of a group that is worth weights of its own."""
+        tower: Tower
+        if isinstance(items, Images):
+            tower, tokens = "image", clip.embed_image(items.pixels_B3HW[:1]).shape[1]
+        else:
+            longest = int(clip.end_of_text(items.tokens_ML).max()) + 1
+            tower, tokens = "text", clip.text_length(longest)
+        sites = clip.sites(self.adapter(0).targets).items()
+        weights = [site.weight for name, site in sites if name.startswith(tower)]
+        rows = sum(w.numel() for w in weights) / sum(sum(w.shape) for w in weights)
+        return WORTH * rows / tokens
 
+    def _is_dense(self, group: Group) -> bool:
+        """Whether its update has no factors, so that it costs as much as the map itself."""
+        return group.merged and next(iter(self._update(group).values())).down_QI is None
 
-def _size(update: Mapping[str, Merged]) -> int:
-    """Scalars that a merged update holds."""
-    parts = [t for each in update.values() for t in (each.up_OQ, each.down_QI)]
-    return sum(t.numel() for t in parts if t is not None)
+    # -- rows of a group
+
+    def _kept(self, clip: Backbone, items: Images | Texts, group: Group) -> Tensor:
+        """From the store; what is not there is encoded in a form that no other item changes."""
+        if group.even:
+            part = _Part(("even", *self._contents(group)))
+            return items.cached(part, partial(self._as_one, clip, group))
+        part = _Part(("weighed", *group.names))
+        return items.cached(part, partial(self._weighed, clip, group), group.weight_nK)
+
+    def _as_one(self, clip: Backbone, group: Group, items: Images | Texts) -> Tensor:
+        """Items of an even group, through weights that its update is added to."""
+        tower: Tower = "image" if isinstance(items, Images) else "text"
+
+        def weights() -> dict[str, Tensor]:
+            sites = clip.sites(self.adapter(0).targets).items()
+            mine = {name: site.weight for name, site in sites if name.startswith(tower)}
+            return {name: self._at(group, name).added_to(weight) for name, weight in mine.items()}
+
+        key = clip.digest(tower), clip.logit_scale.device, tower, *self._contents(group)
+        with clip.replaced(self._weights.get(key, weights)):
+            return encode_with(clip, items, {}, ())
+
+    def _weighed(
+        self, clip: Backbone, group: Group, items: Images | Texts, weight_nK: Tensor
+    ) -> Tensor:
+        """Items that use the same adapters, each with weights of its own."""
+        some = replace(group, rows=torch.arange(len(items)), weight_nK=weight_nK)
+        return self._mixed(clip, [some], items)
+
+    def _mixed(self, clip: Backbone, groups: Sequence[Group], items: Images | Texts) -> Tensor:
+        """Items of several groups, one group after the other, in one pass."""
+        runs, stacked = [self._run(group) for group in groups], None
+        if len(groups) > 1 and not any(group.merged for group in groups):
+            every = {n: t for g in groups for n, t in zip(g.names, g.adapters, strict=True)}
+            used = sorted(every)  # in an order by content
+            parts = [spread(group.index_nK(used), group.weight_nK, len(used)) for group in groups]
+            stacked = weighted_run([self.adapter(every[n]) for n in used], torch.cat(parts))
+        first = self.adapter(0)
+        return encode_with(clip, items, mixed_deltas(first, runs, stacked), first.targets)
+
+    def _updated(self, clip: Backbone, group: Group, items: Images | Texts) -> Tensor:
+        """Items whose merged update is added to outputs."""
+        return encode_with(clip, items, self._update(group), self.adapter(0).targets)
+
+    # -- what the adapters of a group are together
+
+    def _contents(self, group: Group) -> tuple[str, ...]:
+        """All that the update of an even group depends on."""
+        sums = *group.names, *map(repr, group.weights)
+        if not group.merged:
+            return sums
+        seeds = map(str, self._seeds(group) or ())
+        return self.merge, repr(self.scale), repr(self.density), *seeds, *sums
+
+    def _seeds(self, group: Group) -> list[int] | None:
+        return [int(self.seed_T[t]) for t in group.adapters] if self.rule.sparse else None
+
+    def _update(self, group: Group) -> dict[str, Merged]:
+        """What a rule that is not linear makes of the adapters, at every site."""
+
+        def bases() -> dict[str, Updates]:
+            return site_updates([self.adapter(t) for t in group.adapters], self._seeds(group))
+
+        def merged() -> dict[str, Merged]:
+            sites, weight_K = self._bases.get(group.names, bases), torch.tensor(group.weights)
+            return merged_deltas(self.rule, sites, weight_K, self.scale, self.density)
+
+        return self._updates.get(self._contents(group), merged)
+
+    def _at(self, group: Group, name: str) -> Merged:
+        """The update of an even group at a site."""
+        if group.merged:
+            return self._update(group)[name]
+        adapters = [self.adapter(t) for t in group.adapters]
+        down_QI, up_OQ = stack(adapters, name)
+        return Merged(up_OQ * columns(adapters, group.weight_nK[:1]), down_QI)
+
+    def _run(self, group: Group) -> Neighbours:
+        if group.merged:
+            update = self._update(group)
+            rank = next(iter(update.values())).up_OQ.shape[1]
+            return Neighbours(len(group), rank, lambda name: update[name].factors)
+        adapters = [self.adapter(t) for t in group.adapters]
+        if len(adapters) == 1 and group.even:
+            scale = adapters[0].scale * group.weights[0]
+            rank = len(next(iter(adapters[0].A.values())))
+            return Neighbours(len(group), rank, partial(stack, adapters), scale)
+
+        def stacked(name: str) -> tuple[Tensor, Tensor]:
+            make = partial(stack, adapters, name)
+            return make() if learns else self._stacks.get((*group.names, name), make)
+
+        learns, column_BQ = torch.is_grad_enabled(), columns(adapters, group.weight_nK)
+        return Neighbours(len(group), column_BQ.shape[1], stacked, column_BQ=column_BQ)

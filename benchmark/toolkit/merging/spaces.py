@@ -27,12 +27,12 @@ from math import inf
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...common.seeds import derive
 from ...protocol.config import require, require_choice
 from ..lora import LoRA
 from . import rules as on
+from .merged import Merged
 
 DENSITY = 0.5
 
@@ -48,18 +48,6 @@ class Core:
     up_OQ: Tensor
     core_KQQ: Tensor
     down_QI: Tensor
-
-
-@dataclass(frozen=True)
-class Merged:
-    """One merged update, delta(x) = up (down x); down_QI None: up is the dense matrix (O, I)."""
-
-    up_OQ: Tensor
-    down_QI: Tensor | None = None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """X (..., I) -> (..., O): a `Delta`."""
-        return F.linear(x if self.down_QI is None else F.linear(x, self.down_QI), self.up_OQ)
 
 
 @dataclass(frozen=True)
@@ -176,12 +164,14 @@ class MergeRule:
             All rules are homogeneous, so a scale on the weights is one on the result.
         merge: (updates, those weights (K,), density) -> merged update; see `merge`.
         linear: the weights are all there is to it: give them to `weighted_deltas`, merge nothing.
+        even: the routing weights do not matter, only which adapters are merged.
         sparse: it reads the density, and the seeds of `Updates`.
     """
 
     weigh: Callable[[Tensor, float], Tensor]
     merge: Merge
     linear: bool = False
+    even: bool = False
     sparse: bool = False
 
 
@@ -191,10 +181,10 @@ def _dare_ties(matrix: Tensor, weight_K: Tensor, density: float, seeds: Sequence
 
 _sum = _in_core(lambda m, w, density, seeds: on.linear(m, w))
 MERGES: Mapping[str, MergeRule] = {
-    "none": MergeRule(lambda w, s: torch.eye(w.shape[-1])[0].to(w).expand_as(w), _sum, linear=True),
+    "none": MergeRule(lambda w, s: torch.eye(w.shape[-1])[0].to(w).expand_as(w), _sum, True, True),
     "linear": MergeRule(torch.mul, _sum, linear=True),
-    "uniform": MergeRule(lambda w, s: torch.full_like(w, s / w.shape[-1]), _sum, linear=True),
-    "ta": MergeRule(torch.full_like, _sum, linear=True),
+    "uniform": MergeRule(lambda w, s: torch.full_like(w, s / w.shape[-1]), _sum, True, True),
+    "ta": MergeRule(torch.full_like, _sum, True, True),
     "dare-ties": MergeRule(torch.mul, _in_full(_dare_ties), sparse=True),
     "iso-c": MergeRule(torch.mul, _iso_c_in_full),
     "core-iso-c": MergeRule(torch.mul, _in_core(lambda m, w, density, seeds: on.iso_c(m, w))),
