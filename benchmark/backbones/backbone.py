@@ -12,7 +12,7 @@ the end-of-text token, so that it cannot matter.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -161,7 +161,8 @@ class Backbone(Adaptable, ABC):
             with holding(now), self._autocast():
                 return run(block, x, *more)
 
-        return cast(Tensor, checkpoint(again, x, use_reentrant=False))
+        out: Tensor = checkpoint(again, x, use_reentrant=False)
+        return out
 
     @abstractmethod
     def _embed_image(self, pixels_B3HW: Tensor) -> Tensor: ...
@@ -250,6 +251,10 @@ class Backbone(Adaptable, ABC):
         if mode != self.training:
             self._content.forget()
         return super().train(mode)
+
+    def forget(self) -> None:
+        """Compute digests anew when they are asked for, whatever versions say."""
+        self._content.forget()
 
     def _tower_of(self, name: str) -> Tower | None:
         if name == "logit_scale":

@@ -59,6 +59,7 @@ class Stages:
         watch = Untouched(encoder) if isinstance(encoder, Method) else None
         stage = f"stage {step}/{len(self.inputs.order)}"
         count = len(self.inputs.evals)
+        self.inputs.clip.forget()  # a hook may have stepped by an optimiser that counts no version
         evaluating = self.report.evaluating(stage, count)
         with self.usage.phase("evaluate"), evaluating, self.memory.stage():
             for which in self.inputs.evals:

@@ -34,25 +34,31 @@ RUNS = {
     "codyra on mini-xtail": "-m codyra -s mini-xtail",
 }
 TASKS = ("photos", "gen-art", "products", "paintings", "cartoons", "sketches", "scans")
+# The backbone was a class of another name once; a tower of either takes one batch.
 COUNTED = """
-import json, os, sys
+import importlib, json, os, runpy
 from pathlib import Path
 import torch
-from benchmark.backbones.backbone import Backbone
 seen = {"image": 0, "text": 0}
 def count(tower, real):
-    def call(self, x):
+    def call(self, x, *more, **words):
         seen[tower] += 0 if torch.is_grad_enabled() else len(x)
-        return real(self, x)
+        return real(self, x, *more, **words)
     return call
-for tower in seen:
-    setattr(Backbone, tower, count(tower, getattr(Backbone, tower)))
-from benchmark.cli.main import main
+for place in ("benchmark.backbones.backbone:Backbone", "benchmark.clip:Clip"):
+    module, name = place.split(":")
+    try:
+        owner = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError:
+        continue
+    for tower in seen:
+        setattr(owner, tower, count(tower, getattr(owner, tower)))
 try:
-    main()
+    runpy.run_module("benchmark", run_name="__main__")
 finally:
     Path(os.environ["CL_BENCH_COUNTS"]).write_text(json.dumps(seen))
 """
+PLAIN = "import runpy; runpy.run_module('benchmark', run_name='__main__')"
 
 
 @dataclass(frozen=True)
@@ -76,21 +82,26 @@ class Side:
         """One run from nothing but the cache."""
         with tempfile.TemporaryDirectory() as folder:
             counts, out = Path(folder, "counts.json"), Path(folder, "out")
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            done = subprocess.run(
-                [sys.executable, "-c", COUNTED, "run", *shlex.split(words), "--fresh",
-                 "--device", "cpu", "--display", "none",
-                 "--cache-dir", str(self.cache), "--output-dir", str(out)],
-                cwd=self.checkout, capture_output=True, text=True,
-                env=os.environ | {"PYTHONPATH": str(self.checkout), "OMP_NUM_THREADS": "1",
-                                  "CL_BENCH_COUNTS": str(counts)},
+            seconds = self.call(
+                COUNTED, "run", *shlex.split(words), "--fresh", "--device", "cpu", "--display",
+                "none", "--cache-dir", str(self.cache), "--output-dir", str(out), counts=counts,
             )  # fmt: skip
-            if done.returncode:
-                raise SystemExit(f"{self.name}, {words}: {done.stderr[-2000:]}")
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             (record,) = (p for p in out.rglob("*.parquet") if ".ranks" not in p.name)
             return Ran(seconds, sum(json.loads(counts.read_text()).values()), values_of(record))
+
+    def call(self, code: str, *words: str, counts: Path = Path(os.devnull)) -> float:
+        """CPU seconds of a command, user and system."""
+        own = {"PYTHONPATH": str(self.checkout), "OMP_NUM_THREADS": "1"}
+        own |= {"CL_BENCH_COUNTS": str(counts), "CL_BENCH_CACHE": str(self.cache)}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=self.checkout, capture_output=True, text=True, env=os.environ | own,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"{self.name}, {' '.join(words)}: {done.stderr[-2000:]}")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def values_of(record: Path) -> dict[tuple[object, ...], float]:
@@ -122,11 +133,12 @@ def sides_of(commit: str | None) -> Iterator[list[Side]]:
 def runs(sides: list[Side], asked: argparse.Namespace, limit: str) -> Table:
     """Every run on every side, in turns."""
     table = Table("Whole runs, tiny backbone, warm cache" + limit)
-    suites = sorted({words.rpartition(" ")[2] for words in RUNS.values()})
+    chosen = dict(list(RUNS.items())[: 1 if asked.quick else None])
+    suites = sorted({words.rpartition(" ")[2] for words in chosen.values()})
     for side in sides:
         for suite in suites:
             side.run(f"-m zs -s {suite}{limit}")
-    for name, words in RUNS.items():
+    for name, words in chosen.items():
         found: list[list[Ran]] = [[] for _ in sides]
         for turn in range(asked.rounds):
             for i in range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides))):
@@ -150,10 +162,29 @@ def runs(sides: list[Side], asked: argparse.Namespace, limit: str) -> Table:
     return table
 
 
-def by_tasks(side: Side, rounds: int, limit: str) -> Table:
+def commands(sides: list[Side], rounds: int) -> Table:
+    """Commands that read records; each checkout has its own."""
+    table = Table("Commands")
+    for name in ("ls dar", "tables --check", "tables --check, again"):
+        words = name.removesuffix(", again").split()
+        found: list[list[float]] = [[] for _ in sides]
+        for _ in range(rounds):
+            for side, seconds in zip(sides, found, strict=True):
+                seconds.append(side.call(PLAIN, *words))
+        row = {"command": name, "CPU s": f"{statistics.median(found[0]):.2f}"}
+        if len(sides) > 1:
+            row[f"CPU s, {sides[1].name}"] = f"{statistics.median(found[1]):.2f}"
+            row["this / other"] = spread([a / b for a, b in zip(*found, strict=True)])
+        table.rows.append(row)
+    table.remarks.append(f"{len(list((ROOT / 'results').rglob('*.parquet')))} records in this one")
+    table.show()
+    return table
+
+
+def by_tasks(side: Side, counts: tuple[int, ...], rounds: int, limit: str) -> Table:
     """How a run of DAR grows: stages and adapters with the tasks, evaluations with their square."""
     table, costs = Table("A run of `dar` by tasks, mini" + limit), {}
-    for n in (1, 3, 5, 7):
+    for n in counts:
         words = f"-m dar -s mini --order {','.join(TASKS[:n])}{limit}"
         ran = [side.run(words) for _ in range(rounds)]
         costs[n] = statistics.median(r.seconds for r in ran)
@@ -171,10 +202,12 @@ def main() -> None:
     parser.add_argument("--against", metavar="COMMIT", help="to have ratios to")
     asked = parser.parse_args()
     with sides_of(asked.against) as sides:
-        tables = [
-            runs(sides, asked, " --limit 24 --epochs 1" if asked.quick else ""),
-            by_tasks(sides[0], asked.rounds, " --limit 24" if asked.quick else " --limit 120"),
-        ]
+        if asked.quick:
+            few = " --limit 24 --epochs 1"
+            tables = [runs(sides, asked, few), by_tasks(sides[0], (1, 2), 1, few)]
+        else:
+            tables = [runs(sides, asked, ""), commands(sides, asked.rounds)]
+            tables.append(by_tasks(sides[0], (1, 3, 5, 7), asked.rounds, " --limit 120"))
     finish(tables, asked)
 
 

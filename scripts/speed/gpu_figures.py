@@ -50,9 +50,11 @@ from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.sites import PROJECTIONS, Delta
+from benchmark.data.device.moved import moved
 from benchmark.metrics.retrieval import first_positive_rank
 from benchmark.protocol.losses import matching
 from benchmark.protocol.types import Features
+from benchmark.run.device.precision import float32_products
 from benchmark.toolkit.lora import LoRA
 
 TRAINED = 256  # pairs of a training step, the recipe's batch
@@ -203,15 +205,41 @@ def small(sheet: Sheet, s: Setting) -> None:
 
 
 def recall(sheet: Sheet, s: Setting) -> None:
-    """(7) Ranks of 10,000 queries among 10,000; the harness sums in float64, the model in fp32."""
-    count, g = 500 if s.quick else 10_000, torch.Generator().manual_seed(0)
-    q, k = (F.normalize(torch.randn(count, 512, generator=g)).to(s.device) for _ in range(2))
-    positive = torch.arange(count, device=s.device)[:, None]
-    run = partial(first_positive_rank, q, k, positive)
-    sheet.time(f"recall of {count} x {count}", lambda: run, expected=Expected(0, 50, "model"))
+    """(7) Exact ranks of 10,000 queries among 10,000, and of 100,000 among 100,000."""
+    for count, guess in ((10_000, Expected(0, 50, "model")), (100_000, None)):
+        count = count // 20 if s.quick else count
+        g = torch.Generator().manual_seed(0)
+        q, k = (F.normalize(torch.randn(count, 512, generator=g)).to(s.device) for _ in range(2))
+        positive = torch.arange(count, device=s.device)[:, None]
+        run = partial(first_positive_rank, q, k, positive)
+        sheet.time(f"recall of {count} x {count}", lambda run=run: run, expected=guess)  # type: ignore[misc]
 
 
-PARTS = (forward, adapters, training, texts, resident, small, recall)
+@torch.no_grad()
+def half(sheet: Sheet, s: Setting) -> None:
+    """(8) How far unit rows in bf16 are from those in fp32: the largest distance of a batch."""
+    clip = s.clip()
+    pixels, tokens = pixels_of(clip, s.batch), tokens_of(clip, s.batch, 24)
+    rows = []
+    for precision in ("fp32", "bf16"):
+        clip.precision = precision
+        with float32_products(tf32=False):
+            rows.append((clip.image(pixels), clip.text(tokens)))
+    for name, full, low in zip(("images", "texts"), *rows, strict=True):
+        far = float((full - low).norm(dim=1).max())
+        sheet.value(f"bf16 against fp32, {name}", "distance", far, Expected(0, 0.05, "2^-9 a step"))
+
+
+def copies(sheet: Sheet, s: Setting) -> None:
+    """(9) Batches of uint8 from the host: a plain copy, and one from pinned memory."""
+    clip, count = s.clip(), s.batch if s.quick else TRAINED
+    batch = torch.randint(256, (count, clip.size, clip.size, 3), dtype=torch.uint8)
+    for name, copy_it in (("a plain copy", lambda: batch.to(s.device)),
+                          ("from pinned memory", lambda: moved(batch, s.device))):  # fmt: skip
+        sheet.time(f"uint8 batch, {name}", lambda run=copy_it: run, count, "images/s")  # type: ignore[misc]
+
+
+PARTS = (forward, adapters, training, texts, resident, small, recall, half, copies)
 
 
 def about(s: Setting) -> dict[str, object]:
@@ -239,7 +267,7 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-B-16-quickgelu", help="an open_clip model")
     parser.add_argument("--batch", type=int, help="images or texts at once; 512, with --quick 16")
     parser.add_argument("--precision", choices=("bf16", "fp32"), help="bf16 on cuda, else fp32")
-    parser.add_argument("--parts", default="1234567", help="which of the seven, for example 137")
+    parser.add_argument("--parts", default="123456789", help="which of the nine, for example 137")
     parser.add_argument("--seconds", type=float, default=500, help="then nothing is compiled")
     parser.add_argument("--quick", action="store_true", help="tiny: whether it works, no figures")
     parser.add_argument("--json", type=Path, help="write the rows to this file too")

@@ -16,6 +16,7 @@ from benchmark.check.instruments.pretended import DEVICE, DeviceMismatch, Elsewh
 from benchmark.check.instruments.sealed import seal
 from benchmark.check.instruments.torch_state import Generators, TorchState
 from benchmark.check.instruments.trace import differing, traced
+from benchmark.check.instruments.waits import counted
 from benchmark.check.instruments.watch import watched
 
 
@@ -107,6 +108,38 @@ def test_a_module_learns_there_as_it_does_here() -> None:
         found = learn(other, x.to(device)), learn(copied, x.to(device))
     expected = learn(here, x)
     assert_close(torch.tensor(found), torch.tensor([expected, expected]), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (lambda x: x.sum().item(), {"item": 1}),
+        (lambda x: bool((x > 1).any()), {"item": 1}),
+        (lambda x: x.tolist(), {"tolist": 1}),
+        (lambda x: x.cpu(), {"copy to the host": 1}),
+        (lambda x: torch.ones(2, 3).copy_(x), {"copy to the host": 1}),
+        (lambda x: torch.ones(3).to(x.device), {"copy to the device": 1}),
+        (lambda x: torch.tensor([1.0], device=x.device), {"copy to the device": 1}),
+        (lambda x: x.copy_(torch.ones(2, 3)), {"copy to the device": 1}),
+        (lambda x: torch.ones(3).to(x.device, non_blocking=True), {"copy to the device": 1}),
+        (lambda x: torch.ones(3).pin_memory().to(x.device), {"copy to the device": 1}),
+        (lambda x: torch.ones(3).pin_memory().to(x.device, non_blocking=True), {}),
+        (lambda x: x.nonzero(), {"nonzero": 1}),
+        (lambda x: x[x > 1], {"mask as index": 1}),
+        (lambda x: x[torch.tensor([1, 0])], {"index of the host": 1}),
+        (lambda x: x[torch.zeros(2, dtype=torch.long, device=x.device)], {}),
+        (lambda x: (x @ x.T).softmax(dim=1).argmax(dim=1), {}),
+        (lambda x: x.to(torch.bfloat16).float(), {}),
+        (lambda x: torch.cat([x, x])[:2].clone(), {}),
+    ],
+)
+def test_what_makes_the_host_wait_is_counted(act: Any, expected: dict[str, int]) -> None:
+    """By CUDA's rules: pageable copies and what depends on values wait, asynchronous work not."""
+    with pretended(), counted() as waits:
+        act(there(2, 3))
+    with pretended(), counted() as none:
+        there(2, 3)
+    assert waits - none == expected
 
 
 def test_torch_is_as_before_when_the_pretence_ends() -> None:

@@ -501,7 +501,7 @@ def test_a_method_is_needed(cli: Callable[..., Ended]) -> None:
 
 @pytest.mark.parametrize(
     "foreign",
-    ["cut", "other", *(pytest.param(f, marks=pytest.mark.slow) for f in ("text", "empty"))],
+    ["cut", *(pytest.param(f, marks=pytest.mark.slow) for f in ("other", "text", "empty"))],
 )
 def test_a_foreign_file_where_the_record_goes(run: Callable[..., Ended], foreign: str) -> None:
     path = run(method="zs").path
@@ -754,6 +754,21 @@ NEEDLESS = {
     "torch._inductor", "matplotlib", "sklearn", "rich", "setuptools", "benchmark.backbones.blip",
 }  # fmt: skip
 READING = {"datasets", "huggingface_hub", "scipy", "requests", "httpx", "aiohttp", "fsspec"}
+PARTS_ALONE = """
+import sys
+import torch
+import benchmark.cli.main, benchmark.cli.run, benchmark.run.runner, benchmark.suites.ready
+import benchmark.tables.render, methods.ft
+from benchmark.backbones.load import load
+from benchmark.protocol.optimisers import eager
+clip = load("tiny-s", "bundled")
+params = [p for p in clip.parameters() if p is not clip.logit_scale]
+optimizer = eager(torch.optim.AdamW)(params, fused=True)
+(clip.image(torch.zeros(2, 3, clip.size, clip.size)) @ clip.text(clip.tokenize(["a dog"])).T).sum(
+    ).backward()
+optimizer.step()
+print(*sys.modules)
+"""
 RUN_ALONE = """
 import sys
 from benchmark.cli.main import main
@@ -766,13 +781,23 @@ print(*sys.modules, file=sys.stderr)
 """
 
 
+def test_the_parts_of_a_run_import_what_they_need() -> None:
+    """All modules that a run is made of, a model that is read, and a step of the optimiser."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PARTS_ALONE], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (NEEDLESS | READING) & set(done.stdout.split()) == set()
+
+
 @pytest.mark.parametrize(
     ("suite", "needless"),
     [
         pytest.param("own.toml", NEEDLESS, id="parquet files, which datasets reads"),
-        pytest.param("mini", NEEDLESS | READING, id="embedded", marks=pytest.mark.slow),
+        pytest.param("mini", NEEDLESS | READING, id="embedded"),
     ],
 )
+@pytest.mark.slow
 def test_a_run_imports_what_it_needs(
     suite: str, needless: set[str], toml: Path, cache: Path, tmp_path: Path
 ) -> None:

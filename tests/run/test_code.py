@@ -1,11 +1,13 @@
 """What identifies code: its content and not its place, an integer, and a commit of its own."""
 
+import ast
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
@@ -154,9 +156,20 @@ def test_what_is_no_source_is_known_by_its_bytes(tmp_path: Path) -> None:
 # -- the harness
 
 
+@pytest.fixture(scope="module")
+def parse() -> Iterator[Callable[[bytes], ast.Module]]:
+    """`ast.parse` of sources that most of the tests below have in common."""
+    cached = cache(ast.parse)
+    yield cached
+    cached.cache_clear()
+
+
 @pytest.fixture
-def package(tmp_path: Path) -> Path:
+def package(
+    tmp_path: Path, parse: Callable[[bytes], ast.Module], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """The harness's sources, to be edited."""
+    monkeypatch.setattr("benchmark.common.source.ast.parse", parse)
     for file in PACKAGE.rglob("*.py"):
         copy = tmp_path / "benchmark" / file.relative_to(PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import MethodError
+from ..device.moved import moved
 
 IMAGES = 256  # that a tower takes at a time
 TOKENS = 2**13  # likewise, of texts
@@ -31,7 +32,7 @@ def in_pieces(
             return some.detach()
         if rows is None:
             rows = some.new_empty((len(places), some.shape[1]))
-        rows[piece.to(rows.device)] = some.detach().to(rows)
+        rows[moved(piece, rows.device)] = some.detach().to(rows)
     assert rows is not None
     return rows
 

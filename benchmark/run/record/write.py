@@ -57,11 +57,7 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
         "code": _code(plan),
         "versions": versions(),
         "hardware": {**hardware(), "device": inputs.device.type},
-        "computing": {
-            "precision": plan.precision,
-            "declared": plan.recipe.precision,
-            "tf32": steps_in_tf32(plan.precision, inputs.device),
-        },
+        "computing": _computing(plan, inputs),
         "weights": {
             "backbone": plan.backbone,
             "sha256": inputs.clip.fingerprint,
@@ -88,6 +84,12 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
         **_costs(inputs, costs, usage),
     }
     return about | {"identity": identity_of(about)}
+
+
+def _computing(plan: Plan, inputs: Inputs) -> dict[str, Any]:
+    """How the towers multiplied, and what the suite declares."""
+    tf32 = steps_in_tf32(plan.precision, inputs.device)
+    return {"precision": plan.precision, "declared": plan.recipe.precision, "tf32": tf32}
 
 
 def _code(plan: Plan) -> dict[str, Any]:
