@@ -26,12 +26,7 @@ from .blocks.attention import At
 from .blocks.compiled import Compiler, text_length
 from .content import Content
 from .known import Precision
-from .sites import (
-    Adaptable,
-    Place,
-    held,
-    holding,
-)
+from .sites import Adaptable, Place, held, holding
 from .tokenizer import Tokenize
 
 STEP = 4  # tokens by which the length of texts grows where no gradients are kept
@@ -52,7 +47,7 @@ class Backbone(Adaptable, ABC):
             they are from the hub.
         chunks: with gradients, a tower takes a batch in so many pieces and keeps the activations
             of one at a time (gradient caching, Gao et al., 2021): the embeddings, and so the
-            negatives, are those of the whole batch, at the price of a second forward pass.
+            negatives, are those of the whole batch, at the price of a second forward.
         checkpointing: with gradients, each block keeps its input alone and is computed again in
             backward(): the same numbers to the last bit, from less memory and a third more work.
         compiler: of the blocks, see blocks/compiled.py; None computes them eagerly.
@@ -170,8 +165,8 @@ class Backbone(Adaptable, ABC):
     ) -> Tensor:
         """A block of a tower, `run(block, x, *more, at)`; see `checkpointing` and `compiler`."""
         more = *more, at
-        if self.compiler is not None and (batch := self.compiler.batch) is not None:
-            run = partial(self.compiler.step, run, batch, self._maps(block))
+        if self.compiler is not None and self.compiler.batch is not None:
+            run = partial(self.compiler.step, run, self.compiler.batch, self._maps(block))
         if not self.checkpointing or not torch.is_grad_enabled():
             return run(block, x, *more)
         now = {m: held(m) for m in block.modules() if isinstance(m, Place)}

@@ -5,14 +5,14 @@ low-rank deltas. So the blocks of a tower share one, and neither new weights, me
 task nor another adapter compiles again. They are handed over on a stand-in for the block, a copy
 without weights.
 
-Shapes are few: a batch is padded to one of `sizes`, texts to one of `LENGTHS`. What is padded is
-dropped, and its gradients are zero.
+Shapes are few: a batch is padded to the usual number of items (see `Sizes`), texts to one of
+`LENGTHS`. What is padded is dropped, and its gradients are zero.
 
 A tower runs eagerly where it holds anything else: a delta that is not low-rank (it may ask how many
 items there are), a module of another type than the library's, a hook, another kind of tensor.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -34,7 +34,7 @@ Run = Callable[..., Tensor]
 Backend = str | Callable[..., Any]
 
 
-class Factored(Protocol):
+class Traceable(Protocol):
     """A delta that is a function of tensors, and of random numbers that are drawn beforehand."""
 
     def factored(self, real: tuple[int, int], padded: tuple[int, int]) -> Delta:
@@ -54,33 +54,58 @@ class _Batch:
     bare: Mapping[nn.Module, StandIn]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How many items a tower usually gets together; batches are padded to these.
+
+    Attributes:
+        batch: of a training step.
+        images: that are embedded together without gradients.
+        tokens: likewise, of texts.
+    """
+
+    batch: int
+    images: int
+    tokens: int
+
+    def padded(self, items: int, length: int, text: bool, pieces: int, grad: bool) -> int:
+        """Items that a batch is padded to.
+
+        Args:
+            items: of the batch, or of the piece of one.
+            length: tokens of each.
+            text: whether they are texts.
+            pieces: that a batch is cut into, see `Backbone.chunks`.
+            grad: whether gradients are kept.
+        """
+        steps = {-(-self.batch // pieces)}
+        if not grad:
+            steps.add(max(1, self.tokens // length) if text else self.images)
+        fitting = [step for step in steps if step >= items]
+        return min(fitting) if fitting else -(-items // max(steps)) * max(steps)
+
+
 class Compiler:
     """Compiled blocks, for any number of backbones.
 
     Args:
-        sizes: numbers of items that batches are padded to; larger ones to a multiple of the
-            largest.
+        sizes: that batches are padded to.
         backend: of torch.compile.
     """
 
-    def __init__(self, sizes: Iterable[int], backend: Backend = "inductor") -> None:
-        self.sizes, self.backend = tuple(sorted(set(sizes))), backend
+    def __init__(self, sizes: Sizes, backend: Backend = "inductor") -> None:
+        self.sizes, self.backend = sizes, backend
         self.batch: _Batch | None = None  # that is being computed
         self.graphs: dict[object, Run] = {}
         self._bare: dict[object, StandIn] = {}
 
+    @property
+    def about(self) -> str:
+        """All that the bits of a row depend on."""
+        return f"compiled for {self.sizes} by {self.backend}"
+
     def __deepcopy__(self, memo: object) -> "Compiler":
         return self  # a copied backbone has the same blocks
-
-    def size(self, items: int, pieces: int = 1) -> int:
-        """Items that a piece of a batch is padded to, where whole batches come in pieces.
-
-        Args:
-            items: of the piece.
-            pieces: see `Backbone.chunks`.
-        """
-        steps = [-(-size // pieces) for size in self.sizes]
-        return next((s for s in steps if s >= items), -(-items // steps[-1]) * steps[-1])
 
     @contextmanager
     def _of(self, batch: _Batch | None) -> Iterator[None]:
@@ -118,7 +143,8 @@ class Compiler:
                 for form, (block, maps) in zip(forms, blocks.items(), strict=True)
             }
             count, length = x_BLW.shape[:2]
-            size, to = self.size(count, pieces), _longer(length, most)
+            to, text, grad = _longer(length, most), most is not None, torch.is_grad_enabled()
+            size = self.sizes.padded(count, to, text, pieces, grad)
             x_BLW = F.pad(x_BLW, (0, 0, 0, to - length, 0, size - count))
             more = tuple(F.pad(end_B, (0, size - count)) for end_B in more)
             with self._of(_Batch((count, length), (size, to), bare)):
@@ -150,7 +176,7 @@ class Compiler:
             if site.delta is not None:
                 one = more[-1] is not None and target not in BEFORE
                 shapes = [(n, 1 if one else tokens) for n, tokens in (batch.real, batch.padded)]
-                delta = cast(Factored, site.delta).factored(*shapes)
+                delta = cast(Traceable, site.delta).factored(*shapes)
                 deltas[target] = delta if grad else _without_gradients(delta)
         if not grad:
             x = x.detach()
@@ -173,10 +199,7 @@ class Compiler:
         """A function of its own: torch keeps few graphs of one, and looks through all of them."""
         code = _call.__code__.replace(co_name=f"block_{len(self.graphs)}")
         own = FunctionType(code, _call.__globals__)
-        options: Any = {"deterministic": True} if self.backend == "inductor" else None
-        fast = torch.compile(
-            own, fullgraph=True, dynamic=False, backend=self.backend, options=options
-        )
+        fast = with_torch(own, self.backend)
 
         def first(*inputs: Any) -> Tensor:
             try:
@@ -192,9 +215,17 @@ class Compiler:
 
 
 @cache
-def compiler(sizes: tuple[int, ...], backend: str = "inductor") -> Compiler:
+def compiler(sizes: Sizes, backend: Backend = "inductor") -> Compiler:
     """The one of this process: runs one after the other share what is compiled."""
     return Compiler(sizes, backend)
+
+
+def with_torch(run: Run, backend: Backend) -> Run:
+    """By torch.compile, for the shapes of its first call, and the same kernels at every time."""
+    # Else it takes whichever of several kernels is fastest today, with other last bits.
+    options: Any = {"deterministic": True} if backend == "inductor" else None
+    found: Run = torch.compile(run, fullgraph=True, dynamic=False, backend=backend, options=options)
+    return found
 
 
 def text_length(longest: int) -> int:
