@@ -40,9 +40,9 @@ from gpu_sheet import (
     Setting,
     Sheet,
     compiled,
+    in_blocks,
     inference,
     pixels_of,
-    text_of,
     tokens_of,
 )
 from torch import Tensor
@@ -81,7 +81,13 @@ def forward(sheet: Sheet, s: Setting) -> None:
         eager = partial(clip.image, pixels)
         sheet.time(f"open_clip, eager, {label}", plain, s.batch, "images/s")
         sheet.time(f"ours, eager, {label}", partial(inference, eager), s.batch, "images/s")
-        fast = partial(compiled, clip.image, pixels)
+        whole = partial(compiled, clip.image, pixels)
+        name = f"ours, compiled whole, {label}"
+        sheet.time(name, whole, s.batch, "images/s", peak, compiles=True)
+
+        def fast(clip: Backbone = clip, pixels: Tensor = pixels) -> Run:
+            return inference(partial(in_blocks(clip, s.batch).image, pixels))
+
         sheet.time(f"ours, compiled, {label}", fast, s.batch, "images/s", peak, compiles=True)
         if base == s.model:
             return
@@ -93,8 +99,12 @@ def forward(sheet: Sheet, s: Setting) -> None:
         sheet.over(f"QuickGELU over GELU, {way}", *pair, guess)
     half = copy.deepcopy(s.clip()).bfloat16()
     half.precision = "fp32"
-    fast = partial(compiled, half.image, pixels_of(half, s.batch).bfloat16())
-    sheet.time("ours, compiled, bf16 weights", fast, s.batch, "images/s", peak, compiles=True)
+    pixels = pixels_of(half, s.batch).bfloat16()
+
+    def with_half() -> Run:
+        return inference(partial(in_blocks(half, s.batch).image, pixels))
+
+    sheet.time("ours, compiled, bf16 weights", with_half, s.batch, "images/s", peak, compiles=True)
 
 
 def training(sheet: Sheet, s: Setting) -> None:
@@ -113,14 +123,15 @@ def training(sheet: Sheet, s: Setting) -> None:
             p.requires_grad_(True)
         optimizer = torch.optim.AdamW(params, lr=1e-5, fused=True)
         target_B = torch.arange(batch, device=s.device)
-        torch._dynamo.reset()
-        image = torch.compile(clip.image, dynamic=False) if fast else clip.image
-        text = text_of(clip, fast)
+        if fast:
+            in_blocks(clip, batch, clip.context)
 
         def run() -> None:
             optimizer.zero_grad(set_to_none=True)
             with clip.adapted(deltas, PROJECTIONS):
-                features = Features(image(pixels), text(tokens), clip.scale, target_B, True)
+                features = Features(
+                    clip.image(pixels), clip.text(tokens), clip.scale, target_B, True
+                )
             matching(features).backward()
             optimizer.step()
 
@@ -145,8 +156,9 @@ def texts(sheet: Sheet, s: Setting) -> None:
     clip = s.clip()
 
     def encode(length: int, fast: bool) -> Run:
-        torch._dynamo.reset()
-        return inference(partial(text_of(clip, fast), tokens_of(clip, s.batch, length)))
+        clip.compiler = None
+        tokens = tokens_of(clip, s.batch, length)
+        return inference(partial((in_blocks(clip, s.batch, length) if fast else clip).text, tokens))
 
     for way in ("eager", "compiled"):
         for length in (77, 32, 24, 16):

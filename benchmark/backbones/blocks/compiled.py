@@ -12,6 +12,7 @@ A tower runs eagerly where it holds anything else: a delta that is not low-rank 
 items there are), a module of another type than the library's, a hook, another kind of tensor.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -203,7 +204,9 @@ class Compiler:
 
         def first(*inputs: Any) -> Tensor:
             try:
-                y: Tensor = fast(*inputs)
+                with warnings.catch_warnings():  # of torch's own tracing
+                    warnings.simplefilter("ignore")
+                    y: Tensor = fast(*inputs)
             except torch._dynamo.exc.TorchDynamoException as e:
                 got = f"{type(e).__name__}: {str(e).strip().splitlines()[0]}"
                 fix = "give --compile off"
