@@ -1,11 +1,11 @@
 """Whether the towers of a run are compiled.
 
-A graph takes ten seconds or more to compile and a run needs some dozens: a block in the middle and
-the last one, of images and of each length of texts, with gradients and without. What it saves is
-passes over memory and launches of kernels, a fifth to a third of a GPU's step by what others have
-published for such towers (timm's tables), and nearly nothing on a CPU, where products are most of
-the time (the image tower of ViT-B/32 was no faster, measured). So `auto` compiles on a GPU, for
-models of about the size of ViT-B/32 and larger, in whole runs.
+A graph takes some ten seconds to compile and a run needs a few dozens: a block in the middle and
+the last one, of images and of each length of texts, with gradients and without. So a run of
+minutes loses, which is every run of a tiny model and every one on few images. What it saves is
+passes over memory and launches of kernels, of which a GPU's step has a good part; on a CPU products
+are most of a step. So `auto` compiles on a GPU, for models of about the size of ViT-B/32 and
+larger, in whole runs. This is arithmetic: scripts/speed/gpu_figures.py measures it on a GPU.
 """
 
 from collections.abc import Callable

@@ -48,11 +48,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 @pytest.fixture
 def fast(lab: Lab, counted: Counted) -> Backbone:
     """A backbone of two blocks a tower, in float64, whose blocks are compiled."""
-    clip = lab.clip().double()
+    clip: Any = lab.clip().double()
     for tower in (clip.visual.transformer, clip.transformer):
         tower.resblocks = tower.resblocks[:2]
     clip.compiler = Compiler(SIZES, counted)
-    return clip
+    found: Backbone = clip
+    return found
 
 
 def inputs(clip: Backbone, count: int = 5, words: int = 0) -> tuple[Tensor, Tensor]:
@@ -136,17 +137,12 @@ def test_without_gradients_as_eager(fast: Backbone) -> None:
     """Own weights, others instead of them, and adapters, whose dropout is over."""
     plain, lora = eager(fast), lora_of(fast).eval()
     new = {n: s.weight * 1.5 + 0.1 for n, s in fast.sites(MAPS).items() if "1" in n or "q" in n}
-    for way in (
-        {},
-        {"replaced": new},
-        {"deltas": lora.deltas()},
-        {"replaced": new} | {"deltas": lora.deltas()},
-    ):
+    for replaced, deltas in ((False, False), (True, False), (False, True), (True, True)):
         found = []
         for clip in (plain, fast):
             with ExitStack() as stack:
-                stack.enter_context(clip.replaced(way.get("replaced", {})))
-                stack.enter_context(clip.adapted(way.get("deltas", {}), MAPS))
+                stack.enter_context(clip.replaced(new if replaced else {}))
+                stack.enter_context(clip.adapted(lora.deltas() if deltas else {}, MAPS))
                 found.append(rows(clip, *inputs(clip)))
         for one, other in zip(*found, strict=True):
             assert_close(other, one, rtol=1e-9, atol=1e-11)

@@ -126,7 +126,7 @@ def test_a_longer_run_has_no_more_graphs(
 ) -> None:
     """Four tasks, with their adapters and what is merged of them, as two."""
     counts = []
-    for order in ("photos,scans", "photos,scans,street,objects"):
+    for order in ("photos,scans", "photos,scans,sketches,paintings"):
         backend = Counted()
         monkeypatch.setattr(compiling, "BACKEND", backend)
         ran(tmp_path, own_cache, "dar", order, "on")
