@@ -16,8 +16,8 @@ from .cache.embeddings import PRISTINE, EncoderKey
 from .cache.frozen import FrozenFeatures, normalise, normalised, on_device, text_lengths
 from .cache.pieces import in_pieces, verified
 from .cache.plain import code_of, contents
+from .device.ahead import Ahead
 from .device.moved import moved
-from .device.resident import Resident
 from .tensors import LabelTensors, PairTensors, Tensors
 
 NOTHING = Context()  # what is known of training items beside them
@@ -48,12 +48,19 @@ class Items:
 
     clip: Backbone
     frozen: FrozenFeatures
-    _resident: list[Resident] = field(default_factory=list, repr=False, compare=False)
+    _ahead: list[Ahead] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
         """Where batches live."""
         return self.clip.logit_scale.device
+
+    @property
+    def ahead(self) -> Ahead:
+        """What gives training batches their pixels."""
+        if not self._ahead:
+            self._ahead.append(Ahead(self.device))
+        return self._ahead[0]
 
     def images(
         self,
@@ -63,6 +70,7 @@ class Items:
         cached: bool = False,
         verify: float | None = None,
         check: Callable[[], None] = _always,
+        early: Callable[[], Tensor] | None = None,
     ) -> Images:
         """The images at `rows` of a loaded split.
 
@@ -75,7 +83,10 @@ class Items:
             verify: how far a kept row may be from one that is encoded again, which is given in its
                 place; None for no second look.
             check: is called before pixels are read.
+            early: gives all of their pixels, uint8 on the device, where they may have been read
+                before they are asked for.
         """
+        whole = rows
 
         def frozen(rows: Tensor) -> Tensor:
             return moved(self.frozen.some_images(data.pixels, data.pixel_key, rows), self.device)
@@ -86,6 +97,8 @@ class Items:
 
         def pixels(rows: Tensor) -> Tensor:
             check()
+            if early is not None and rows is whole:
+                return normalised(early(), self.clip)
             return self.pixels(data, rows, trained=not cached)
 
         context = replace(context, cached=Lookup(kept, rows), kept=cached)
@@ -101,9 +114,7 @@ class Items:
         """
         if not trained:
             return normalise(data.pixels[rows.numpy()], self.clip)
-        if not self._resident:
-            self._resident.append(Resident(self.device))
-        pixels_BHW3 = self._resident[0].take(data.pixels, data.pixel_key, rows)
+        pixels_BHW3 = self.ahead.resident.take(data.pixels, data.pixel_key, rows)
         return normalised(pixels_BHW3, self.clip)
 
     def texts(
