@@ -11,10 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..common.report import Say
 from ..errors import BenchError
 from ..protocol.items import Images, Texts, together
 from ..protocol.types import Batch, Loader
-from .device.ahead import Part, Reading
+from .device.ahead import Reading, SetRows
 from .device.moved import moved
 from .items import Items
 from .lease import Lease
@@ -146,14 +147,14 @@ def _places(
     sets, left = [data for data, _ in _parts(loader)], [lease.rows for lease in loader.leases]
     sizes, size = _sizes(loader), loader.batch_size
 
-    def drawn() -> Iterator[tuple[Place, list[Part]]]:
+    def drawn() -> Iterator[tuple[Place, list[SetRows]]]:
         for of_set, row, draw in sample_epoch(sizes, size, loader.seed, epoch, start):
             mine = [of_set == s for s in range(len(sizes))]
             rows = [
                 row[its] if those is None else those[row[its]]
                 for its, those in zip(mine, left, strict=True)
             ]
-            parts = [Part(d.pixels, d.pixel_key, r) for d, r in zip(sets, rows, strict=True)]
+            parts = [SetRows(d.pixels, d.pixel_key, r) for d, r in zip(sets, rows, strict=True)]
             yield [(r, draw[its]) for r, its in zip(rows, mine, strict=True)], parts
 
     with closing(loader.feed.ahead.each(drawn())) as batches:
@@ -178,9 +179,9 @@ def _images(loader: Loaders, place: Place, reading: Reading | None) -> list[Imag
     return images
 
 
-def make_room(loader: Loader) -> int:
-    """Give up what a task's data takes of the device's memory; how many bytes that gives back."""
-    return loader.feed.ahead.resident.give_up() if isinstance(loader, Loaders) else 0
+def make_room(loader: Loader, say: Say) -> bool:
+    """See `Items.make_room`, which what a task's loader reads is given by."""
+    return isinstance(loader, Loaders) and loader.feed.make_room(say)
 
 
 def _keep(loader: Loaders, rows: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..backbones.backbone import Backbone, Tower
+from ..common.report import Say
 from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
 from ..protocol.parts import Part
@@ -62,6 +63,13 @@ class Items:
             self._ahead.append(Ahead(self.device))
         return self._ahead[0]
 
+    def make_room(self, say: Say) -> bool:
+        """Out of memory: give up images on the device, and say so; whether there were any."""
+        freed = self.ahead.resident.give_up()
+        if freed:
+            say(f"out of memory: {freed / 2**20:.3g} MiB of images on the device are given up")
+        return freed > 0
+
     def images(
         self,
         data: Tensors,
@@ -97,21 +105,28 @@ class Items:
 
         def pixels(rows: Tensor) -> Tensor:
             check()
-            if early is not None and rows is whole:
-                return normalised(early(), self.clip)
-            return self.pixels(data, rows, trained=not cached)
+            return self.pixels(data, rows, not cached, early if rows is whole else None)
 
         context = replace(context, cached=Lookup(kept, rows), kept=cached)
         return Images(Lookup(pixels, rows), Lookup(frozen, rows), context)
 
-    def pixels(self, data: Tensors, rows: Tensor, trained: bool = False) -> Tensor:
+    def pixels(
+        self,
+        data: Tensors,
+        rows: Tensor,
+        trained: bool = False,
+        early: Callable[[], Tensor] | None = None,
+    ) -> Tensor:
         """Float32 (B, 3, S, S) on the device, normalised.
 
         Args:
             data: the split.
             rows: see `images`.
             trained: whether they are read again and again, so that the set may stay there.
+            early: see `images`.
         """
+        if early is not None:
+            return normalised(early(), self.clip)
         if not trained:
             return normalise(data.pixels[rows.numpy()], self.clip)
         pixels_BHW3 = self.ahead.resident.take(data.pixels, data.pixel_key, rows)

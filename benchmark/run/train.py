@@ -185,7 +185,7 @@ class Fit:
                 values = torch.stack([t.detach() for t in terms.values()]).tolist()  # the one sync
                 return dict(zip(terms, values, strict=True))
             except torch.OutOfMemoryError as e:
-                freed = make_room(self.task.loader)
+                freed = make_room(self.task.loader, self._say)
                 if not freed and self.progress.chunks >= max(len(batch.images), len(batch.texts)):
                     raise BenchError(
                         "memory for a step with one example at a time",
@@ -194,11 +194,7 @@ class Fit:
                         code=3,
                     ) from e
             terms = {}  # what is left of the graph would be in the way of the next attempt
-            if freed:
-                self._say(
-                    f"out of memory: the images on the device are given up ({freed >> 20} MiB)"
-                )
-            else:
+            if not freed:
                 self.progress.chunks *= 2
             torch.cuda.empty_cache()
 

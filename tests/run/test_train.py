@@ -206,7 +206,8 @@ def test_images_on_the_device_are_given_up_before_a_batch_is_cut(kind, lab, monk
     data, ends = lab.sets(kind)[0], []
     for free, short in ((2**40, 0), (2**40, 1), (2**40, 2), (0, 1)):
         monkeypatch.setattr(resident, "free_bytes", lambda device, free=free: free)
-        said, seen = [], []
+        said: list[str] = []
+        seen: list[tuple[int, int, int]] = []
         method, feed = (made := _fit(lab, "ft", data)).method, made.task.loader.feed
         fit = Fit(method, made.task, replace(lab.recipe, steps=3), (0,), said.append)
         loss = method.loss

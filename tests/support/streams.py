@@ -93,7 +93,7 @@ class _Late(TorchDispatchMode):
     """What a second stream is given waits."""
 
     def __init__(self, streams: Streams) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.streams = streams
 
     @classmethod
@@ -136,5 +136,5 @@ def streams() -> Iterator[Streams]:
         stack.enter_context(mock.patch.object(ahead, "concurrent", return_value=True))
         record = lambda x, stream: found.record(x, stream)  # noqa: E731  a function, to be bound
         stack.enter_context(mock.patch.object(Tensor, "record_stream", record))
-        stack.enter_context(_Late(found))  # type: ignore[no-untyped-call]
+        stack.enter_context(_Late(found))
         yield found

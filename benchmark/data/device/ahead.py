@@ -29,7 +29,7 @@ def concurrent(device: torch.device) -> bool:
 
 
 @dataclass(frozen=True)
-class Part:
+class SetRows:
     """What a batch has of one set: the images at `rows`, int64 on the CPU; `key` is its sha256."""
 
     pixels: PixelRows
@@ -49,7 +49,7 @@ class Reading:
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[SetRows],
         resident: Resident,
         stream: torch.cuda.Stream,
         then: Callable[[], None],
@@ -152,7 +152,7 @@ class Ahead:
         self._stream: torch.cuda.Stream | None = None
 
     def each(
-        self, batches: Iterator[tuple[T, Sequence[Part]]]
+        self, batches: Iterator[tuple[T, Sequence[SetRows]]]
     ) -> Generator[tuple[T, Reading | None], None, None]:
         """The batches of an epoch, each with what reads its pixels; None: as usual.
 
