@@ -17,7 +17,7 @@ from .cache.embeddings import PRISTINE, EncoderKey
 from .cache.frozen import FrozenFeatures, normalise, normalised, on_device, text_lengths
 from .cache.pieces import in_pieces, verified
 from .cache.plain import code_of, contents
-from .device.ahead import Ahead
+from .device.ahead import ReadAhead
 from .device.moved import moved
 from .tensors import LabelTensors, PairTensors, Tensors
 
@@ -49,7 +49,7 @@ class Items:
 
     clip: Backbone
     frozen: FrozenFeatures
-    _ahead: list[Ahead] = field(default_factory=list, repr=False, compare=False)
+    _ahead: list[ReadAhead] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
@@ -57,10 +57,10 @@ class Items:
         return self.clip.logit_scale.device
 
     @property
-    def ahead(self) -> Ahead:
+    def ahead(self) -> ReadAhead:
         """What gives training batches their pixels."""
         if not self._ahead:
-            self._ahead.append(Ahead(self.device))
+            self._ahead.append(ReadAhead(self.device))
         return self._ahead[0]
 
     def make_room(self, say: Say) -> bool:

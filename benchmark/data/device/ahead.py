@@ -137,7 +137,7 @@ class Reading:
         self._host = self._sent = None
 
 
-class Ahead:
+class ReadAhead:
     """Gives training batches their pixels; those of the next ones are made ready meanwhile.
 
     Args:
