@@ -202,7 +202,9 @@ class L2P(Method[L2PConfig]):
         index_BK = self._choose(name, items)[1].cpu()
         given_BK = told_by_values(pool.prompt_PLW)[index_BK].flatten(1)
         about = f"{name} {self.config.text_room} {self.config.prompt_length}"
-        return items.cached(Part(about, {}, self.content), encode, given_BK)
+        part = Part(about, {}, self.content)
+        # The pieces choose again, and alike: what is given tells the values of their choice.
+        return items.cached(part, lambda some, _: encode(some), given_BK)
 
     def _image(self, images: Images) -> Tensor:
         x_BLW = self.clip.embed_image(images.pixels_B3HW)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import BenchError, visible
 from ..protocol.badges import UNSEEN
-from ..records.overlap import overlap_file, read_overlap
+from ..records.overlap import overlap_file, overlap_line, read_overlap
 from ..run.registry import method_names
 from ..run.task_order import KINDS
 from ..suites.find import find_suite
@@ -83,8 +83,6 @@ def _suite(name: str) -> list[str]:
 
 def _overlap(name: str) -> str:
     """What the suite's test data share with its training data, as far as it was measured."""
-    from ..tables.writers.overlap_page import overlap_line
-
     path = overlap_file(RESULTS, name)
     if not path.is_file():
         return f"not measured here: cl-bench data stats --across {name}"

@@ -150,3 +150,21 @@ def read_overlaps(results: Path) -> dict[str, SuiteOverlap]:
     """Suite -> what was found; raises as `read_overlap`."""
     found = [read_overlap(path) for path in sorted(results.glob(f"*/{NAME}"))]
     return {one.suite: one for one in found}
+
+
+def overlap_line(found: SuiteOverlap | None) -> str:
+    """One sentence on test data in training data, without its full stop; '' if not measured."""
+    if found is None:
+        return ""
+    tested = [split for split in found.splits if not split.learned]
+    same, near = sum(s.pixels_met for s in tested), sum(s.near_met for s in tested)
+    captions = sum(s.captions_met for s in tested)
+    return (
+        f"Of the test data, {_many(same, 'picture')} in the training data too, "
+        f"{_many(near, 'further one')} nearly equal to one there, and {_many(captions, 'caption')} "
+        "the text of one there"
+    )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'} {'is' if count == 1 else 'are'}"

@@ -14,7 +14,7 @@ from ..common.report import Advance, ignore
 from ..data.items import Items
 from ..data.tensors import LabelTensors, PairTensors
 from ..metrics.accuracy import rank_of, top1
-from ..metrics.retrieval import first_positive_rank, hits
+from ..metrics.retrieval import hits, ranks_both_ways
 from ..protocol.badges import Badge
 from ..protocol.items import Context, Images, Log, no_log
 from ..protocol.lookup import Lookup
@@ -179,15 +179,8 @@ def _pairs(run: _Evaluation, data: PairTensors) -> Scores:
 
 def _ranks(data: PairTensors, image_ND: Tensor, text_MD: Tensor) -> Ranks:
     """Rank of the first positive, of texts and of images as queries."""
-    device = image_ND.device
-    owner_M1 = data.owner_M[:, None].to(device)
-    offset = torch.arange(int((data.first_N[1:] - data.first_N[:-1]).max()))
-    caption_NP = data.first_N[:-1, None] + offset
-    caption_NP = caption_NP.where(caption_NP < data.first_N[1:, None], -1).to(device)
-    return {
-        "t2i": first_positive_rank(text_MD, image_ND, owner_M1),
-        "i2t": first_positive_rank(image_ND, text_MD, caption_NP),
-    }
+    t2i_M, i2t_N = ranks_both_ways(text_MD, image_ND, data.owner_M.to(image_ND.device))
+    return {"t2i": t2i_M, "i2t": i2t_N}
 
 
 def _classifier(run: _Evaluation) -> Classifier:

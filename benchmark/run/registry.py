@@ -101,7 +101,7 @@ def check_method(asked: str) -> None:
         )
 
 
-class Place(NamedTuple):
+class MethodFile(NamedTuple):
     """Where a method is; all as in `ResolvedMethod`."""
 
     name: str
@@ -110,7 +110,7 @@ class Place(NamedTuple):
     origin: str
 
 
-def locate(asked: str) -> Place:
+def locate(asked: str) -> MethodFile:
     """Where a method is, of an entry point as far as nothing is imported; as `check_method`."""
     check_method(asked)
     path, _, variant = asked.partition(":")
@@ -118,12 +118,12 @@ def locate(asked: str) -> Place:
         file = Path(path).absolute()
         name = file.stem.replace("_", "-")
         check_name(name, "rename the file")
-        return Place(name, variant, file, "path")
+        return MethodFile(name, variant, file, "path")
     name, _, variant = asked.partition(".")
     check_name(name, "rename the entry point")
     if (own := _built_in().get(name)) is not None:
-        return Place(name, variant, own, "methods")
-    return Place(name, variant, module_file(_plugins()[name][0].module), "entry point")
+        return MethodFile(name, variant, own, "methods")
+    return MethodFile(name, variant, module_file(_plugins()[name][0].module), "entry point")
 
 
 def find_method(asked: str, hp: list[str]) -> ResolvedMethod:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..common.files import atomic
 from ..common.index import NO_INDEX, Index
 from ..common.limits import bounded_memory, uncollected
-from ..records.overlap import SuiteOverlap, read_overlaps
+from ..records.overlap import SuiteOverlap, overlap_line, read_overlaps
 from ..records.store import Record, read_records
 from ..validation.findings import Standing
 from .assemble import make_table
@@ -27,7 +27,7 @@ from .spec import ALL_TABLES, PAPERS, Paper
 from .terminal import final_row, render_matrix
 from .writers.latex import render_latex
 from .writers.markdown import GENERATED, MARK, cell, pipes, render_markdown
-from .writers.overlap_page import PAGE, overlap_line, render_overlap_page
+from .writers.overlap_page import PAGE, render_overlap_page
 from .writers.tidy_csv import render_csv
 
 __all__ = ["Freshness", "build_tables", "check_tables", "final_row", "matrix", "render_matrix"]

@@ -13,12 +13,11 @@ from ...data.overlap.near import RADIUS, candidates
 from ...data.overlap.texts import same_text
 from ...data.split import Pairs, Split, StoredImages
 from ...errors import BenchError
-from ...records.overlap import SharedCounts, SplitSize, SuiteOverlap, write_overlap
+from ...records.overlap import SharedCounts, SplitSize, SuiteOverlap, overlap_line, write_overlap
 from ...suites.find import find_suite
 from ...suites.names import PUBLISHED, SplitName
 from ...suites.ready import ready
 from ...suites.suite import Suite
-from ...tables.writers.overlap_page import overlap_line
 from ..display import DisplayMode, make_display
 from .names import cache_folder
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from ...errors import MethodError
 from ...protocol.badges import Badge
 from ...run.guards.declared import LONGEST, VARIANT, check_texts
-from ...run.registry import Place, find_method, locate, no_variant
+from ...run.registry import MethodFile, find_method, locate, no_variant
 from ...validation.declared import Declared, installed_source, read_declared
 from ...validation.literals import Unreadable
 from .plain import is_plain
@@ -61,7 +61,7 @@ def describe_method(asked: str) -> Described:
     )
 
 
-def _read(place: Place) -> Declared | None:
+def _read(place: MethodFile) -> Declared | None:
     """What the file says; None where it would have to be imported to know."""
     built_in = place.origin == "methods"
     path = f"methods/{place.file.name}" if built_in else str(place.file)

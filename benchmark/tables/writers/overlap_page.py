@@ -1,8 +1,8 @@
-"""The page on sets that overlap, and its one line for the leaderboard."""
+"""The page on sets that overlap."""
 
 from collections.abc import Mapping, Sequence
 
-from ...records.overlap import SharedCounts, SuiteOverlap
+from ...records.overlap import SharedCounts, SuiteOverlap, overlap_line
 from ...suites.names import EMBEDDED, PUBLISHED
 from ..cells import MISSING
 from .markdown import GENERATED, cell, pipes
@@ -31,24 +31,6 @@ _RENDERED = (
     "scene that looks almost alike."
 )
 _HEADS = ("One", "Other", "Same bytes", "Same picture", "Near", "Same caption")
-
-
-def overlap_line(found: SuiteOverlap | None) -> str:
-    """One sentence on test data in training data, without its full stop; '' if not measured."""
-    if found is None:
-        return ""
-    tested = [split for split in found.splits if not split.learned]
-    same, near = sum(s.pixels_met for s in tested), sum(s.near_met for s in tested)
-    captions = sum(s.captions_met for s in tested)
-    return (
-        f"Of the test data, {_many(same, 'picture')} in the training data too, "
-        f"{_many(near, 'further one')} nearly equal to one there, and {_many(captions, 'caption')} "
-        "the text of one there"
-    )
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'} {'is' if count == 1 else 'are'}"
 
 
 def render_overlap_page(overlaps: Mapping[str, SuiteOverlap]) -> str:

@@ -105,16 +105,18 @@ class Bank(nn.ModuleList):
         names = [self.adapter(t).digest() for t in range(len(self))]
         groups = groups_of(self.rule, self.scale, self.bins, names, index_BK, weight_BK)
         out_BD = torch.empty(len(items), clip.dim, device=index_BK.device)
+        tower: Tower = "image" if isinstance(items, Images) else "text"
+        about = clip.digest(tower)  # of what the adapters are merged into
         if items.kept:
             for group in groups:
-                out_BD[group.rows] = self._kept(clip, items[group.rows], group)
+                out_BD[group.rows] = self._kept(clip, about, items[group.rows], group)
             return out_BD
-        for rows, encode in self._passes(clip, items, groups):
+        for rows, encode in self._passes(clip, about, items, groups):
             out_BD[rows] = encode(items[rows])
         return out_BD
 
     def _passes(
-        self, clip: Backbone, items: Images | Texts, groups: Sequence[Group]
+        self, clip: Backbone, about: str, items: Images | Texts, groups: Sequence[Group]
     ) -> Iterator[tuple[Tensor, Encode]]:
         """Which items go through a tower together, and how."""
         learns, small = torch.is_grad_enabled(), list[Group]()
@@ -125,7 +127,7 @@ class Bank(nn.ModuleList):
                 yield group.rows, partial(self._updated, clip, group)
             elif group.even and (len(group) >= large or self._is_dense(group)):
                 for (piece,) in cut([group], most):
-                    yield piece.rows, partial(self._as_one, clip, group)
+                    yield piece.rows, partial(self._as_one, clip, about, group)
             else:
                 small.append(group)
         for some in cut(small, most):
@@ -150,15 +152,15 @@ class Bank(nn.ModuleList):
 
     # -- rows of a group
 
-    def _kept(self, clip: Backbone, items: Images | Texts, group: Group) -> Tensor:
+    def _kept(self, clip: Backbone, about: str, items: Images | Texts, group: Group) -> Tensor:
         """From the store; what is not there is encoded in a form that no other item changes."""
         if group.even:
             part = _Part(("even", *self._contents(group)))
-            return items.cached(part, partial(self._as_one, clip, group))
+            return items.cached(part, partial(self._as_one, clip, about, group))
         part = _Part(("weighed", *group.names))
         return items.cached(part, partial(self._weighed, clip, group), group.weight_nK)
 
-    def _as_one(self, clip: Backbone, group: Group, items: Images | Texts) -> Tensor:
+    def _as_one(self, clip: Backbone, about: str, group: Group, items: Images | Texts) -> Tensor:
         """Items of an even group, through weights that its update is added to."""
         tower: Tower = "image" if isinstance(items, Images) else "text"
 
@@ -167,7 +169,7 @@ class Bank(nn.ModuleList):
             mine = {name: site.weight for name, site in sites if name.startswith(tower)}
             return {name: self._at(group, name).added_to(weight) for name, weight in mine.items()}
 
-        key = clip.digest(tower), clip.logit_scale.device, tower, *self._contents(group)
+        key = about, clip.logit_scale.device, tower, *self._contents(group)
         with clip.replaced(self._weights.get(key, weights)):
             return encode_with(clip, items, {}, ())
 
