@@ -33,6 +33,7 @@ from pathlib import Path
 import torch
 from benchmark_routing import ALPHA, RANK, open_clip_model
 from gpu_adapters import adapters
+from gpu_loading import copies
 from gpu_sheet import (
     INF,
     Expected,
@@ -50,7 +51,6 @@ from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.sites import PROJECTIONS, Delta
-from benchmark.data.device.moved import moved
 from benchmark.metrics.retrieval import first_positive_rank
 from benchmark.protocol.losses import matching
 from benchmark.protocol.types import Features
@@ -242,16 +242,12 @@ def half(sheet: Sheet, s: Setting) -> None:
         sheet.value(f"bf16 against fp32, {name}", "distance", far, Expected(0, 0.05, "2^-9 a step"))
 
 
-def copies(sheet: Sheet, s: Setting) -> None:
-    """(9) Batches of uint8 from the host: a plain copy, and one from pinned memory."""
-    clip, count = s.clip(), s.batch if s.quick else TRAINED
-    batch = torch.randint(256, (count, clip.size, clip.size, 3), dtype=torch.uint8)
-    for name, copy_it in (("a plain copy", lambda: batch.to(s.device)),
-                          ("from pinned memory", lambda: moved(batch, s.device))):  # fmt: skip
-        sheet.time(f"uint8 batch, {name}", lambda run=copy_it: run, count, "images/s")  # type: ignore[misc]
+def loading(sheet: Sheet, s: Setting) -> None:
+    """(9) Batches of uint8 from the host: copies, and training steps on what comes from there."""
+    copies(sheet, s, s.batch if s.quick else TRAINED)
 
 
-PARTS = (forward, adapters, training, texts, resident, small, recall, half, copies)
+PARTS = (forward, adapters, training, texts, resident, small, recall, half, loading)
 
 
 def about(s: Setting) -> dict[str, object]:
