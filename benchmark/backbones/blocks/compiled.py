@@ -208,9 +208,8 @@ class Compiler:
                     warnings.simplefilter("ignore")
                     y: Tensor = fast(*inputs)
             except torch._dynamo.exc.TorchDynamoException as e:
-                got = f"{type(e).__name__}: {str(e).strip().splitlines()[0]}"
                 fix = "give --compile off"
-                raise BenchError("blocks that torch.compile can do", got, fix, code=3) from e
+                raise BenchError("blocks that torch.compile can do", told(e), fix, code=3) from e
             self.graphs[key] = fast
             return y
 
@@ -229,6 +228,12 @@ def with_torch(run: Run, backend: Backend) -> Run:
     options: Any = {"deterministic": True} if backend == "inductor" else None
     found: Run = torch.compile(run, fullgraph=True, dynamic=False, backend=backend, options=options)
     return found
+
+
+def told(error: BaseException) -> str:
+    """What torch's compiler failed by, in one line: the first of its many often says little."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:200]
 
 
 def text_length(longest: int) -> int:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...backbones.backbone import Backbone
-from ...backbones.blocks.compiled import Backend, Compiler, Sizes, compiler, with_torch
+from ...backbones.blocks.compiled import Backend, Compiler, Sizes, compiler, told, with_torch
 from ...backbones.known import Compile
 from ...errors import BenchError
 
@@ -65,8 +65,7 @@ def trouble(kind: str, backend: Backend) -> str:
     try:
         run(torch.ones(16, device=kind, requires_grad=True)).sum().backward()
     except Exception as e:  # of torch, of Triton, or of whatever compiler they start
-        lines = str(e).strip().splitlines()
-        return f"{type(e).__name__}: {lines[0] if lines else ''}"[:160]
+        return told(e)
     return ""
 
 

@@ -178,6 +178,7 @@ def test_no_task_and_no_adapter_compiles_again(fast: Backbone, counted: Counted)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= counted.count
 
 
+@pytest.mark.slow
 def test_lengths_are_few(fast: Backbone, counted: Counted) -> None:
     """Whatever the longest caption of a batch is."""
     with torch.no_grad():
@@ -262,7 +263,12 @@ def patched(clip: Any, stack: ExitStack) -> None:
     part.forward = torch.tanh
 
 
-@pytest.mark.parametrize("change", [beside, itemwise, hooked, swapped, patched])
+LATER = (hooked, swapped, patched)
+
+
+@pytest.mark.parametrize(
+    "change", [beside, itemwise, *(pytest.param(c, marks=pytest.mark.slow) for c in LATER)]
+)
 @torch.no_grad()
 def test_what_no_graph_can_take_is_computed_as_it_is(
     change: Callable[[Any, ExitStack], None], fast: Backbone

@@ -95,9 +95,8 @@ def ran(tmp_path: Path, cache: Path, method: str, order: str, compile: Any) -> R
     return read_record(plan.target)
 
 
-@pytest.mark.parametrize(
-    "method", ["dar", *(pytest.param(m, marks=pytest.mark.slow) for m in ("ft", "codyra"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dar", "ft", "codyra"])
 def test_a_compiled_run_is_the_same_run_and_says_so(
     method: str, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
