@@ -36,7 +36,6 @@ Cost: K adapters per token and block; at test class texts are encoded for each r
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -174,7 +173,7 @@ class Mixture(nn.Module):
         if self.training:
             every_E = torch.arange(len(self.experts), device=index_BK.device)
             self.chosen.append((index_BK[..., None] == every_E).sum(dim=(0, 1)))
-        maps = [expert.maps() for expert in self.experts]
+        maps = [e.maps() for e in self.experts if isinstance(e, Expert)]
         drop = self.dropout if self.training else 0.0
         return mix_experts(x_BLW, index_BK, weight_BK * self.scale, maps, drop)
 
@@ -267,8 +266,7 @@ class MoEAdapter(Method[MoEAdapterConfig]):
         if route < 0:
             return items.frozen()
         deltas: dict[str, Delta] = {
-            name: Beside(cast(Mixture, self.mixtures[key]), route)
-            for name, key in self.names.items()
+            name: Beside(m, route) for name, m in zip(self.names, self._mixtures(), strict=True)
         }
         return encode_with(self.clip, items, deltas, (PARALLEL,))
 

@@ -99,9 +99,7 @@ def attend(
     return out.transpose(1, 2).flatten(2)
 
 
-def needed(
-    block: nn.Module, known: frozenset[type], whole: Iterable[Site], at: Tensor | int
-) -> At:
+def needed(block: nn.Module, known: frozenset[type], whole: Iterable[Site], at: Tensor | int) -> At:
     """Tokens at which a block has to be computed so that its output at one is right.
 
     All where a delta may look at any token, where a module is not the library's or ours, or where
