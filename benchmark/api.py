@@ -33,6 +33,7 @@ from .toolkit.distillation import (
     teacher_images,
     teacher_texts,
 )
+from .toolkit.experts import mix_experts
 from .toolkit.flat_weights import flat, parts
 from .toolkit.gated import Factors, Gated, Pruning, check_gated, merge_factors
 from .toolkit.lora import (
@@ -99,6 +100,7 @@ __all__ = [
     "is_right",
     "matching",
     "merge_factors",
+    "mix_experts",
     "over_directions",
     "parts",
     "prompt_classifier",

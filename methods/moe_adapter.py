@@ -36,7 +36,6 @@ Cost: K adapters per token and block; at test class texts are encoded for each r
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -65,9 +64,9 @@ from benchmark.api import (
     by_own_route,
     check_router,
     check_smoothing,
-    dropout,
     encode_with,
     matching,
+    mix_experts,
     require,
     routed_classifier,
 )
@@ -110,18 +109,15 @@ class Expert(nn.Module):
 
     def __init__(self, width: int, config: MoEAdapterConfig, generator: torch.Generator) -> None:
         super().__init__()
-        self.scale, self.dropout, bound = config.scale, config.dropout, width**-0.5
+        bound = width**-0.5
         down_RW = torch.empty(config.hidden, width).uniform_(-bound, bound, generator=generator)
         self.down_RW, self.down_R = nn.Parameter(down_RW), nn.Parameter(torch.zeros(config.hidden))
         self.up_WR = nn.Parameter(torch.zeros(width, config.hidden))
         self.up_W = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x_BLW: Tensor) -> Tensor:
-        """Tokens (B, L, W) -> what is added to them, before the gate."""
-        x_BLR = F.relu(F.linear(x_BLW, self.down_RW, self.down_R))
-        if self.training:
-            x_BLR = dropout(x_BLR, self.dropout)
-        return F.linear(x_BLR, self.up_WR, self.up_W) * self.scale
+    def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Down and up, each with its bias, as `mix_experts` takes them."""
+        return self.down_RW, self.down_R, self.up_WR, self.up_W
 
 
 class Mixture(nn.Module):
@@ -136,6 +132,7 @@ class Mixture(nn.Module):
     def __init__(self, width: int, config: MoEAdapterConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.top_k, self.shape_WE = config.top_k, (width, config.experts)
+        self.scale, self.dropout = config.scale, config.dropout
         experts = (Expert(width, config, generator) for _ in range(config.experts))
         self.experts = nn.ModuleList(experts)
         self.routers, self.noises = nn.ParameterList(), nn.ParameterList()
@@ -173,15 +170,26 @@ class Mixture(nn.Module):
     def forward(self, x_BLW: Tensor, task: int) -> Tensor:
         """The residual stream -> the experts' weighted sum (B, L, W), by the router of `task`."""
         index_BK, weight_BK = self.gates(x_BLW[:, 0], task)
-        count_E = index_BK.flatten().bincount(minlength=len(self.experts))
         if self.training:
-            self.chosen.append(count_E)
-        order = index_BK.flatten().argsort(stable=True)  # of items and choices, by expert
-        own = x_BLW[order // self.top_k].split(count_E.tolist())
-        parts = [e(x) for e, x in zip(self.experts, own, strict=True) if len(x)]
-        y_BKLW = torch.cat(parts)[order.argsort()].unflatten(0, index_BK.shape)
-        out_BLW: Tensor = (y_BKLW * weight_BK[:, :, None, None]).sum(dim=1)
-        return out_BLW.to(x_BLW.dtype)
+            every_E = torch.arange(len(self.experts), device=index_BK.device)
+            self.chosen.append((index_BK[..., None] == every_E).sum(dim=(0, 1)))
+        maps = [e.maps() for e in self.experts if isinstance(e, Expert)]
+        drop = self.dropout if self.training else 0.0
+        return mix_experts(x_BLW, index_BK, weight_BK * self.scale, maps, drop)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A mixture with the router of a task, as what is added beside an MLP."""
+
+    mixture: Mixture
+    task: int
+    by_first = True  # a token's is of that token and of x_0
+
+    def __call__(self, x_BLW: Tensor) -> Tensor:
+        """Tokens, the item's first one before all others -> what is added to each."""
+        added: Tensor = self.mixture(x_BLW, self.task)
+        return added
 
 
 class MoEAdapter(Method[MoEAdapterConfig]):
@@ -258,7 +266,7 @@ class MoEAdapter(Method[MoEAdapterConfig]):
         if route < 0:
             return items.frozen()
         deltas: dict[str, Delta] = {
-            name: partial(self.mixtures[key], task=route) for name, key in self.names.items()
+            name: Beside(m, route) for name, m in zip(self.names, self._mixtures(), strict=True)
         }
         return encode_with(self.clip, items, deltas, (PARALLEL,))
 

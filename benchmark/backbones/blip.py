@@ -30,7 +30,7 @@ from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval
 
 from ..errors import BenchError
 from .backbone import Backbone
-from .blocks.attention import At, attend, one_token_suffices, packed, pooled
+from .blocks.attention import At, attend, needed, packed, pooled
 from .known import Architecture
 from .sites import Linear, Place, Site, linear
 
@@ -87,7 +87,7 @@ class Blip(Backbone):
         for block in before:
             x_BLW = self._step(_image_block, block, x_BLW)
         own = last.self_attn
-        one = 0 if one_token_suffices(last, self._known, (own.q, own.k, own.v)) else None
+        one = needed(last, self._known, (own.q, own.k, own.v), 0)
         x_BW = self.vision_model.post_layernorm(self._step(_image_block, last, x_BLW, at=one)[:, 0])
         return linear(x_BW, self.vision_proj.weight, self.vision_proj.bias)
 
@@ -103,7 +103,7 @@ class Blip(Backbone):
             x_MLW = self._step(_text_block, block, x_MLW, seen_M11L)
         own = last.attention.self
         whole = (own.query.site, own.key.site, own.value.site)
-        one = 0 if one_token_suffices(last, self._known, whole) else None
+        one = needed(last, self._known, whole, 0)
         x_MW = self._step(_text_block, last, x_MLW, seen_M11L, at=one)[:, 0]
         return linear(x_MW, self.text_proj.weight, self.text_proj.bias)
 

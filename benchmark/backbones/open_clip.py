@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import BenchError
 from .backbone import Backbone
 from .blocks.activation import QuickGELU
-from .blocks.attention import At, Attention, one_token_suffices, pooled
+from .blocks.attention import At, Attention, needed, pooled
 from .known import Architecture
 from .plain_open_clip import part
 from .sites import Linear, Place, Site, linear
@@ -84,9 +84,9 @@ class OpenClip(Backbone):
         for block in before:
             x_BLW = self._step(_block, block, x_BLW, causal)
         attn = last.attn
-        if one_token_suffices(last, self._known, (attn.q, attn.k, attn.v)):
-            return self._step(_block, last, x_BLW, causal, at=at)
-        return pooled(self._step(_block, last, x_BLW, causal), at)
+        tokens = needed(last, self._known, (attn.q, attn.k, attn.v), at)
+        x_BLW = self._step(_block, last, x_BLW, causal, at=tokens)
+        return pooled(x_BLW, at) if tokens is None else x_BLW[:, -1:]
 
     # -- tokens
 

@@ -35,6 +35,11 @@ class Place(nn.Module):
         """Whether what is added to a token depends on that token alone."""
         return self.delta is None or getattr(self.delta, "tokenwise", False)
 
+    @property
+    def by_first(self) -> bool:
+        """Whether it depends on that token and on the item's first one, and on no other."""
+        return self.tokenwise or getattr(self.delta, "by_first", False)
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Y as computed by the caller, who has no use for it any more -> y + delta(x)."""
         if self.delta is None or torch.is_grad_enabled():

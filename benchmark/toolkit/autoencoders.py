@@ -222,12 +222,13 @@ def _fitted(features: Sequence[Tensor], fits: Sequence[Sequence[_Fit]]) -> list[
         nn.Parameter(torch.stack(same).detach().to(device))
         for same in zip(*(fit.coder.maps() for fit in every), strict=True)
     ]  # no view of a coder's own maps is left: they are moved below
+    tables = [_squashed(table) for table in features]
     adam = eager(torch.optim.Adam)(params, RATE, weight_decay=DECAY, fused=True)
     with torch.enable_grad(), torch.autocast(device.type, enabled=False):
         for s, longest in enumerate(count_SK.amax(dim=1).tolist()):
             by_table = rows_SKB[s, :, :longest].split([len(some) for some in fits])
-            own = [table[rows] for table, rows in zip(features, by_table, strict=True)]
-            error_KB = _squared_error(_squashed(torch.cat(own)), *params)
+            own = [table[rows] for table, rows in zip(tables, by_table, strict=True)]
+            error_KB = _squared_error(torch.cat(own), *params)
             adam.zero_grad()
             (error_KB * weight_SKB[s, :, :longest]).sum().backward()
             adam.step()

@@ -80,6 +80,48 @@ def test_a_delta_gives_the_same_by_one_token_as_by_all(target, clip):
         assert_close(one, whole, rtol=1e-6, atol=1e-7)
 
 
+class ByFirst:
+    """A delta of a token and of the item's first one; `by_first` as it is set."""
+
+    def __init__(self, by_first: bool) -> None:
+        self.by_first, self.tokens = by_first, 0
+
+    def __call__(self, x):
+        self.tokens = x.shape[1]
+        return x * x[:, :1].sin() * 0.3
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_a_delta_that_looks_at_the_first_token_gets_it_besides_the_one_that_is_pooled(chunks, clip):
+    """The class token is both; a text's are its first and its last."""
+    pixels, tokens = _inputs(clip)
+    clip.chunks = chunks
+    found = {}
+    for by_first in (True, False):
+        deltas = {n: ByFirst(by_first) for n in clip.places((PARALLEL,))}
+        clip.zero_grad()
+        with clip.adapted(deltas, (PARALLEL,)):
+            rows = clip.image(pixels), clip.text(tokens)
+        seen = [deltas[f"{n}.{PARALLEL}"].tokens for n in ("image.3", "text.2")]
+        assert (seen == [1, 2]) == by_first
+        assert min(deltas[f"{n}.{PARALLEL}"].tokens for n in ("image.2", "text.1")) > 3
+        sum((r * torch.linspace(-1, 1, 128)).sum() for r in rows).backward()
+        found[by_first] = *rows, *(p.grad for p in clip.weights())
+    for one, whole in zip(found[True], found[False], strict=True):
+        assert_close(one, whole, rtol=1e-6, atol=1e-7)
+
+
+def test_a_tokenwise_delta_beside_one_that_looks_at_the_first_gets_both_tokens(clip):
+    """And one that looks at any gets all of them."""
+    tokens = _inputs(clip)[1]
+    for tokenwise, wanted in ((True, 2), (False, tokens.argmax(dim=1).max() + 1)):
+        first, other = ByFirst(True), Counted(512, tokenwise)
+        deltas = {f"text.2.{PARALLEL}": first, "text.2.mlp.c_fc": other}
+        with clip.adapted(deltas, (PARALLEL, "mlp.c_fc")):
+            clip.text(tokens)
+        assert first.tokens == other.tokens == wanted
+
+
 @torch.no_grad()
 def test_one_token_has_the_bits_that_all_tokens_give():
     clip = load("tiny-s", "bundled")

@@ -179,13 +179,13 @@ def test_noise_acts_in_training_alone():
 
 @torch.no_grad()
 def test_dropout_is_on_the_hidden_units():
-    mixture = _mixture(train=True, dropout=0.5, experts=1, top_k=1, freeze=1)
+    mixture = _mixture(train=True, dropout=0.5, experts=1, top_k=1, freeze=1)  # its gate is 1
     (expert,) = mixture.experts
     expert.up_WR.copy_(torch.eye(16)[:, :8])
     expert.up_W.zero_()
     x = torch.randn(50, 3, 16, generator=torch.Generator().manual_seed(1))
     hidden = torch.relu(x @ expert.down_RW.T + expert.down_R)
-    ratio = (expert(x)[..., :8] / 0.1)[hidden > 0.01] / hidden[hidden > 0.01]
+    ratio = (mixture(x, 0)[..., :8] / 0.1)[hidden > 0.01] / hidden[hidden > 0.01]
     assert_close(ratio, torch.where(ratio > 1, 2.0, 0.0), rtol=1e-4, atol=1e-4)
     assert 0.4 < float((ratio > 1).float().mean()) < 0.6
 

@@ -6,7 +6,7 @@ calling the module, so that an adapter there would act on nothing.
 Of the last block of a tower only one token is used, the class token or the end of the text. All
 that comes after its attention is computed for that token alone. (Queries of all tokens are, so that
 the one token's bits are those of the whole computation: torch's attention has other ones for
-another number of queries.)
+another number of queries.) Where a delta looks at the item's first token too, both are.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..sites import Linear, Place, Site, linear
 
 At = Tensor | int | None
-"""Places (B,) of one token of each item, or the same for all; None for all tokens."""
+"""Places (B,) or (B, N) of one token or N of each item, or one for all; None for all tokens."""
 
 
 class Attention(nn.Module):
@@ -41,10 +41,10 @@ class Attention(nn.Module):
         Args:
             x_BLW: all tokens.
             causal: a token sees itself and those before it.
-            at: which token of each item is asked for; None for all.
+            at: which tokens of each item are asked for; None for all.
 
         Returns:
-            (B, L, W), or (B, 1, W) for one.
+            (B, L, W), or (B, 1, W) for one and (B, N, W) for N.
         """
         sites = (self.q, self.k, self.v)
         qkv = packed(x_BLW, sites, self.in_proj_weight, self.in_proj_bias)
@@ -71,12 +71,13 @@ def packed(
 
 
 def pooled(x_BLW: Tensor, at: At) -> Tensor:
-    """The token (B, 1, W) of each item at that place; all of them for None."""
+    """The token (B, 1, W) of each item at that place, or N of them; all for None."""
     if at is None:
         return x_BLW
     if isinstance(at, int):
         return x_BLW[:, at : at + 1]
-    return x_BLW[torch.arange(len(x_BLW), device=at.device), at][:, None]
+    at_BN = at.view(len(at), -1)
+    return x_BLW[torch.arange(len(at), device=at.device)[:, None], at_BN]
 
 
 def attend(
@@ -98,23 +99,32 @@ def attend(
     return out.transpose(1, 2).flatten(2)
 
 
-def one_token_suffices(block: nn.Module, known: frozenset[type], whole: Iterable[Site]) -> bool:
-    """Whether a block's output at one token can be computed without that at all others.
+def needed(block: nn.Module, known: frozenset[type], whole: Iterable[Site], at: Tensor | int) -> At:
+    """Tokens at which a block has to be computed so that its output at one is right.
 
-    Not where a delta may look at other tokens, nor where a module is not the library's or ours, or
+    All where a delta may look at any token, where a module is not the library's or ours, or where
     someone watches what a module computes.
 
     Args:
         block: of a tower, the last one.
         known: types of the modules that the blocks were built of.
         whole: sites that get all tokens in any case, those before the attention.
+        at: the one whose output is wanted: its place in each item (B,), or the same for all.
+
+    Returns:
+        `at`; or (B, 2), the first token and that one, where a delta looks at the first; or None.
+        The token that is wanted comes last, except for None.
     """
-    exempt = set(whole)
+    exempt, first = set(whole), False
     for part in block.modules():
         if type(part) not in known or part._forward_hooks or part._forward_pre_hooks:
-            return False
+            return None
         if part._backward_hooks or part._backward_pre_hooks:
-            return False
+            return None
         if isinstance(part, Place) and part not in exempt and not part.tokenwise:
-            return False
-    return True
+            if not part.by_first:
+                return None
+            first = True
+    if not first or (isinstance(at, int) and at == 0):
+        return at
+    return torch.stack([torch.zeros_like(at), at], dim=1) if isinstance(at, Tensor) else None
