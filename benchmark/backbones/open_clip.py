@@ -85,7 +85,7 @@ class OpenClip(Backbone):
             x_BLW = self._step(_block, block, x_BLW, causal)
         attn = last.attn
         tokens = needed(last, self._known, (attn.q, attn.k, attn.v), at)
-        x_BLW = self._step(_block, last, x_BLW, causal, tokens)
+        x_BLW = self._step(_block, last, x_BLW, causal, at=tokens)
         return pooled(x_BLW, at) if tokens is None else x_BLW[:, -1:]
 
     # -- tokens
