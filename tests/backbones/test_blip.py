@@ -5,6 +5,7 @@ The model is a tiny one with random weights, saved by transformers as one is pub
 
 import copy
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from transformers import BlipConfig, BlipForImageTextRetrieval
 
 from benchmark.backbones import known as models
 from benchmark.backbones.blip import Blip, WordPieces, build
+from benchmark.backbones.blocks.compiled import Compiler, Sizes
 from benchmark.backbones.known import check_backbone, describe, image_side
 from benchmark.backbones.load import files_of, hub_places, load, tokenizer_of
 from benchmark.backbones.sites import PARALLEL
@@ -329,6 +331,24 @@ def test_pieces_of_a_batch_have_the_gradients_of_the_whole(blip: Blip) -> None:
         assert_close(whole, pieces, rtol=0, atol=1e-12)
     assert all(float(g.abs().max()) > 0 for n, g in zip(deltas, found[0][1:], strict=True)
                if not n.endswith("attn.k"))  # fmt: skip
+
+
+@torch.no_grad()
+def test_compiled_blocks_give_the_same_rows(blip: Blip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padded in both directions; by as many graphs as there are kinds of blocks."""
+    for name in ("torch.__trace", "torch"):  # what pytest would keep of it takes minutes
+        monkeypatch.setattr(logging.getLogger(name), "propagate", False)
+    graphs = []
+
+    def backend(graph: Any, inputs: object) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    pixels, tokens = _pixels(len(TEXTS)), blip.tokenize(TEXTS)[:, :13]
+    want = _rows(blip, pixels, tokens)
+    blip.compiler = Compiler(Sizes(batch=6, images=8, tokens=8 * 16), backend)
+    assert_close(_rows(blip, pixels, tokens), want, rtol=0, atol=1e-12)
+    assert len(graphs) == 4, "in the middle of a tower and at its end, of images and of texts"
 
 
 def test_weights_outside_the_blocks(start: Blip) -> None:
