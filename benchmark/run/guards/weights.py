@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...backbones.content import parameters_of
+
 Sums = Mapping[str, tuple[Any, ...]]
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -55,7 +57,7 @@ def moved(before: Sums, now: Sums) -> list[str]:
 
 def parameters(method: nn.Module) -> list[tuple[str, Tensor]]:
     """All parameters by name, each once."""
-    return list(nn.Module.named_parameters(method))
+    return list(parameters_of(method))
 
 
 def tensors(method: nn.Module) -> list[tuple[str, Tensor]]:
