@@ -122,7 +122,9 @@ def from_checkout(place: Path, *words: str) -> str:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    """What a command has made, without what it keeps for the next time."""
+    files = (p for p in folder.rglob("*") if p.is_file() and folder / "cache" not in p.parents)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
 # -- what is in it

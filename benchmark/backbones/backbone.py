@@ -12,6 +12,7 @@ the end-of-text token, so that it cannot matter.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -21,14 +22,11 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..common.digests import digest
+from .blocks.attention import At
+from .blocks.compiled import Compiler, text_length
 from .content import Content, parameters_of, set_mode
 from .known import Precision
-from .sites import (
-    Adaptable,
-    Place,
-    held,
-    holding,
-)
+from .sites import Adaptable, Place, held, holding
 from .tokenizer import Tokenize
 
 STEP = 4  # tokens by which the length of texts grows where no gradients are kept
@@ -49,15 +47,17 @@ class Backbone(Adaptable, ABC):
             they are from the hub.
         chunks: with gradients, a tower takes a batch in so many pieces and keeps the activations
             of one at a time (gradient caching, Gao et al., 2021): the embeddings, and so the
-            negatives, are those of the whole batch, at the price of a second forward pass.
+            negatives, are those of the whole batch, at the price of a second forward.
         checkpointing: with gradients, each block keeps its input alone and is computed again in
             backward(): the same numbers to the last bit, from less memory and a third more work.
+        compiler: of the blocks, see blocks/compiled.py; None computes them eagerly.
         logit_scale: log of the inverse temperature of the similarity.
     """
 
     library: ClassVar[str]
     image_parts: ClassVar[tuple[str, ...]]
     logit_scale: nn.Parameter
+    _known: frozenset[type]  # of the modules that the blocks were built of
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Backbone(Adaptable, ABC):
         self.precision: Precision = "fp32"
         self.chunks = 1
         self.checkpointing = False
+        self.compiler: Compiler | None = None
         self._content = Content()
 
     # -- towers, in two halves so that a method can insert prompts between them
@@ -87,7 +88,7 @@ class Backbone(Adaptable, ABC):
 
     def image_tower(self, x_BLW: Tensor) -> Tensor:
         """Token embeddings -> (B, D) image features, not normalised; token 0 is the class token."""
-        return self._chunked(self._image_tower, x_BLW)
+        return self._chunked("image", self._image_tower, x_BLW)
 
     def embed_text(self, tokens_ML: Tensor) -> Tensor:
         """Tokens, cut behind the longest text -> (M, L, W): what the first block takes."""
@@ -115,11 +116,13 @@ class Backbone(Adaptable, ABC):
         """
         if torch.is_grad_enabled():
             return longest
+        if self.compiler is not None:
+            return min(text_length(longest), self.context)
         return min(-(-longest // STEP) * STEP, self.context)
 
     def text_tower(self, x_MLW: Tensor, end_M: Tensor) -> Tensor:
         """Token embeddings -> (M, D) text features, not normalised; end_M is the last position."""
-        return self._chunked(self._text_tower, x_MLW, end_M)
+        return self._chunked("text", self._text_tower, x_MLW, end_M)
 
     def image(self, pixels_B3HW: Tensor) -> Tensor:
         """Pixels -> unit rows (B, D), float32."""
@@ -134,12 +137,18 @@ class Backbone(Adaptable, ABC):
         on, device = self.precision == "bf16", self.logit_scale.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=on)
 
-    def _chunked(self, tower: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    def _chunked(self, name: Tower, tower: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        pieces = self.chunks if torch.is_grad_enabled() else 1
+        if self.compiler is not None:
+            blocks = {block: self._maps(block) for t, _, block in self._blocks() if t == name}
+            most = self.context if name == "text" else None
+            tower = self.compiler.padded(tower, blocks, self._known, pieces, most)
+
         def run(*piece: Tensor) -> Tensor:
             with self._autocast():
                 return tower(*piece)
 
-        if self.chunks == 1 or not torch.is_grad_enabled():
+        if pieces == 1:
             return run(*inputs)
         # The second pass happens in backward(), when `adapted` may be over: it brings its deltas.
         now = {m: held(m) for m in self.modules() if isinstance(m, Place)}
@@ -148,11 +157,16 @@ class Backbone(Adaptable, ABC):
             with holding(now):
                 return run(*piece)
 
-        pieces = zip(*(x.chunk(self.chunks) for x in inputs), strict=True)
-        return torch.cat([checkpoint(again, *p, use_reentrant=False) for p in pieces])
+        split = zip(*(x.chunk(pieces) for x in inputs), strict=True)
+        return torch.cat([checkpoint(again, *p, use_reentrant=False) for p in split])
 
-    def _step(self, run: Callable[..., Tensor], block: nn.Module, x: Tensor, *more: Any) -> Tensor:
-        """A block of a tower, `run(block, x, *more)`; see `checkpointing`."""
+    def _step(
+        self, run: Callable[..., Tensor], block: nn.Module, x: Tensor, *more: Any, at: At = None
+    ) -> Tensor:
+        """A block of a tower, `run(block, x, *more, at)`; see `checkpointing` and `compiler`."""
+        more = *more, at
+        if self.compiler is not None and self.compiler.batch is not None:
+            run = partial(self.compiler.step, run, self.compiler.batch, self._maps(block))
         if not self.checkpointing or not torch.is_grad_enabled():
             return run(block, x, *more)
         now = {m: held(m) for m in block.modules() if isinstance(m, Place)}

@@ -88,7 +88,7 @@ class Blip(Backbone):
             x_BLW = self._step(_image_block, block, x_BLW)
         own = last.self_attn
         one = 0 if one_token_suffices(last, self._known, (own.q, own.k, own.v)) else None
-        x_BW = self.vision_model.post_layernorm(self._step(_image_block, last, x_BLW, one)[:, 0])
+        x_BW = self.vision_model.post_layernorm(self._step(_image_block, last, x_BLW, at=one)[:, 0])
         return linear(x_BW, self.vision_proj.weight, self.vision_proj.bias)
 
     def _embed_text(self, tokens_ML: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Blip(Backbone):
         own = last.attention.self
         whole = (own.query.site, own.key.site, own.value.site)
         one = 0 if one_token_suffices(last, self._known, whole) else None
-        x_MW = self._step(_text_block, last, x_MLW, seen_M11L, one)[:, 0]
+        x_MW = self._step(_text_block, last, x_MLW, seen_M11L, at=one)[:, 0]
         return linear(x_MW, self.text_proj.weight, self.text_proj.bias)
 
     # -- tokens

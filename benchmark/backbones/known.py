@@ -13,6 +13,7 @@ from ..common.checked import checked_sha256
 from ..errors import BenchError, nearest
 
 Precision = Literal["fp32", "bf16"]  # of the towers
+Compile = Literal["auto", "on", "off"]  # their blocks
 SHIPPED = Path(__file__).parent / "shipped"
 DIGESTS = "sha256.json"  # of the files there; scripts/train_tiny_clip.py writes it
 BLIPS = SHIPPED  # folder of blip-*.json

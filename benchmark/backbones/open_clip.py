@@ -85,7 +85,7 @@ class OpenClip(Backbone):
             x_BLW = self._step(_block, block, x_BLW, causal)
         attn = last.attn
         if one_token_suffices(last, self._known, (attn.q, attn.k, attn.v)):
-            return self._step(_block, last, x_BLW, causal, at)
+            return self._step(_block, last, x_BLW, causal, at=at)
         return pooled(self._step(_block, last, x_BLW, causal), at)
 
     # -- tokens

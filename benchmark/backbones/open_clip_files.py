@@ -19,7 +19,7 @@ from ..common.files import weights_file
 from ..errors import BenchError, quoted
 from .known import SHIPPED, Architecture, bundled, checked, configs
 from .open_clip import OpenClip, build
-from .plain_open_clip import part
+from .plain_open_clip import part, published
 from .plain_open_clip.undrawn import Undrawn
 from .tensor_file import read_file
 from .tokenizer import CompactTokenizer, Tokenize
@@ -69,7 +69,7 @@ def files(model: Architecture, pretrained: str) -> Files:
         path, origin = from_hub(model.name, pretrained, place)
         return Files(pretrained, path, origin=origin, table=row)
     try:
-        return Files(pretrained, Path(part("pretrained").download_pretrained(row)), table=row)
+        return Files(pretrained, Path(published().download_pretrained(row)), table=row)
     except Exception as e:
         raise BenchError(
             f"the weights '{pretrained}' of {model.name} from {row.get('url', 'the net')} "
@@ -87,7 +87,7 @@ def _row(model: Architecture, tag: str) -> dict[str, Any]:
         BenchError: no such tag, or weights of another activation or another way to resize.
     """
     name, base = model.name, model.name.removesuffix("-quickgelu")
-    table = part("pretrained")
+    table = published()
     tags = sorted({tag for n in (name, base) for tag in table.list_pretrained_tags_by_model(n)})
     row = table.get_pretrained_cfg(name, tag) or table.get_pretrained_cfg(base, tag)
     if not row:

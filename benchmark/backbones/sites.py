@@ -67,7 +67,12 @@ class Site(Place):
     @property
     def weight(self) -> Tensor:
         """View (out, in) of the weight; writing to it under no_grad writes to the model."""
-        return cast(Tensor, getattr(self._owner[0], self._names[0]))[self._rows]
+        return self.whole[self._rows]
+
+    @property
+    def whole(self) -> Tensor:
+        """The weight that `weight` is a part of."""
+        return cast(Tensor, getattr(self._owner[0], self._names[0]))
 
     @property
     def own_way(self) -> bool:

@@ -22,9 +22,15 @@ class Watched(Items):
 
     seen: list[weakref.ref[torch.Tensor]]
 
-    def pixels(self, data: Tensors, rows: Tensor, trained: bool = False) -> Tensor:
+    def pixels(
+        self,
+        data: Tensors,
+        rows: Tensor,
+        trained: bool = False,
+        early: Callable[[], torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """As every feed."""
-        pixels_B3HW = super().pixels(data, rows, trained)
+        pixels_B3HW = super().pixels(data, rows, trained, early)
         self.__dict__.setdefault("seen", []).append(weakref.ref(pixels_B3HW))
         return pixels_B3HW
 

@@ -97,6 +97,9 @@ def run(
     checkpointing: Annotated[
         bool, typer.Option(help="compute activations twice to save memory; the same numbers")
     ] = False,
+    compile: Annotated[
+        str, typer.Option(help="auto | on | off: the towers by torch.compile [on a GPU, if large]")
+    ] = "auto",
     save_ranks: Annotated[
         bool, typer.Option(help="keep the rank of every query in .ranks.parquet")
     ] = False,
@@ -145,6 +148,7 @@ def run(
             fresh=fresh,
             save_ranks=save_ranks,
             checkpointing=checkpointing,
+            compile=compile,  # type: ignore[arg-type]
         )
         for m in dict.fromkeys(method)
         for s in dict.fromkeys(seed)

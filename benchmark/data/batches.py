@@ -3,21 +3,27 @@
 `sampler` draws which examples a batch has; `lease` says whether they may still be read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from ..common.report import Say
 from ..errors import BenchError
 from ..protocol.items import Images, Texts, together
 from ..protocol.types import Batch, Loader
+from .device.ahead import Reading, SetRows
 from .device.moved import moved
 from .items import Items
 from .lease import Lease
-from .sampler import Drawn, sample_epoch
+from .sampler import sample_epoch
 from .tensors import LabelTensors, PairTensors, Tensors
+
+Place = list[tuple[Tensor, Tensor]]
+"""A batch: of each set its rows, and the draws in [0, 1) that pick their captions."""
 
 
 def _check_open(leases: tuple[Lease, ...]) -> None:
@@ -47,21 +53,18 @@ class PairLoader:
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """The batches of that epoch, from batch `start` on."""
-        for place in _places(self, index, start):
-            yield self._batch(*place)
+        for place, reading in _places(self, index, start):
+            yield self._batch(place, reading)
 
-    def _batch(self, of_set: Tensor, row: Tensor, draw: Tensor) -> Batch:
-        images, texts = [], []
-        check = partial(_check_open, self.leases)
-        for s, data in enumerate(self.sets):
-            mine = row[of_set == s]
-            if not len(mine):
-                continue
-            first, count = data.first_N[mine], data.first_N[mine + 1] - data.first_N[mine]
-            caption = first + (draw[of_set == s] * count).long()
-            images.append(self.feed.images(data, mine, check=check))
-            texts.append(self.feed.texts(data.tokens_ML, data.text_key, caption))
-        target = torch.arange(len(row), device=self.feed.device)
+    def _batch(self, place: Place, reading: Reading | None) -> Batch:
+        texts = []
+        for data, (row, draw) in zip(self.sets, place, strict=True):
+            if len(row):
+                first, count = data.first_N[row], data.first_N[row + 1] - data.first_N[row]
+                caption = first + (draw * count).long()
+                texts.append(self.feed.texts(data.tokens_ML, data.text_key, caption))
+        images = _images(self, place, reading)
+        target = torch.arange(sum(map(len, images)), device=self.feed.device)
         return Batch(_cat_images(images), _cat_texts(texts), target, paired=True)
 
     def sweep(self) -> Iterator[Batch]:
@@ -108,19 +111,11 @@ class LabelLoader:
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """The batches of that epoch, from batch `start` on."""
         classes = self.feed.classes(self.sets, first_prompt_only=True)
-        for of_set, row, _ in _places(self, index, start):
-            images, target = self._images(of_set, row)
-            yield Batch(images, classes.prompts, target, paired=False)
-
-    def _images(self, of_set: Tensor, row: Tensor) -> tuple[Images, Tensor]:
-        images, target = [], []
-        for s, offset in enumerate(self._offsets()):
-            mine = row[of_set == s]
-            if len(mine):
-                check = partial(_check_open, self.leases)
-                images.append(self.feed.images(self.sets[s], mine, check=check))
-                target.append(self.sets[s].label_N[mine] + offset)
-        return _cat_images(images), moved(torch.cat(target), self.feed.device)
+        for place, reading in _places(self, index, start):
+            each = zip(self.sets, self._offsets(), place, strict=True)
+            target = torch.cat([data.label_N[row] + offset for data, offset, (row, _) in each])
+            images = _cat_images(_images(self, place, reading))
+            yield Batch(images, classes.prompts, moved(target, self.feed.device), paired=False)
 
     def sweep(self) -> Iterator[Batch]:
         """Every image once in order, with the prompts of all classes."""
@@ -145,22 +140,48 @@ def _sizes(loader: Loaders) -> list[int]:
     return [lease.count(data) for data, lease in _parts(loader)]
 
 
-def _places(loader: Loaders, epoch: int, start: int) -> Iterator[Drawn]:
-    """As `sample_epoch`, over the images that are left, as rows of their splits."""
-    left = [lease.rows for lease in loader.leases]
+def _places(
+    loader: Loaders, epoch: int, start: int
+) -> Generator[tuple[Place, Reading | None], None, None]:
+    """As `sample_epoch`, over the images that are left, with what reads their pixels."""
+    sets, left = [data for data, _ in _parts(loader)], [lease.rows for lease in loader.leases]
     sizes, size = _sizes(loader), loader.batch_size
-    for of_set, row, draw in sample_epoch(sizes, size, loader.seed, epoch, start):
-        _check_open(loader.leases)
-        for s, (lease, rows) in enumerate(zip(loader.leases, left, strict=True)):
-            if lease.rows is not rows:
+
+    def drawn() -> Iterator[tuple[Place, list[SetRows]]]:
+        for of_set, row, draw in sample_epoch(sizes, size, loader.seed, epoch, start):
+            mine = [of_set == s for s in range(len(sizes))]
+            rows = [
+                row[its] if those is None else those[row[its]]
+                for its, those in zip(mine, left, strict=True)
+            ]
+            parts = [SetRows(d.pixels, d.pixel_key, r) for d, r in zip(sets, rows, strict=True)]
+            yield [(r, draw[its]) for r, its in zip(rows, mine, strict=True)], parts
+
+    with closing(loader.feed.ahead.each(drawn())) as batches:
+        for one in batches:
+            _check_open(loader.leases)
+            if any(lease.rows is not rows for lease, rows in zip(loader.leases, left, strict=True)):
                 raise BenchError(
                     "a method that gives up images between epochs",
                     "one that does it inside one",
                     "begin another epoch after `keep`",
                 )
-            if rows is not None:
-                row[of_set == s] = rows[row[of_set == s]]
-        yield of_set, row, draw
+            yield one
+
+
+def _images(loader: Loaders, place: Place, reading: Reading | None) -> list[Images]:
+    """Those of each set that has some in a batch."""
+    check, images = partial(_check_open, loader.leases), []
+    for s, ((data, _), (row, _)) in enumerate(zip(_parts(loader), place, strict=True)):
+        if len(row):
+            early = None if reading is None else partial(reading.take, s)
+            images.append(loader.feed.images(data, row, check=check, early=early))
+    return images
+
+
+def make_room(loader: Loader, say: Say) -> bool:
+    """See `Items.make_room`, which what a task's loader reads is given by."""
+    return isinstance(loader, Loaders) and loader.feed.make_room(say)
 
 
 def _keep(loader: Loaders, rows: Tensor) -> None:

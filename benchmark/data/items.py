@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..backbones.backbone import Backbone, Tower
 from ..backbones.content import parameters_of
+from ..common.report import Say
 from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
 from ..protocol.parts import Part
@@ -17,8 +18,8 @@ from .cache.embeddings import PRISTINE, EncoderKey
 from .cache.frozen import FrozenFeatures, normalise, normalised, on_device, text_lengths
 from .cache.pieces import in_pieces, verified
 from .cache.plain import code_of, contents
+from .device.ahead import ReadAhead
 from .device.moved import moved
-from .device.resident import Resident
 from .tensors import LabelTensors, PairTensors, Tensors
 
 NOTHING = Context()  # what is known of training items beside them
@@ -53,12 +54,26 @@ class Items:
 
     clip: Backbone
     frozen: FrozenFeatures
-    _resident: list[Resident] = field(default_factory=list, repr=False, compare=False)
+    _ahead: list[ReadAhead] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
         """Where batches live."""
         return self.clip.logit_scale.device
+
+    @property
+    def ahead(self) -> ReadAhead:
+        """What gives training batches their pixels."""
+        if not self._ahead:
+            self._ahead.append(ReadAhead(self.device))
+        return self._ahead[0]
+
+    def make_room(self, say: Say) -> bool:
+        """Out of memory: give up images on the device, and say so; whether there were any."""
+        freed = self.ahead.resident.give_up()
+        if freed:
+            say(f"out of memory: {freed / 2**20:.3g} MiB of images on the device are given up")
+        return freed > 0
 
     def images(
         self,
@@ -68,6 +83,7 @@ class Items:
         cached: bool = False,
         verify: float | None = None,
         check: Callable[[], None] = _always,
+        early: Callable[[], Tensor] | None = None,
     ) -> Images:
         """The images at `rows` of a loaded split.
 
@@ -80,7 +96,10 @@ class Items:
             verify: how far a kept row may be from one that is encoded again, which is given in its
                 place; None for no second look.
             check: is called before pixels are read.
+            early: gives all of their pixels, uint8 on the device, where they may have been read
+                before they are asked for.
         """
+        whole = rows
 
         def frozen(rows: Tensor) -> Tensor:
             return moved(self.frozen.some_images(data.pixels, data.pixel_key, rows), self.device)
@@ -91,24 +110,31 @@ class Items:
 
         def pixels(rows: Tensor) -> Tensor:
             check()
-            return self.pixels(data, rows, trained=not cached)
+            return self.pixels(data, rows, not cached, early if rows is whole else None)
 
         context = replace(context, cached=Lookup(kept, rows), kept=cached)
         return Images(Lookup(pixels, rows), Lookup(frozen, rows), context)
 
-    def pixels(self, data: Tensors, rows: Tensor, trained: bool = False) -> Tensor:
+    def pixels(
+        self,
+        data: Tensors,
+        rows: Tensor,
+        trained: bool = False,
+        early: Callable[[], Tensor] | None = None,
+    ) -> Tensor:
         """Float32 (B, 3, S, S) on the device, normalised.
 
         Args:
             data: the split.
             rows: see `images`.
             trained: whether they are read again and again, so that the set may stay there.
+            early: see `images`.
         """
+        if early is not None:
+            return normalised(early(), self.clip)
         if not trained:
             return normalise(data.pixels[rows.numpy()], self.clip)
-        if not self._resident:
-            self._resident.append(Resident(self.device))
-        pixels_BHW3 = self._resident[0].take(data.pixels, data.pixel_key, rows)
+        pixels_BHW3 = self.ahead.resident.take(data.pixels, data.pixel_key, rows)
         return normalised(pixels_BHW3, self.clip)
 
     def texts(

@@ -66,10 +66,17 @@ class PixelRows:
         chosen = _whole(rows)
         if chosen.ndim == 0:
             return cast(Pixels, self[chosen[None]][0])
-        chosen = self._inside(chosen)
+        out = np.empty((len(chosen), *self.shape1), np.uint8)
+        self.read(chosen, out)
+        return out
+
+    def read(self, rows: npt.ArrayLike, out: Pixels) -> None:
+        """Copy the pixels of some rows into `out`, (n, S, S, 3) uint8 in one piece."""
+        chosen = self._inside(_whole(rows))
+        if out.shape != (len(chosen), *self.shape1) or out.dtype != np.uint8:
+            raise ValueError(f"room for {len(chosen)} images, not {out.dtype} {out.shape}")
         if self.index is not None:
             chosen = self.index[chosen]
-        out = np.empty((len(chosen), *self.shape1), np.uint8)
         block = np.searchsorted(self.starts, chosen, side="right") - 1
         for b in np.unique(block):
             mine = np.flatnonzero(block == b)
@@ -81,7 +88,6 @@ class PixelRows:
         self._read += out.nbytes
         if self._read > KEPT:
             self._give_back()
-        return out
 
     def _inside(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The rows, if all are there: what indexes an array from its end is a mistake here."""

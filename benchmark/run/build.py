@@ -12,12 +12,14 @@ from typing import Any
 import torch
 
 from ..backbones.backbone import Backbone
+from ..backbones.blocks.compiled import Sizes
 from ..backbones.load import load
 from ..common.files import cache_root
 from ..common.report import SILENT, Report
 from ..common.seeds import generator, seed_globally
 from ..data.batches import draw_pairs, join, spread_texts
 from ..data.cache.frozen import TOWERS, FrozenFeatures
+from ..data.cache.pieces import IMAGES, TOKENS
 from ..data.cache.plain import contents
 from ..data.items import Items
 from ..data.tensors import PairTensors, Tensors, load_split
@@ -25,6 +27,7 @@ from ..errors import BenchError
 from ..protocol.method import Method
 from ..protocol.types import Batch, Texts, Tools
 from ..suites.suite import Dataset
+from .device.compiling import chosen_compiler, how_computed
 from .device.pick import pick_device
 from .provenance.machine import hardware
 from .request import Plan
@@ -113,7 +116,12 @@ def open_ground(plan: Plan, report: Report) -> Ground:
     root = cache_root(plan.request.cache_dir)
     with report.phase(f"weights of {plan.backbone}"):
         clip = load_backbone(plan, device)
+        sizes = Sizes(plan.recipe.batch_size, IMAGES, TOKENS)
+        limited = plan.request.limit is not None
+        clip.compiler, said = chosen_compiler(plan.request.compile, clip, device, sizes, limited)
         feed = Items(clip, frozen_features(plan, clip, device, root, report))
+    if said:
+        report.line(said)
     return Ground(plan, clip, device, feed, root, report)
 
 
@@ -150,13 +158,15 @@ def frozen_features(
     about = (
         clip.name, clip.fingerprint, repr((clip.mean, clip.std)), device.type,
         plan.precision, str(torch.get_num_threads()), version(clip.library),
-        repr(hardware()),
+        repr(hardware()), how_computed(clip),
     )  # fmt: skip
     code = plan.code + plan.method.sha
     digests = {tower: contents(clip, tower) for tower in TOWERS}
 
     def make() -> Backbone:
-        return load_backbone(plan, device)
+        made = load_backbone(plan, device)
+        made.compiler = clip.compiler
+        return made
 
     return FrozenFeatures(make, about, clip.size, root, code, report, digests)
 

@@ -17,6 +17,7 @@ from ..protocol.method import Frozen
 from ..suites.names import Kind
 from ..suites.suite import Dataset, Recipe, Suite
 from .build import Ground, open_ground
+from .device.compiling import how_computed
 from .evaluate import EvalSet, Row, evaluate, items_of
 from .request import Plan
 from .suitable import check_kinds
@@ -100,6 +101,7 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
             "transform": transform_id(clip.size),
             "torch": torch.__version__,
             "device": device.type,
+            "blocks": how_computed(clip),
             "threads": torch.get_num_threads(),
             "order": list(order),
             "train": {name: data.fingerprint for name, data in train.items()},

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..backbones.known import Precision, check_backbone, image_side
+from ..backbones.known import Compile, Precision, check_backbone, image_side
 from ..common.files import cache_root
 from ..common.index import open_index
 from ..errors import BenchError
@@ -49,6 +49,7 @@ class Request:
     fresh: bool = False
     save_ranks: bool = False
     checkpointing: bool = False
+    compile: Compile = "auto"
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def _check_range(request: Request) -> None:
             raise BenchError(f"{flag} of at least {least}", str(value), "correct it")
     if not 0 <= request.seed < 2**31:
         raise BenchError("--seed in 0 ... 2147483647", str(request.seed), "correct it")
-    for name, kind in (("evals", Evals), ("precision", Precision)):
+    for name, kind in (("evals", Evals), ("precision", Precision), ("compile", Compile)):
         value = getattr(request, name)
         if value is not None and value not in get_args(kind):
             known = ", ".join(get_args(kind))

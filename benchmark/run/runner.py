@@ -130,7 +130,8 @@ class Run:
             if inside:
                 self._restore(inside)  # first: what is trained may depend on the state
             self.place.hook = "trainable"
-            fit = Fit(self.method, task, self.plan.recipe, self._seed(self._data(task)))
+            seed = self._seed(self._data(task))
+            fit = Fit(self.method, task, self.plan.recipe, seed, self.report.line)
             self.place.steps, self.place.hook = fit.progress.total, "loss"
             if inside:
                 self._restore_step(fit, inside)

@@ -83,14 +83,17 @@ class Stages:
         return [(step, which, scores) for step, which, scores in found if scores is not None]
 
     def _score(self, step: int, encoder: Encoder, which: EvalSet) -> Scores:
-        try:
-            with self.report.phase(which.title, items_of(which), "items") as advance:
-                return evaluate(
-                    encoder, self.inputs.feed, which, step, self.uses, advance, memory=self.memory
-                )
-        except torch.OutOfMemoryError as e:
-            status, error = "oom", str(e)
-        except Undefined as e:
-            status, error = "failed", str(e)
+        while True:
+            try:
+                with self.report.phase(which.title, items_of(which), "items") as advance:
+                    feed, memory = self.inputs.feed, self.memory
+                    return evaluate(encoder, feed, which, step, self.uses, advance, memory=memory)
+            except torch.OutOfMemoryError as e:
+                status, error = "oom", str(e)
+            except Undefined as e:
+                status, error = "failed", str(e)
+            if status == "failed" or not self.inputs.feed.make_room(self.report.line):
+                break
+            torch.cuda.empty_cache()
         self.report.line(f"stage {step}, {which.title}: {status} ({error})")
         return Scores(failed_rows(which, status, error), {}, [])

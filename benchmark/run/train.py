@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..common.report import Say, silent
 from ..common.seeds import seed_globally
+from ..data.batches import make_room
 from ..data.tensors import LabelTensors, Tensors
 from ..errors import BenchError, MethodError
 from ..protocol.method import Method
@@ -84,12 +86,19 @@ class Fit:
         task: the task's lease.
         recipe: the suite's budget.
         seed: everything random in a step derives from it.
+        say: is told what is given up when memory runs out.
     """
 
     def __init__(
-        self, method: Method, task: Task, recipe: Recipe, seed: tuple[object, ...]
+        self,
+        method: Method,
+        task: Task,
+        recipe: Recipe,
+        seed: tuple[object, ...],
+        say: Say = silent,
     ) -> None:
         self.method, self.task, self.recipe, self.seed = method, task, recipe, seed
+        self._say = say
         declared = checked_groups(method.trainable(), method)
         groups = _by_origin(method, [g for g in declared if g.params], recipe)
         self.params = [p for g in groups for p in g["params"]]
@@ -158,7 +167,11 @@ class Fit:
         return sum(values.values())
 
     def _gradients(self, batch: Batch) -> dict[str, float]:
-        """Loss terms of a step after backward(); out of memory, the same batch in more pieces."""
+        """Loss terms of a step after backward().
+
+        Out of memory, images that lie on the device are given up, from which no number changes; if
+        there are none, the same batch is done in more pieces.
+        """
         assert self.optimizer is not None
         while True:
             self.method.clip.chunks = self.progress.chunks
@@ -173,7 +186,8 @@ class Fit:
                 values = torch.stack([t.detach() for t in terms.values()]).tolist()  # the one sync
                 return dict(zip(terms, values, strict=True))
             except torch.OutOfMemoryError as e:
-                if self.progress.chunks >= max(len(batch.images), len(batch.texts)):
+                freed = make_room(self.task.loader, self._say)
+                if not freed and self.progress.chunks >= max(len(batch.images), len(batch.texts)):
                     raise BenchError(
                         "memory for a step with one example at a time",
                         str(e).splitlines()[0],
@@ -181,7 +195,8 @@ class Fit:
                         code=3,
                     ) from e
             terms = {}  # what is left of the graph would be in the way of the next attempt
-            self.progress.chunks *= 2
+            if not freed:
+                self.progress.chunks *= 2
             torch.cuda.empty_cache()
 
     def _only_trainable(self) -> None:

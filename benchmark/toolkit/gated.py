@@ -20,7 +20,7 @@ from ..backbones.backbone import Backbone
 from ..backbones.sites import Delta
 from ..protocol.config import require, require_choice
 from .lora import check_targets
-from .low_rank import add_low_rank, low_rank, mapped
+from .low_rank import Factored, add_low_rank, factored, low_rank, mapped
 
 Rule = Literal["exact", "released"]
 LEVELS = 50  # thresholds from 0 to the largest, both included; official code
@@ -220,6 +220,10 @@ class _Delta:
     def mapped(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """W x + b + delta(x), with gradients for x, the factors and the gates."""
         return mapped(x, weight, bias, self._factors, gate_R=self.update.gate[self.row])
+
+    def factored(self, real: tuple[int, int], padded: tuple[int, int]) -> Factored:
+        """The same for one x; see `Compiler`."""
+        return factored(self._factors, gate_R=self.update.gate[self.row])
 
     @property
     def _factors(self) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from ..backbones.content import set_mode
 from ..backbones.sites import MAPS, Delta
 from ..protocol.config import require, require_choice
 from ..protocol.types import Images, Texts
-from .low_rank import add_low_rank, dropout, low_rank, mapped
+from .low_rank import Factored, add_low_rank, dropout, factored, low_rank, mapped
 
 
 def check_adapter(rank: int, alpha: float, dropout: float, targets: Sequence[str]) -> None:
@@ -135,6 +135,11 @@ class _Delta:
         """W x + b + delta(x), with gradients for x and the factors."""
         drop = self.adapter.dropout if self.adapter.training else 0.0
         return mapped(x, weight, bias, self._factors, self.adapter.scale, drop=drop)
+
+    def factored(self, real: tuple[int, int], padded: tuple[int, int]) -> Factored:
+        """The same for one x; see `Compiler`."""
+        drop = self.adapter.dropout if self.adapter.training else 0.0
+        return factored(self._factors, self.adapter.scale, None, drop, real, padded)
 
     @property
     def _factors(self) -> tuple[Tensor, Tensor]:

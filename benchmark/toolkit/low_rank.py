@@ -7,6 +7,8 @@ mask of dropped features or none. Automatic differentiation of the same formula 
 the size of x or of y for every step of it, which costs more than the products.
 """
 
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -67,7 +69,7 @@ def mapped(
     kind, kept = x.device.type, None
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
     if cut := _cut(drop):
-        kept, scale = mask(x, drop).to(dtype), scale * 65536 / (65536 - cut)
+        kept, scale = mask(x.shape, drop, x.device).to(dtype), scale * 65536 / (65536 - cut)
     found: Tensor = _Mapped.apply(x, *factors, gate_R, weight, bias, kept, scale, dtype)
     return found
 
@@ -80,22 +82,71 @@ def dropout(x: Tensor, p: float) -> Tensor:
         p: probability in [0, 0.99].
     """
     cut = _cut(p)
-    return x * mask(x, p).to(x.dtype).mul_(65536 / (65536 - cut)) if cut else x
+    return x * mask(x.shape, p, x.device).to(x.dtype).mul_(65536 / (65536 - cut)) if cut else x
 
 
-def mask(x: Tensor, p: float) -> Tensor:
-    """1 where an element of x is kept and 0 where it is dropped, float32, in the shape of x.
+def mask(shape: tuple[int, ...], p: float, device: torch.device) -> Tensor:
+    """1 where an element of x (*shape) is kept and 0 where it is dropped, float32.
 
     Four 16-bit draws are cut from every 64-bit one: on a CPU torch's own mask costs more than the
     forward pass of a small model.
     """
-    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
-    bits = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
+    count = prod(shape)
+    draws = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
+    bits = draws.random_(-(2**63), None).view(torch.int16)[:count].view(shape)
     return bits.float().ge_(_cut(p) - 32768)  # a comparison that also converts is slow
 
 
 def _cut(p: float) -> int:
     return round(p * 65536)
+
+
+@dataclass(frozen=True, eq=False)
+class Factored:
+    """A low-rank change as tensors and a number alone, for a graph; see `low_rank`.
+
+    Attributes:
+        kept: bool, in the shape of x; None drops nothing.
+        scale: for what is kept.
+    """
+
+    a_RI: Tensor
+    b_OR: Tensor
+    gate_R: Tensor | None
+    kept: Tensor | None
+    scale: float
+    tokenwise = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """X (..., in) -> (..., out)."""
+        x = x if self.kept is None else x * self.kept
+        return low_rank(x, self.a_RI, self.b_OR, self.scale, self.gate_R)
+
+
+def factored(
+    factors: tuple[Tensor, Tensor],
+    scale: float = 1.0,
+    gate_R: Tensor | None = None,
+    drop: float = 0.0,
+    real: tuple[int, int] = (0, 0),
+    padded: tuple[int, int] = (0, 0),
+) -> Factored:
+    """A change whose dropped features are drawn beforehand.
+
+    Args:
+        factors: A (R, in) and B (out, R).
+        scale: s.
+        gate_R: g; None for none.
+        drop: probability of dropping a feature, see `mask`; the others grow to match.
+        real: items and tokens of x; it is for those that anything is drawn.
+        padded: items and tokens that x comes with.
+    """
+    kept, (a_RI, b_OR) = None, factors
+    if cut := _cut(drop):
+        kept = mask((*real, a_RI.shape[1]), drop, a_RI.device).bool()
+        more, longer = (there - here for here, there in zip(real, padded, strict=True))
+        kept, scale = F.pad(kept, (0, 0, 0, longer, 0, more)), scale * 65536 / (65536 - cut)
+    return Factored(a_RI, b_OR, gate_R, kept, scale)
 
 
 class _Mapped(torch.autograd.Function):

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 from benchmark_routing import RANK, Routes, random_bank
-from gpu_sheet import Expected, Run, Setting, Sheet, compiled, inference, pixels_of
+from gpu_sheet import Expected, Run, Setting, Sheet, compiled, in_blocks, inference, pixels_of
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -101,9 +101,12 @@ def adapters(sheet: Sheet, s: Setting) -> None:
     row("7 mixed, gathered factors, eager", lambda: alike(partial(through, clip, gather, pixels)))
     row("7 mixed, stacked r=112, eager", lambda: alike(partial(through, clip, mask, pixels)))
     row("7 mixed, grouped_mm, eager", lambda: alike(in_groups))
-    row("merged weights, compiled", lambda: compiled(merged.image, pixels), True)
-    run = partial(through, clip, one)
-    row("one adapter r=16, compiled", lambda: compiled(run, pixels), True)
+
+    def fast(run: Callable[[Backbone], Tensor], of: Backbone) -> Run:
+        return inference(partial(run, in_blocks(copy.deepcopy(of), s.batch)))
+
+    row("merged weights, compiled", lambda: fast(lambda c: c.image(pixels), merged), True)
+    row("one adapter r=16, compiled", lambda: fast(lambda c: through(c, one, pixels), clip), True)
     run_all = partial(through, clip, mask)
     row("7 mixed, stacked r=112, compiled", lambda: compiled(run_all, pixels), True)
     for way in ("eager", "compiled"):

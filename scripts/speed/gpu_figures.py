@@ -33,6 +33,7 @@ from pathlib import Path
 import torch
 from benchmark_routing import ALPHA, RANK, open_clip_model
 from gpu_adapters import adapters
+from gpu_loading import copies
 from gpu_sheet import (
     INF,
     Expected,
@@ -40,9 +41,9 @@ from gpu_sheet import (
     Setting,
     Sheet,
     compiled,
+    in_blocks,
     inference,
     pixels_of,
-    text_of,
     tokens_of,
 )
 from torch import Tensor
@@ -50,7 +51,6 @@ from torch.nn import functional as F
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.sites import PROJECTIONS, Delta
-from benchmark.data.device.moved import moved
 from benchmark.metrics.retrieval import first_positive_rank
 from benchmark.protocol.losses import matching
 from benchmark.protocol.types import Features
@@ -81,7 +81,13 @@ def forward(sheet: Sheet, s: Setting) -> None:
         eager = partial(clip.image, pixels)
         sheet.time(f"open_clip, eager, {label}", plain, s.batch, "images/s")
         sheet.time(f"ours, eager, {label}", partial(inference, eager), s.batch, "images/s")
-        fast = partial(compiled, clip.image, pixels)
+        whole = partial(compiled, clip.image, pixels)
+        name = f"ours, compiled whole, {label}"
+        sheet.time(name, whole, s.batch, "images/s", peak, compiles=True)
+
+        def fast(clip: Backbone = clip, pixels: Tensor = pixels) -> Run:
+            return inference(partial(in_blocks(clip, s.batch).image, pixels))
+
         sheet.time(f"ours, compiled, {label}", fast, s.batch, "images/s", peak, compiles=True)
         if base == s.model:
             return
@@ -93,8 +99,12 @@ def forward(sheet: Sheet, s: Setting) -> None:
         sheet.over(f"QuickGELU over GELU, {way}", *pair, guess)
     half = copy.deepcopy(s.clip()).bfloat16()
     half.precision = "fp32"
-    fast = partial(compiled, half.image, pixels_of(half, s.batch).bfloat16())
-    sheet.time("ours, compiled, bf16 weights", fast, s.batch, "images/s", peak, compiles=True)
+    pixels = pixels_of(half, s.batch).bfloat16()
+
+    def with_half() -> Run:
+        return inference(partial(in_blocks(half, s.batch).image, pixels))
+
+    sheet.time("ours, compiled, bf16 weights", with_half, s.batch, "images/s", peak, compiles=True)
 
 
 def training(sheet: Sheet, s: Setting) -> None:
@@ -113,14 +123,15 @@ def training(sheet: Sheet, s: Setting) -> None:
             p.requires_grad_(True)
         optimizer = torch.optim.AdamW(params, lr=1e-5, fused=True)
         target_B = torch.arange(batch, device=s.device)
-        torch._dynamo.reset()
-        image = torch.compile(clip.image, dynamic=False) if fast else clip.image
-        text = text_of(clip, fast)
+        if fast:
+            in_blocks(clip, batch, clip.context)
 
         def run() -> None:
             optimizer.zero_grad(set_to_none=True)
             with clip.adapted(deltas, PROJECTIONS):
-                features = Features(image(pixels), text(tokens), clip.scale, target_B, True)
+                features = Features(
+                    clip.image(pixels), clip.text(tokens), clip.scale, target_B, True
+                )
             matching(features).backward()
             optimizer.step()
 
@@ -145,8 +156,9 @@ def texts(sheet: Sheet, s: Setting) -> None:
     clip = s.clip()
 
     def encode(length: int, fast: bool) -> Run:
-        torch._dynamo.reset()
-        return inference(partial(text_of(clip, fast), tokens_of(clip, s.batch, length)))
+        clip.compiler = None
+        tokens = tokens_of(clip, s.batch, length)
+        return inference(partial((in_blocks(clip, s.batch, length) if fast else clip).text, tokens))
 
     for way in ("eager", "compiled"):
         for length in (77, 32, 24, 16):
@@ -230,16 +242,12 @@ def half(sheet: Sheet, s: Setting) -> None:
         sheet.value(f"bf16 against fp32, {name}", "distance", far, Expected(0, 0.05, "2^-9 a step"))
 
 
-def copies(sheet: Sheet, s: Setting) -> None:
-    """(9) Batches of uint8 from the host: a plain copy, and one from pinned memory."""
-    clip, count = s.clip(), s.batch if s.quick else TRAINED
-    batch = torch.randint(256, (count, clip.size, clip.size, 3), dtype=torch.uint8)
-    for name, copy_it in (("a plain copy", lambda: batch.to(s.device)),
-                          ("from pinned memory", lambda: moved(batch, s.device))):  # fmt: skip
-        sheet.time(f"uint8 batch, {name}", lambda run=copy_it: run, count, "images/s")  # type: ignore[misc]
+def loading(sheet: Sheet, s: Setting) -> None:
+    """(9) Batches of uint8 from the host: copies, and training steps on what comes from there."""
+    copies(sheet, s, s.batch if s.quick else TRAINED)
 
 
-PARTS = (forward, adapters, training, texts, resident, small, recall, half, copies)
+PARTS = (forward, adapters, training, texts, resident, small, recall, half, loading)
 
 
 def about(s: Setting) -> dict[str, object]:

@@ -10,7 +10,8 @@ import torch
 from benchmark_routing import make_items
 from torch import Tensor
 
-from benchmark.backbones.backbone import Backbone, unit
+from benchmark.backbones.backbone import Backbone
+from benchmark.backbones.blocks.compiled import Compiler, Sizes, text_length
 from benchmark.backbones.load import load
 from benchmark.protocol.types import Images, Texts
 
@@ -189,10 +190,16 @@ def inference(run: Run) -> Run:
     return torch.no_grad()(run)
 
 
-def text_of(clip: Backbone, fast: bool) -> Callable[[Tensor], Tensor]:
-    """The text tower; only what comes after the cut at the longest text can be compiled whole."""
-    tower = torch.compile(clip.text_tower, dynamic=False) if fast else clip.text_tower
-    return lambda tokens: unit(tower(clip.embed_text(tokens), clip.end_of_text(tokens)))
+def in_blocks(clip: Backbone, batch: int, length: int = 1) -> Backbone:
+    """The backbone, its blocks compiled as those of a run are, for batches of this size.
+
+    Args:
+        clip: to be compiled.
+        batch: images, or texts.
+        length: tokens of a text.
+    """
+    clip.compiler = Compiler(Sizes(batch, batch, batch * text_length(length)))
+    return clip
 
 
 def compiled(run: Callable[..., Tensor], *inputs: Tensor) -> Run:

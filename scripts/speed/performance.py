@@ -14,18 +14,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from fair import Table, machine
 
 HERE = Path(__file__).parent
 BASE = "94d5761"
-ROUTING = ((16, "tiny-s"), (64, "tiny-s"), (256, "tiny-s"), (512, "tiny-s"))
 INTRODUCTION = """# Performance
 
 Written by `make benchmarks` (`scripts/speed/performance.py`); every number here was measured by
 the script that is named above it. Times are CPU time on one thread. Ways take turns in one process
-(whole runs: in processes of their own), after it was checked that they give the same; "first /
+(whole runs: in processes of their own, with the largest difference of a value instead of a check),
+after it was checked that they give the same; "first /
 this" is the first row's time over that of the row, below 1 where the first is faster: the median
 over the rounds and, in brackets, the quartiles.
 """
@@ -41,17 +40,7 @@ def script(name: str, *words: str) -> list[Table]:
             check=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         found = json.loads(out.read_text())
-    return [Table(**t) for t in found] if isinstance(found, list) else [routing(found)]
-
-
-def routing(found: dict[str, Any]) -> Table:
-    """The ratios of benchmark_routing.py as a table."""
-    table = Table(f"Mixed batches of {found['batch']} items, {found['adapters']} adapters, "
-                  f"{found['model']}, over the plain backbone")  # fmt: skip
-    kinds = found["ratios"]
-    for name in kinds["both"]:
-        table.rows.append({"way": name} | {kind: f"{kinds[kind][name]:.2f}" for kind in kinds})
-    return table
+    return [Table(**t) for t in found]
 
 
 def data_path(quick: bool) -> Table:
@@ -91,15 +80,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "performance.md")
     asked = parser.parse_args()
     quick, start = ["--quick"] if asked.quick else [], time.monotonic()
-    turns = ["--turns", "3"] if asked.quick else []
     sections = {
         "Training steps: `benchmark_steps.py`": script("benchmark_steps", *quick),
-        "Mixed batches of adapters: `benchmark_routing.py`": [
-            table
-            for batch, model in ROUTING[: 1 if asked.quick else None]
-            for table in script("benchmark_routing", "--batch", str(batch), "--model", model,
-                                "--threads", "1", "--cpu-time", *turns)
-        ],
+        "Mixed batches of adapters: `benchmark_routing.py`": script("benchmark_routing", *quick),
         "Recall: `benchmark_recall.py`": script("benchmark_recall", *quick),
         "Class prompts: `benchmark_prompts.py`": script("benchmark_prompts", *quick),
         "Growth: `benchmark_growth.py`": script("benchmark_growth", *quick),

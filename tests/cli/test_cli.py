@@ -24,6 +24,7 @@ from benchmark.cli.display import make_display
 from benchmark.cli.main import main
 from benchmark.records.schema import validate
 from benchmark.records.store import Record, read_record, read_records, write_record
+from benchmark.run.provenance.numerics import NUMERICS
 
 torch.set_num_threads(1)
 
@@ -206,7 +207,7 @@ def test_official_records_need_committed_code(
     assert "already finished" in again.out
     assert "the code has changed since" not in again.out
     with monkeypatch.context() as patch:
-        patch.setattr("benchmark.run.provenance.code.NUMERICS", 2)
+        patch.setattr("benchmark.run.provenance.code.NUMERICS", NUMERICS + 1)
         assert "the code has changed since" in run(method="zs").out
     monkeypatch.setattr("benchmark.run.registry._sha_of", lambda *_: "changed")
     assert "the code has changed since" in run(method="zs").out
@@ -572,7 +573,7 @@ def test_show(run: Callable[..., Ended], cli: Callable[..., Ended], tmp_path: Pa
     shown = cli("show", path)
     assert shown.code == 0
     for words in (
-        "order forward (first,second,third), seed 42, tiny-s (random:0)", "numerics 1",
+        "order forward (first,second,third), seed 42, tiny-s (random:0)", f"numerics {NUMERICS}",
         "text to image R@1", "image to text R@1", "accuracy, rows", "0 zero-shot", "3 third",
         "images routed to each adapter", "texts routed to each adapter", "not for the leaderboard",
     ):  # fmt: skip

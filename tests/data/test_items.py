@@ -223,9 +223,9 @@ def test_pixels_are_read_when_they_are_asked_for_and_once(lab: Any, feed: Items)
     data, read = lab.pairs[0], list[int]()
 
     class Counted(Items):
-        def pixels(self, data: Any, rows: Tensor, trained: bool = False) -> Tensor:
+        def pixels(self, data: Any, rows: Tensor, *more: Any) -> Tensor:
             read.append(len(rows))
-            return super().pixels(data, rows, trained)
+            return super().pixels(data, rows, *more)
 
     images = Counted(feed.clip, feed.frozen).images(data, torch.arange(6))
     piece = images[torch.tensor([2, 4])]

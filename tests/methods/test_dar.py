@@ -209,10 +209,11 @@ def test_a_sure_item_goes_through_one_adapter(runs, lab):
 
 
 @pytest.mark.parametrize("kind", ["pairs", "labelled"])
-def test_a_stage_encodes_only_what_it_routes_anew(kind, lab, captioned, monkeypatch):
+def test_a_stage_encodes_only_what_it_routes_anew(kind, lab, captioned, monkeypatch, tmp_path):
     """The same set again costs nothing; a wider margin, only the items that are merged now."""
     sets = lab.pairs[:2] if kind == "pairs" else lab.labelled
     run = lab.train("dar", sets, margin=0.0)
+    monkeypatch.setattr(run.feed.frozen.store, "_root", tmp_path)  # with no rows of other tests
     data = captioned if kind == "pairs" else lab.labelled[0]
     scope = () if kind == "pairs" else (data,)
     which = EvalSet("x", "X", data, None, scope, 0, (None,) * len(scope))

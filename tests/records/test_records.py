@@ -33,6 +33,7 @@ from benchmark.records.store import (
     write_record,
 )
 from benchmark.run.provenance.code import rewritten, unchanged
+from benchmark.run.provenance.numerics import NUMERICS
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden" / "records"
@@ -310,8 +311,10 @@ def test_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_committed_records_are_of_this_code_until_their_method_is_edited(tmp_path: Path) -> None:
-    """540 of them were made before there was a number: they are of numerics 1."""
+def test_committed_records_are_of_their_code_until_their_method_is_edited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were made before there was a number are of numerics 1."""
     edited = tmp_path / "edited.py"
     edited.write_text("x = 1")
     known = set(rewritten().values())
@@ -324,6 +327,9 @@ def test_committed_records_are_of_this_code_until_their_method_is_edited(tmp_pat
         name = path.name.partition("--")[0].partition(".")[0].replace("-", "_")
         file = ROOT / "methods" / f"{name}.py"
         now = content_sha(file)
+        monkeypatch.setattr(
+            "benchmark.run.provenance.code.NUMERICS", about["code"].get("numerics", 1)
+        )
         # Each, while the file has the content that the records were made again with.
         assert unchanged(about, now, file) or now not in known, path
         assert not unchanged(about, content_sha(edited), edited), path
@@ -363,7 +369,11 @@ def plan(tmp_path: Path) -> SimpleNamespace:
 
 
 def made_by(
-    code: str, method: str, weights: str = "weights-1", numerics: int | None = 1, **changes: Any
+    code: str,
+    method: str,
+    weights: str = "weights-1",
+    numerics: int | None = NUMERICS,
+    **changes: Any,
 ) -> Row:
     made = {"code": code, "method": method, "weights": weights}
     about: Row = {part: {"sha256": sha} for part, sha in made.items()}
@@ -382,8 +392,8 @@ BYTES = hashlib.sha256(b"before there were numerics").hexdigest()
         (("code-0", "method-1"), 0),  # moved or rewritten: no number is another
         (("code-1", "method-0"), 1),
         (("code-1", "method-1", "weights-0"), 1),
-        (("code-1", "method-1", "weights-1", 2), 1),
-        (("code-0", BYTES, "weights-1", None), 0),
+        (("code-1", "method-1", "weights-1", NUMERICS + 1), 1),
+        (("code-0", BYTES, "weights-1", None), 1),  # of numerics 1
         (("code-0", BYTES, "weights-1", 1), 1),
         (("code-0", "method-0", "weights-1", None), 1),
     ],
@@ -431,7 +441,7 @@ def test_what_is_compared_was_made_by_these_libraries_on_this_processor(
     for changes, current in (
         ({}, True),
         # It shows that an edit of the harness changed nothing: it is made by the edited one.
-        ({"code": {"sha256": "code-0", "numerics": 1}}, False),
+        ({"code": {"sha256": "code-0", "numerics": NUMERICS}}, False),
         ({"method": {"sha256": "method-0"}}, False),
         ({"versions": here["versions"] | {"torch": "1.0"}}, False),
         ({"hardware": here["hardware"] | {"cpu": "another"}}, False),

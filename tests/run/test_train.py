@@ -12,6 +12,7 @@ import torch
 
 from benchmark.common.seeds import derive
 from benchmark.data.batches import PairLoader, draw_pairs, join, make_loader
+from benchmark.data.device import resident
 from benchmark.data.sampler import cut
 from benchmark.errors import BenchError
 from benchmark.protocol.types import ParamGroup
@@ -197,6 +198,38 @@ def test_out_of_memory_cuts_the_batch_and_keeps_all_negatives(name, kind, lab, m
     for p, q in zip(whole.params, cut.params, strict=True):
         assert float(p.grad.abs().max()) > 0
         assert float((p.grad - q.grad).abs().max()) <= 1e-4 * largest
+
+
+@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+def test_images_on_the_device_are_given_up_before_a_batch_is_cut(kind, lab, monkeypatch):
+    """No number changes, to the last bit; without images there the batch is cut, as ever."""
+    data, ends = lab.sets(kind)[0], []
+    for free, short in ((2**40, 0), (2**40, 1), (2**40, 2), (0, 1)):
+        monkeypatch.setattr(resident, "free_bytes", lambda device, free=free: free)
+        said: list[str] = []
+        seen: list[tuple[int, int, int]] = []
+        method, feed = (made := _fit(lab, "ft", data)).method, made.task.loader.feed
+        fit = Fit(method, made.task, replace(lab.recipe, steps=3), (0,), said.append)
+        loss = method.loss
+
+        def once(batch, fit=fit, loss=loss, seen=seen, short=short, feed=feed):
+            terms = loss(batch)
+            seen.append((fit.progress.step, feed.ahead.resident.nbytes, fit.method.clip.chunks))
+            if 1 <= len(seen) - 1 <= short:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 TiB")
+            return terms
+
+        method.loss = once
+        fit.run(lambda *_: None)
+        there = data.pixels.nbytes if free else 0
+        first = [(0, there, 1), (1, there, 1)]
+        again = [(1, 0, 1 if free else 2)] if short else []
+        cut = [(1, 0, 2)] if short > 1 else []
+        last = (2, 0 if short else there, (cut or again or first)[-1][2])
+        assert seen == [*first, *again, *cut, last]
+        assert len(said) == bool(short and free)
+        ends.append([p.detach().clone() for p in fit.params])
+    assert all(a.equal(b) for a, b in zip(ends[0], ends[1], strict=True))
 
 
 def test_a_sweep_is_paired_where_every_image_has_one_text(lab, captioned):

@@ -98,7 +98,7 @@ def test_in_bf16_it_is_the_formula_in_bf16():
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.99])
 def test_a_mask_drops_its_share(p):
-    kept = mask(torch.empty(400, 500), p)
+    kept = mask((400, 500), p, torch.device("cpu"))
     assert set(kept.unique().tolist()) == {0.0, 1.0}
     assert abs(float(kept.mean()) - (1 - p)) < 4 * (p * (1 - p) / 200_000) ** 0.5 + 1e-5
 

@@ -9,6 +9,7 @@ changed by the other.
 """
 
 import importlib
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -32,6 +33,14 @@ def part(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     except Exception:  # whatever it is, the whole package has it too, or shows what it is
         return importlib.import_module(f"{_WHOLE}.{name}")
+
+
+def published() -> Any:
+    """open_clip's table of published weights: that of `import open_clip` where someone has it.
+
+    People add tags of their own to that one.
+    """
+    return sys.modules.get(f"{_WHOLE}.pretrained") or part("pretrained")
 
 
 def later(module: str) -> Callable[[str], Callable[..., Any]]:

@@ -176,6 +176,9 @@ class _Functions(TorchFunctionMode):
             del kwargs["device"]
             grad = kwargs.pop("requires_grad", False)
             return func(*args, **kwargs).to(DEVICE).requires_grad_(grad)
+        if kwargs.get("pin_memory") and not is_there(kwargs.get("device")):
+            del kwargs["pin_memory"]
+            return pinned(func(*args, **kwargs))
         if func in _PINNING:
             return _PINNING[func](args[0])
         if args and isinstance(args[0], Elsewhere):

@@ -49,7 +49,7 @@ def save_rows(root: Path, key: str, items: int, rows: Rows, say: Say) -> None:
         BenchError: the disk is full, or the folder cannot be written.
     """
     path = FEATURES.path(root, key)
-    with held(path.parent / ".lock", lambda: None):
+    with held(path.parent / "lock", lambda: None):
         before = load_rows(root, key, items, say)
         item_n, row_nD = rows
         if before is not None and before[1].shape[1] == row_nD.shape[1]:

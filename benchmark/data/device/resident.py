@@ -26,13 +26,18 @@ def free_bytes(device: torch.device) -> int:
 class Resident:
     """Sets of images on the device, the latest ones, within a bound.
 
+    A set that had to make room for another does not come back: two that are read in turns would be
+    copied for every batch.
+
     Args:
         device: whose memory.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         self._sets: OrderedDict[str, Tensor] = OrderedDict()
+        self._gone: set[str] = set()
+        self._closed = False
 
     @property
     def nbytes(self) -> int:
@@ -49,29 +54,40 @@ class Resident:
         """
         there = self._set(pixels, key)
         if there is None:
-            return moved(torch.from_numpy(pixels[rows.numpy()]), self._device)
-        return there[moved(rows, self._device)]
+            return moved(torch.from_numpy(pixels[rows.numpy()]), self.device)
+        return there[moved(rows, self.device)]
+
+    def has(self, pixels: PixelRows, key: str) -> bool:
+        """Whether a set is there, now that it is asked for."""
+        return self._set(pixels, key) is not None
 
     def _set(self, pixels: PixelRows, key: str) -> Tensor | None:
         if key in self._sets:
             self._sets.move_to_end(key)
             return self._sets[key]
-        room = SHARE * (free_bytes(self._device) + self.nbytes)
+        if self._closed or key in self._gone:
+            return None
+        room = SHARE * (free_bytes(self.device) + self.nbytes)
         if pixels.nbytes > room:
             return None
         while self._sets and self.nbytes + pixels.nbytes > room:
-            self._sets.popitem(last=False)
-        self._sets[key] = self._copied(pixels)
-        return self._sets[key]
+            self._gone.add(self._sets.popitem(last=False)[0])
+        try:
+            self._sets[key] = self._copied(pixels)
+        except torch.OutOfMemoryError:  # free memory in pieces too small: a step has it as before
+            self._gone.add(key)
+        return self._sets.get(key)
 
     def _copied(self, pixels: PixelRows) -> Tensor:
-        out = torch.empty(pixels.shape, dtype=torch.uint8, device=self._device)
+        out = torch.empty(pixels.shape, dtype=torch.uint8, device=self.device)
         many = max(1, PIECE * len(pixels) // max(1, pixels.nbytes))
         for some in torch.arange(len(pixels)).split(many):
-            piece = moved(torch.from_numpy(pixels[some.numpy()]), self._device)
+            piece = moved(torch.from_numpy(pixels[some.numpy()]), self.device)
             out[int(some[0]) : int(some[-1]) + 1].copy_(piece)
         return out
 
-    def clear(self) -> None:
-        """Give up all of them."""
+    def give_up(self) -> int:
+        """Give up all of them, and take none from now on; how many bytes that gives back."""
+        freed, self._closed = self.nbytes, True
         self._sets.clear()
+        return freed

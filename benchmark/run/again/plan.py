@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...backbones.known import Compile
 from ...common.files import weights_file
 from ...errors import BenchError, MethodError, nearest, quoted
 from ...records.identity import same_request
@@ -99,6 +100,7 @@ def _request(original: Original, given: Given) -> Request:
     epochs = recipe.get("epochs"), recipe.get("steps", 0)
     own_epochs = epochs != (suite.recipe.epochs, suite.recipe.steps)
     size, templates = recipe.get("batch_size"), asked.get("templates")
+    device = _device(original) if given.device is None else given.device
     with _of_record(original, given):
         hp = tuple(_overrides(method, asked["config"]))
     return Request(
@@ -116,8 +118,9 @@ def _request(original: Original, given: Given) -> Request:
         templates=None if templates == suite.templates else templates,
         evals=asked["evals"],
         limit=asked["limit"],
-        device=_device(original) if given.device is None else given.device,
+        device=device,
         precision=asked["precision"],
+        compile=_compile(original, device),
         output_dir=given.output_dir,
         cache_dir=given.cache_dir,
         overwrite=True,
@@ -188,6 +191,16 @@ def _device(original: Original) -> str:
     return found if found in DEVICES else "auto"
 
 
+def _compile(original: Original, device: str) -> Compile:
+    """As the record was computed, where that is the device's kind; else what is usual there."""
+    about = original.record.provenance
+    if device.partition(":")[0] != about.get("hardware", {}).get("device"):
+        return "auto"
+    if about.get("computing", {}).get("compiled") is True:
+        return "on"
+    return "auto" if device == "cpu" else "off"  # on which they are the same
+
+
 def _check_same(original: Original, plan: Plan) -> None:
     """The plan is that of the record, in every part; else it would be another run."""
     made, now = same_request(original.asked), plan.asked
@@ -227,6 +240,7 @@ def command(plan: Plan, threads: int | None) -> str:
         "evals": None if request.evals == "all" else request.evals,
         "precision": None if plan.precision == plan.recipe.precision else plan.precision,
         "device": request.device,
+        "compile": None if request.compile == "auto" else request.compile,
     }  # fmt: skip
     words = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
     words += [("--hp", item) for item in request.hp]

@@ -42,6 +42,7 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
             "ranks": plan.request.save_ranks,
             "fresh": plan.request.fresh,
             "checkpointing": plan.request.checkpointing,
+            "compile": plan.request.compile,
         },
         "submitter": None,
         "eval_batch": _batch(plan),
@@ -87,9 +88,10 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
 
 
 def _computing(plan: Plan, inputs: Inputs) -> dict[str, Any]:
-    """How the towers multiplied, and what the suite declares."""
+    """How the towers were computed, and what the suite declares."""
     tf32 = steps_in_tf32(plan.precision, inputs.device)
-    return {"precision": plan.precision, "declared": plan.recipe.precision, "tf32": tf32}
+    about = {"precision": plan.precision, "declared": plan.recipe.precision, "tf32": tf32}
+    return about | {"compiled": inputs.clip.compiler is not None}
 
 
 def _code(plan: Plan) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def shared_training(plan: Plan, inputs: Inputs, say: Say) -> Trained:
         inputs: its data.
         say: see `Trained`.
     """
-    known = ("weights", "normalisation", "transform", "torch", "device", "threads")
+    known = ("weights", "normalisation", "transform", "torch", "device", "threads", "blocks")
     about = (
         plan.code, plan.method.sha, plan.backbone, plan.precision, repr(versions()),
         repr(hardware()),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 import torch
 from accelerator import accelerator
+from streams import Streams, streams
 
 from benchmark.check.instruments.pretended import Elsewhere
 from benchmark.check.instruments.waits import counted
@@ -70,7 +71,7 @@ def _suited(suite: str) -> list[str]:
     return [*found, *(f"dar.{v}" for v in find_method("dar", []).cls.variants)]
 
 
-QUICK = {(PAIRS, "ft"), (LABELLED, "rail-primal")}
+QUICK = {(LABELLED, "rail-primal")}  # the cheapest
 RUNS = [
     pytest.param(suite, name, marks=() if (suite, name) in QUICK else pytest.mark.slow)
     for suite in (PAIRS, LABELLED)
@@ -86,6 +87,7 @@ def test_a_run_there_ends_in_the_hits_of_the_cpu(
     same(here, there(tmp_path, tmp_path, method, suite))
 
 
+@pytest.mark.slow
 def test_training_is_shared_and_taken_up_there(tmp_path: Path) -> None:
     """Killed in its second task, it goes on; another variant takes what it has trained."""
     whole = there(tmp_path / "whole", tmp_path / "a", "dar", fresh=False)
@@ -116,6 +118,7 @@ def test_training_is_shared_and_taken_up_there(tmp_path: Path) -> None:
     assert shared[0] is not None, "the task that was trained without a break"
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_there_cuts_batches_and_changes_no_negatives(
     tmp_path: Path, own_cache: Path
 ) -> None:
@@ -137,6 +140,24 @@ def test_memory_that_runs_out_there_cuts_batches_and_changes_no_negatives(
     same(here, cut)
 
 
+@pytest.mark.slow
+def test_a_training_that_reads_ahead_ends_in_the_same_bits(
+    lab: Lab, far: Callable[..., Lab]
+) -> None:
+    """Two tasks of pairs by a method with a teacher, whose rows are asked for in pieces."""
+    ends = []
+    for reader in (nullcontext, streams):
+        with accelerator() as device, reader() as found:
+            away = far(device)
+            learned = away.train("zscl", away.pairs[:2], epochs=2)
+            ends.append([p.detach().cpu() for p in learned.method.parameters()])
+            if isinstance(found, Streams):
+                assert found.copies
+                assert not found.borrowed
+    assert all(a.equal(b) for a, b in zip(*ends, strict=True))
+
+
+@pytest.mark.slow
 def test_bf16_runs_there_as_it_does_here(tmp_path: Path, own_cache: Path) -> None:
     """Its attention is another one there, which in bf16 rounds otherwise: a query may move."""
     here = run(tmp_path / "here", own_cache, "ft", precision="bf16")
@@ -201,7 +222,7 @@ def waits_of_steps(lab: Lab, method: str, kind: str, tasks: int = 2) -> list[lis
 
 
 STEPS = [
-    pytest.param(name, kind, marks=() if name in ("ft", "dar", "joint") else pytest.mark.slow)
+    pytest.param(name, kind, marks=() if (name, kind) == ("ft", "pairs") else pytest.mark.slow)
     for suite, kind in ((PAIRS, "pairs"), (LABELLED, "labelled"))
     for name in _suited(suite)
     if "." not in name and name not in UNTRAINED
@@ -237,8 +258,8 @@ def test_a_task_that_fits_stays_there_and_one_that_does_not_waits_no_more(
             assert waits.total() == 0, waits
             assert isinstance(found, Elsewhere)
             assert found.cpu().equal(wanted)
-            assert len(feed._resident[0]._sets) == min(sets, 2)
-            assert feed._resident[0].nbytes <= size * sets
+            assert len(feed.ahead.resident._sets) == min(sets, 2)
+            assert feed.ahead.resident.nbytes <= size * sets
 
 
 def waits_of_scoring(lab: Lab, method: str, which: EvalSet, step: int) -> Counter[str]:
@@ -249,7 +270,7 @@ def waits_of_scoring(lab: Lab, method: str, which: EvalSet, step: int) -> Counte
     return waits
 
 
-@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+@pytest.mark.parametrize("kind", [pytest.param("pairs", marks=pytest.mark.slow), "labelled"])
 def test_a_piece_of_an_evaluation_waits_for_its_rows_alone(
     kind: str, far: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
