@@ -24,7 +24,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..common.digests import digest
 from .blocks.attention import At
 from .blocks.compiled import Compiler, text_length
-from .content import Content
+from .content import Content, parameters_of, set_mode
 from .known import Precision
 from .sites import Adaptable, Place, held, holding
 from .tokenizer import Tokenize
@@ -257,14 +257,15 @@ class Backbone(Adaptable, ABC):
         """
         if tower is None:
             return digest([self.digest("image"), self.digest("text")])
-        named = {n: p for n, p in self.named_parameters() if self._tower_of(n) == tower}
+        named = {n: p for n, p in parameters_of(self) if self._tower_of(n) == tower}
         return self._content.digest(f"{self.library} {self.name} {self.precision} {tower}", named)
 
     def train(self, mode: bool = True) -> Self:
         """As every module; see `digest` for what else it means."""
         if mode != self.training:
             self._content.forget()
-        return super().train(mode)
+        set_mode(self, mode)
+        return self
 
     def forget(self) -> None:
         """Compute digests anew when they are asked for, whatever versions say."""

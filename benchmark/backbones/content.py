@@ -2,9 +2,51 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..common.digests import tensor_digest
+
+
+def modules_of(module: nn.Module) -> list[nn.Module]:
+    """As `modules()`, without its generators, which take longer than what is asked of each."""
+    found: dict[int, nn.Module] = {}
+
+    def walk(at: nn.Module) -> None:
+        if id(at) not in found:
+            found[id(at)] = at
+            for part in at._modules.values():
+                if part is not None:
+                    walk(part)
+
+    walk(module)
+    return list(found.values())
+
+
+def parameters_of(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """As `named_parameters()`, see `modules_of`."""
+    found: list[tuple[str, nn.Parameter]] = []
+    seen: set[int] = set()
+
+    def walk(at: nn.Module, prefix: str) -> None:
+        if id(at) in seen:
+            return
+        seen.add(id(at))
+        for name, own in at._parameters.items():
+            if own is not None and id(own) not in seen:
+                seen.add(id(own))
+                found.append((prefix + name, own))
+        for name, part in at._modules.items():
+            if part is not None:
+                walk(part, f"{prefix}{name}.")
+
+    walk(module, "")
+    return found
+
+
+def set_mode(module: nn.Module, mode: bool) -> None:
+    """As `module.train(mode)`, without a walk of generators where nothing is to be done."""
+    if any(part.training != mode for part in modules_of(module)):
+        nn.Module.train(module, mode)
 
 
 class Content:

@@ -30,6 +30,13 @@ class Place(nn.Module):
         super().__init__()
         self.delta: Delta | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What is added here for a while is no part of the module, though it may be one itself."""
+        if name in ("delta", "instead"):
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @property
     def tokenwise(self) -> bool:
         """Whether what is added to a token depends on that token alone."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..backbones.backbone import Backbone, Tower
+from ..backbones.content import parameters_of
 from ..common.report import Say
 from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
 from ..protocol.lookup import Lookup
@@ -37,6 +38,10 @@ class Rules:
 
     test: bool
     verify: float | None = None
+
+
+def _learns(clip: Backbone) -> bool:
+    return any(p.requires_grad for _, p in parameters_of(clip))
 
 
 def _always() -> None:
@@ -228,8 +233,7 @@ class Items:
         base = part.clip if isinstance(part, Part) else part
         clip = base if isinstance(base, Backbone) else self.clip
         alone = clip is part
-        trained = clip.training or any(p.requires_grad for p in clip.parameters())
-        if not test and (trained or not alone):
+        if not test and (not alone or clip.training or _learns(clip)):
             return None
         if (own := contents(clip, kind)) is None:
             return None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar  # typing's has no default before Python 3.13
 
 from ..backbones.backbone import Backbone
+from ..backbones.content import modules_of, parameters_of
 from ..errors import BenchError
 from .badges import Badge
 from .class_rows import PROMPTS
@@ -122,14 +123,14 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
         self.training = mode
         for child in self.children():  # a teacher never changes its mode, and keeps its digest
             child.train(mode and not self._rests(child))
-        for part in self.modules():
+        for part in modules_of(self):
             if self._rests(part):
                 part.eval()
         return self
 
     def _rests(self, part: nn.Module) -> bool:
         copy = isinstance(part, Backbone) and part is not self.clip
-        return copy and not any(p.requires_grad for p in part.parameters())
+        return copy and not any(p.requires_grad for _, p in parameters_of(part))
 
     @classmethod
     def badges(cls, config: ConfigT) -> frozenset[Badge]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..backbones.known import Compile, Precision, check_backbone, image_side
 from ..common.files import cache_root
+from ..common.index import open_index
 from ..errors import BenchError
 from ..hub.lock import lock_path
 from ..records.naming import file_stem, suite_folder
@@ -155,7 +156,7 @@ def make_plan(request: Request) -> Plan:
         recipe=recipe,
         settings=settings,
         asked=_asked(request, suite, method, backbone, pretrained, recipe, precision, prepared),
-        code=code_sha(),
+        code=code_sha(open_index(request.cache_dir)),
         git=git,
         unofficial=tuple(_unofficial(request, method, git, left_out, prepared is not None)),
         left_out=() if prepared is None else prepared.left_out,

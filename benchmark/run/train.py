@@ -177,7 +177,8 @@ class Fit:
             self.method.clip.chunks = self.progress.chunks
             seed_globally(*self.seed, "step", self.progress.step)
             self.method.train()
-            self.optimizer.zero_grad(set_to_none=True)
+            for p in self.params:
+                p.grad = None
             try:
                 with self.watch.step():
                     terms = checked_terms(self.method.loss(batch))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
+from ..backbones.content import set_mode
 from ..backbones.sites import MAPS, Delta
 from ..protocol.config import require, require_choice
 from ..protocol.types import Images, Texts
@@ -80,7 +81,8 @@ class LoRA(nn.Module):
     def train(self, mode: bool = True) -> "LoRA":
         """As every module; what the digest was computed from may change from now on."""
         self._digest = (), ""
-        return super().train(mode)
+        set_mode(self, mode)
+        return self
 
     def digest(self) -> str:
         """Sha256 of all that inference with this adapter depends on.

@@ -202,7 +202,7 @@ def test_official_records_need_committed_code(
     assert "already finished" in again.out
     assert "the code has changed since" not in again.out
     # Moved and rewritten it is the same code; with another `numerics` or method it is not.
-    monkeypatch.setattr("benchmark.run.request.code_sha", lambda: "changed")
+    monkeypatch.setattr("benchmark.run.request.code_sha", lambda *_: "changed")
     again = run(method="zs")
     assert "already finished" in again.out
     assert "the code has changed since" not in again.out

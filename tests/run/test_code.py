@@ -14,6 +14,7 @@ from textwrap import dedent
 import pytest
 
 from benchmark.common.files import PACKAGE, ROOT
+from benchmark.common.index import Index
 from benchmark.common.source import NO_NUMBER, content_sha, tree_sha
 from benchmark.run.provenance import code
 from benchmark.run.provenance.code import code_sha, git_dirty, git_state, unchanged
@@ -480,3 +481,25 @@ def test_what_a_class_promises_is_no_part_of_its_content(tmp_path: Path) -> None
         "class X(Method):\n    def f(self):\n        invariants = {}\n        return invariants\n"
     )
     assert sha(inside) != sha(inside.replace("        invariants = {}\n", ""))
+
+
+def test_the_harness_is_parsed_once_for_each_state_of_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    state = cache(lambda: now)
+    now: str | None = "bytes"
+    monkeypatch.setattr(code, "bytes_sha", state)
+    monkeypatch.setattr(code, "tree_sha", lambda _: parsed.append(now) or f"tree of {now}")
+
+    def asked(folder: str) -> str:
+        state.cache_clear()
+        return code.code_sha.__wrapped__(Index(tmp_path / folder))
+
+    assert asked("a") == asked("a") == asked("b") == "tree of bytes"
+    assert parsed == ["bytes", "bytes"]  # once for each folder
+    now = "others"
+    assert asked("a") == "tree of others"
+    now = None  # files were written since the program started: nothing is kept or believed
+    assert asked("a") == asked("a") == "tree of None"
+    assert parsed == ["bytes", "bytes", "others", None, None]

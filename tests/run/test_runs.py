@@ -430,7 +430,7 @@ def test_a_scratch_record_follows_the_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run_all([ask(tmp_path, method="zs")], "", "none")
-    monkeypatch.setattr("benchmark.run.request.code_sha", lambda: "changed")
+    monkeypatch.setattr("benchmark.run.request.code_sha", lambda *_: "changed")
     capsys.readouterr()
     run_all([ask(tmp_path, method="zs")], "", "plain")
     assert "already finished" not in capsys.readouterr().out

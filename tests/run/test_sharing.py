@@ -146,7 +146,7 @@ def test_what_trains_otherwise_is_not_shared(changes: dict[str, Any], go: Go) ->
 @pytest.mark.slow
 def test_changed_code_shares_nothing(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
     go("dar", "first")
-    monkeypatch.setattr("benchmark.run.request.code_sha", lambda: "changed")
+    monkeypatch.setattr("benchmark.run.request.code_sha", lambda *_: "changed")
     assert go("dar", "second")[1].count == 6
 
 

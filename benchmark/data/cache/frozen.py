@@ -120,7 +120,7 @@ def normalise(pixels_BHW3: Pixels, clip: Backbone) -> Tensor:
 def normalised(pixels_BHW3: Tensor, clip: Backbone) -> Tensor:
     """As `normalise`, of pixels that are on the device."""
     mean, std = (constant(v, pixels_BHW3.device)[:, None, None] for v in (clip.mean, clip.std))
-    return (pixels_BHW3.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    return pixels_BHW3.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
 
 
 def on_device(tokens_ML: Tensor, clip: Backbone) -> Tensor:

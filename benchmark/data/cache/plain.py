@@ -1,6 +1,7 @@
 """Whether a backbone computes by its own weights alone, so that a digest tells its rows."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -20,10 +21,15 @@ def contents(clip: Backbone, tower: Tower) -> str | None:
     those read, no digest of the backbone tells.
     """
     kinds = _plain(clip)
-    return None if kinds is None else digest([clip.digest(tower), *kinds])
+    return None if kinds is None else _together(clip.digest(tower), kinds)
 
 
-def _plain(clip: nn.Module) -> list[str] | None:
+@lru_cache(64)
+def _together(values: str, kinds: tuple[type, ...]) -> str:
+    return digest([values, *(kind.__qualname__ for kind in kinds)])
+
+
+def _plain(clip: nn.Module) -> tuple[type, ...] | None:
     """The classes of all modules in the order of a walk, if all are as they are written."""
     own: dict[str, Any] = clip.__dict__
     everywhere = torch.nn.modules.module
@@ -51,7 +57,7 @@ def _plain(clip: nn.Module) -> list[str] | None:
         stack += [part for part in parts.values() if part is not None]
     if any(kind.__module__.partition(".")[0] not in KNOWN for kind in set(kinds)):
         return None
-    return [kind.__qualname__ for kind in kinds]
+    return tuple(kinds)
 
 
 def code_of(function: Callable[..., Any]) -> str:

@@ -7,8 +7,11 @@ digest: copying every byte to the CPU would cost more than what is watched.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from ...backbones.content import parameters_of
 
 Sums = Mapping[str, tuple[Any, ...]]
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -22,14 +25,17 @@ def sums(tensors: Iterable[tuple[str, Tensor]]) -> Sums:
     purpose: two values that change places leave the sum as it is.
     """
     named = [(name, tensor.detach()) for name, tensor in tensors]
-    found = [_sum(tensor) for _, tensor in named]
-    by_device: dict[torch.device, list[int]] = {}
-    for place, one in enumerate(found):
-        by_device.setdefault(one.device, []).append(place)
-    values = [0] * len(found)
-    for places in by_device.values():
-        together = torch.stack([found[place] for place in places]).tolist()
-        for place, value in zip(places, together, strict=True):
+    values, elsewhere = [0] * len(named), dict[torch.device, list[tuple[int, Tensor]]]()
+    for place, (_, tensor) in enumerate(named):
+        words = _words(tensor)
+        if words.device.type == "cpu":  # numpy's widening sum takes a fifth of the time of torch's
+            values[place] = int(words.numpy().sum(dtype=np.int64))
+        else:
+            one = place, words.sum(dtype=torch.int64)
+            elsewhere.setdefault(words.device, []).append(one)
+    for some in elsewhere.values():
+        together = torch.stack([total for _, total in some]).tolist()
+        for (place, _), value in zip(some, together, strict=True):
             values[place] = value
     return {
         name: (tuple(tensor.shape), tensor.dtype, value)
@@ -37,15 +43,15 @@ def sums(tensors: Iterable[tuple[str, Tensor]]) -> Sums:
     }
 
 
-def _sum(tensor: Tensor) -> Tensor:
+def _words(tensor: Tensor) -> Tensor:
+    """The bits as whole numbers."""
     if tensor.is_sparse or tensor.is_quantized or not tensor.numel():
-        return torch.zeros((), dtype=torch.int64, device=tensor.device)
+        return torch.zeros(1, dtype=torch.int64, device=tensor.device)
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
     if tensor.dtype == torch.bool:
-        return tensor.sum(dtype=torch.int64)
-    words = tensor.contiguous().view(_WORDS[tensor.element_size()])
-    return words.sum(dtype=torch.int64)
+        return tensor
+    return tensor.contiguous().view(_WORDS[tensor.element_size()])
 
 
 def moved(before: Sums, now: Sums) -> list[str]:
@@ -55,7 +61,7 @@ def moved(before: Sums, now: Sums) -> list[str]:
 
 def parameters(method: nn.Module) -> list[tuple[str, Tensor]]:
     """All parameters by name, each once."""
-    return list(nn.Module.named_parameters(method))
+    return list(parameters_of(method))
 
 
 def tensors(method: nn.Module) -> list[tuple[str, Tensor]]:

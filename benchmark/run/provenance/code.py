@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,17 +11,29 @@ from typing import Any
 
 from ...common.files import PACKAGE, ROOT, file_sha256, in_source_tree
 from ...common.git import git_line
+from ...common.index import NO_INDEX, Index
+from ...common.index import code_sha as bytes_sha
 from ...common.source import tree_sha
 from .numerics import NUMERICS
 
 
 @cache
-def code_sha() -> str:
+def code_sha(index: Index = NO_INDEX) -> str:
     """`tree_sha` of the harness.
 
     Computed once: what runs is what was imported, not what is saved meanwhile.
+
+    Args:
+        index: keeps it by the bytes of all files, so that they are parsed once for each state.
     """
-    return tree_sha(PACKAGE)
+    of = [sys.version, bytes_sha()]
+    if of[1] is None:
+        return tree_sha(PACKAGE)
+    if (found := index.get("code", of)) is None:
+        found = {"sha": tree_sha(PACKAGE)}
+        if bytes_sha.__wrapped__() == of[1]:  # nothing was saved while it was read
+            index.put("code", of, found)
+    return str(found["sha"])
 
 
 def unchanged(about: Mapping[str, Any], method_sha: str, method_file: Path) -> bool:
