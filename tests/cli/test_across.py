@@ -25,13 +25,14 @@ from benchmark.records.overlap import (
     SplitSize,
     SuiteOverlap,
     overlap_file,
+    overlap_line,
     read_overlap,
     read_overlaps,
     write_overlap,
 )
 from benchmark.suites import published
 from benchmark.suites.names import EMBEDDED, PUBLISHED
-from benchmark.tables.writers.overlap_page import overlap_line, render_overlap_page
+from benchmark.tables.writers.overlap_page import render_overlap_page
 
 ROOT = Path(__file__).parents[2]
 TOML = """name = "own"

@@ -490,7 +490,12 @@ def test_the_harness_is_parsed_once_for_each_state_of_its_bytes(
     state = cache(lambda: now)
     now: str | None = "bytes"
     monkeypatch.setattr(code, "bytes_sha", state)
-    monkeypatch.setattr(code, "tree_sha", lambda _: parsed.append(now) or f"tree of {now}")
+
+    def parse(_: Path) -> str:
+        parsed.append(now)
+        return f"tree of {now}"
+
+    monkeypatch.setattr(code, "tree_sha", parse)
 
     def asked(folder: str) -> str:
         state.cache_clear()
