@@ -76,9 +76,13 @@ class _Items:
         return len(self._content)
 
     def __getitem__(self, rows: Tensor) -> Self:
-        content = self._content
+        content = self._source()
         piece = content.piece(rows) if isinstance(content, Lookup) else content[rows]
         return type(self)(piece, piece_of(self.frozen, rows), self._context.at(rows))
+
+    def _source(self) -> Content:
+        """Where a piece takes its content from."""
+        return self._content
 
     def _read(self) -> Tensor:
         """The content, which is read once."""
@@ -190,7 +194,16 @@ class Texts(_Items):
     @property
     def tokens_ML(self) -> Tensor:
         """Int64, 0-padded."""
-        return self._read()
+        lookup = self._content
+        tokens_ML = self._read()
+        if isinstance(lookup, Lookup):
+            object.__setattr__(self, "_lookup", lookup)
+        return tokens_ML
+
+    def _source(self) -> Content:
+        """The look-up: the host has all tokens, and knows the longest text of a piece of them."""
+        found: Content = self.__dict__.get("_lookup", self._content)
+        return found
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...common.digests import digest
 from ...common.report import SILENT, Report
+from ..device.moved import moved
 from ..pixels import PixelRows
 from .known_rows import KnownRows
 from .pieces import in_pieces
@@ -113,7 +114,9 @@ class Embeddings:
         encode: Callable[[Tensor], Tensor],
         lengths: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Rows (B, D) of items on the CPU; those that are not there are encoded.
+        """Rows (B, D) of items; those that are not there are encoded.
+
+        They are on the CPU where another run may have the encoder, else where it has left them.
 
         Args:
             encoder: whose rows.
@@ -144,7 +147,7 @@ class Embeddings:
                 return rows
         out = kept[0][1].new_empty((len(item_B), kept[0][1].shape[1]))
         for places, rows in kept:
-            out[places] = rows
+            out[moved(places, out.device)] = rows
         return out
 
     def _encoded(
@@ -159,15 +162,16 @@ class Embeddings:
         """The places that have no row, and their rows, which are kept from now on."""
         first, inverse = _unique(item_B[missing], _rows_of(given_BG, missing))
         places = missing[first]
-        rows = in_pieces(places, encode, lengths).cpu()
+        rows = in_pieces(places, encode, lengths)
+        if encoder.lasting:
+            rows = rows.cpu()  # for the disk; a teacher's stay, so that no step waits for them
         set_n, number_n = item_B[places] >> SET, item_B[places] & (2**SET - 1)
         for s in set_n.unique().tolist():
             mine = (set_n == s).nonzero()[:, 0]
-            self._table(encoder, s).put(
-                number_n[mine], rows[mine], _rows_of(given_BG, places[mine])
-            )
+            own = rows if len(mine) == len(rows) else rows[moved(mine, rows.device)]
+            self._table(encoder, s).put(number_n[mine], own, _rows_of(given_BG, places[mine]))
         self._bound((encoder.name, int(set_n[-1])))
-        return missing, rows[inverse]
+        return missing, rows[moved(inverse, rows.device)]
 
     def _table(self, encoder: EncoderKey, s: int) -> KnownRows:
         key = encoder.name, s

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..device.moved import moved
+
 
 @dataclass
 class KnownRows:
@@ -12,7 +14,7 @@ class KnownRows:
 
     Attributes:
         place_N: where the row of each of the set's N items is, -1 where it is not there.
-        rows_ND: room for rows; the first `count` are there.
+        rows_ND: room for rows, where the first ones came from; the first `count` are there.
         given_NG: the bytes that each row was computed under, if it was under any.
         fresh: items whose rows are on no disk.
     """
@@ -46,7 +48,7 @@ class KnownRows:
     def take(self, item_B: Tensor) -> Tensor:
         """The rows (B, D) of items that have one, copied."""
         assert self.rows_ND is not None
-        return self.rows_ND[self.place_N[item_B]]
+        return self.rows_ND[moved(self.place_N[item_B], self.rows_ND.device)]
 
     def put(self, item_B: Tensor, row_BD: Tensor, given_BG: Tensor | None = None) -> None:
         """Rows of items; the last one counts where an item is there twice or was there before."""
@@ -64,7 +66,10 @@ class KnownRows:
             last_B[:] = False
             last_B[list(seen.values())] = True
         place_B = self.place_N[item_B[last_B]]
-        self.rows_ND[place_B] = row_BD[last_B]
+        own_B = last_B.nonzero()[:, 0]
+        if len(own_B) < len(row_BD):
+            row_BD = row_BD[moved(own_B, row_BD.device)]
+        self.rows_ND[moved(place_B, self.rows_ND.device)] = row_BD.to(self.rows_ND)
         if given_BG is not None:
             if self.given_NG is not None and self.given_NG.shape[1] != given_BG.shape[1]:
                 self.given_NG = None

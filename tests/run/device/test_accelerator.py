@@ -231,12 +231,15 @@ STEPS = [
 
 @pytest.mark.parametrize(("method", "kind"), STEPS)
 def test_a_step_waits_once(method: str, kind: str, far: Callable[..., Lab]) -> None:
-    """For its loss. In a task's first two steps parameters are compared, too, see `Watch`."""
+    """For its loss. In a task's first two steps parameters are compared, too, see `Watch`.
+
+    The very first takes the digest of a teacher, once for its task.
+    """
     with accelerator() as device:
         tasks = waits_of_steps(far(device), method, kind)
     assert any(len(steps) > 3 for steps in tasks)
     assert {n for steps in tasks for n in steps[2:]} == {WAITS.get(method, 1)}, tasks
-    assert max(n for steps in tasks for n in steps) <= WAITS.get(method, 1) + 8
+    assert max(n for steps in tasks for n in steps[1:]) <= WAITS.get(method, 1) + 8
 
 
 def test_a_task_that_fits_stays_there_and_one_that_does_not_waits_no_more(
