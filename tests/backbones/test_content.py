@@ -12,10 +12,11 @@ class Odd(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+        linear = nn.Linear(2, 3)
+        self.first = nn.Sequential(linear, nn.BatchNorm1d(3))
         self.again = self.first
         self.tied = nn.Linear(2, 3, bias=False)
-        self.tied.weight = self.first[0].weight
+        self.tied.weight = linear.weight
         self.own = nn.Parameter(torch.ones(()))
         self.gone: nn.Module | None = nn.Linear(1, 1)
         self.gone = None

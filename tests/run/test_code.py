@@ -486,11 +486,16 @@ def test_what_a_class_promises_is_no_part_of_its_content(tmp_path: Path) -> None
 def test_the_harness_is_parsed_once_for_each_state_of_its_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parsed = []
+    parsed: list[str | None] = []
     state = cache(lambda: now)
     now: str | None = "bytes"
     monkeypatch.setattr(code, "bytes_sha", state)
-    monkeypatch.setattr(code, "tree_sha", lambda _: parsed.append(now) or f"tree of {now}")
+
+    def tree(_: Path) -> str:
+        parsed.append(now)
+        return f"tree of {now}"
+
+    monkeypatch.setattr(code, "tree_sha", tree)
 
     def asked(folder: str) -> str:
         state.cache_clear()
