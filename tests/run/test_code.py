@@ -486,7 +486,7 @@ def test_what_a_class_promises_is_no_part_of_its_content(tmp_path: Path) -> None
 def test_the_harness_is_parsed_once_for_each_state_of_its_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parsed = []
+    parsed: list[str | None] = []
     state = cache(lambda: now)
     now: str | None = "bytes"
     monkeypatch.setattr(code, "bytes_sha", state)
