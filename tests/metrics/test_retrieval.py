@@ -278,6 +278,7 @@ def test_coarser_float32_products_are_switched_off_and_on_again(precision, monke
         assert [m.fp32_precision for m in matmuls] == before
         assert torch.get_float32_matmul_precision() == precision
     finally:
+        torch.set_float32_matmul_precision("highest")
         for m, value in zip(matmuls, kept, strict=True):
             m.fp32_precision = value
 
