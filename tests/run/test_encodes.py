@@ -28,9 +28,9 @@ SMALL = {
     "labelled": {"suite": "mini-xtail", "order": "planes,dishes", "limit": 20, "epochs": 2},
 }
 NAMES = [name for name in method_names() if "." not in name]
-FAST = ("ft", "joint", "dar", "rail-dual")
+QUICK = {("dar", "pairs"), ("ft", "labelled")}
 CASES = [
-    pytest.param(name, kind, marks=() if name in FAST else pytest.mark.slow)
+    pytest.param(name, kind, marks=() if (name, kind) in QUICK else pytest.mark.slow)
     for name in NAMES
     for kind in SMALL
     if kind not in find_method(name, []).cls.refuses
@@ -60,7 +60,7 @@ def totals(found: Encodes) -> tuple[int, int]:
     return sum(found.image.values()), sum(found.text.values())
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", ["pairs", pytest.param("labelled", marks=pytest.mark.slow)])
 def test_stages_of_the_untouched_backbone_cost_nothing(
     kind: str, own_cache: Path, tmp_path: Path
 ) -> None:
