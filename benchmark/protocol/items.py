@@ -77,7 +77,12 @@ class _Items:
 
     def __getitem__(self, rows: Tensor) -> Self:
         content = self._source()
-        piece = content.piece(rows) if isinstance(content, Lookup) else content[rows]
+        if isinstance(content, Lookup):
+            piece: Content = content.piece(rows)
+        elif rows.device.type == "cpu" != content.device.type:  # without a wait for the device
+            piece = content[rows.pin_memory().to(content.device, non_blocking=True)]
+        else:
+            piece = content[rows]
         return type(self)(piece, piece_of(self.frozen, rows), self._context.at(rows))
 
     def _source(self) -> Content:
