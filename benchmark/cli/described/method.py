@@ -80,8 +80,8 @@ def _read(place: MethodFile) -> Declared | None:
 def _offered() -> set[str]:
     """The names that methods may import from the package."""
     tree = ast.parse(installed_source("benchmark/api.py") or b"")
-    froms = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {alias.asname or alias.name for node in froms for alias in node.names}
+    imported_from = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in imported_from for alias in node.names}
 
 
 def _allowed(found: Declared) -> bool:

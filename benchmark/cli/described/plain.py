@@ -96,10 +96,10 @@ def _from_known(node: ast.stmt, offered: Collection[str]) -> bool:
 
 
 def _imported(tree: ast.Module, name: str, module: str) -> bool:
-    froms = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    imported_from = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     return any(
         node.module == module and any((a.name, a.asname) == (name, None) for a in node.names)
-        for node in froms
+        for node in imported_from
     )
 
 
