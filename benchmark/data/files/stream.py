@@ -9,15 +9,19 @@ caption that reads like a date becomes a time, "1" and 1 become one label, a lin
 many is moved by one column; tests/data/files/test_text.py shows it).
 """
 
+from __future__ import annotations
+
 import logging
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:  # of a `Path` in a builder's module `datasets` makes a class of its own
+    from pathlib import Path
 
 BATCH = 64  # rows in memory at a time
 Record = dict[str, Any]
