@@ -79,7 +79,8 @@ class _Items:
         content = self._source()
         if isinstance(content, Lookup):
             piece: Content = content.piece(rows)
-        elif rows.device.type == "cpu" != content.device.type:  # without a wait for the device
+        elif isinstance(rows, Tensor) and rows.device.type == "cpu" != content.device.type:
+            # Without a wait for the device.
             piece = content[rows.pin_memory().to(content.device, non_blocking=True)]
         else:
             piece = content[rows]
