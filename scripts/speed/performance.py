@@ -67,7 +67,8 @@ def markdown(table: Table) -> str:
     lines = [f"### {table.title}", ""]
     if names:
         lines += ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-        lines += ["| " + " | ".join(row.get(n, "") for n in names) + " |" for row in table.rows]
+        cells = ([row.get(n, "").replace("|", "\\|") for n in names] for row in table.rows)
+        lines += ["| " + " | ".join(row) + " |" for row in cells]
         lines.append("")
     return "\n".join([*lines, *(f"{r}\n" for r in table.remarks)])
 
