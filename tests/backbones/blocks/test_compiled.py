@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from graphs import Counted
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -25,17 +26,6 @@ from benchmark.toolkit.lora import LoRA
 SIZES = Sizes(batch=8, images=16, tokens=24 * 20)
 TEXTS = ["a cat", "two dogs and a long story about nothing at all", "x", "a boat on a lake", "y"]
 KINDS = 4  # of blocks: in the middle of a tower and at its end, of images and of texts
-
-
-class Counted:
-    """A backend that computes by the graph as it is."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, graph: Any, inputs: object) -> Any:
-        self.count += 1
-        return graph.forward
 
 
 @pytest.fixture

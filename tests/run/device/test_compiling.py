@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from graphs import Counted
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.blocks.compiled import Compiler, Sizes
@@ -20,17 +21,6 @@ from benchmark.run.request import Request, make_plan
 from benchmark.run.runner import execute
 
 CPU, CUDA, SIZES = torch.device("cpu"), torch.device("cuda", 0), Sizes(4, 256, 8192)
-
-
-class Counted:
-    """A backend that computes by the graph as it is."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, graph: Any, inputs: object) -> Any:
-        self.count += 1
-        return graph.forward
 
 
 def broken(graph: object, inputs: object) -> Any:
