@@ -496,13 +496,22 @@ def test_the_harness_is_parsed_once_for_each_state_of_its_bytes(
         return f"tree of {now}"
 
     monkeypatch.setattr(code, "tree_sha", parse)
+    once = cache(code._parsed.__wrapped__)
+    monkeypatch.setattr(code, "_parsed", once)
 
     def asked(folder: str) -> str:
+        """By a process of its own."""
         state.cache_clear()
+        once.cache_clear()
+        return again(folder)
+
+    def again(folder: str) -> str:
         return code.code_sha.__wrapped__(Index(tmp_path / folder))
 
     assert asked("a") == asked("a") == asked("b") == "tree of bytes"
     assert parsed == ["bytes", "bytes"]  # once for each folder
+    assert again("c") == asked("c") == "tree of bytes"
+    assert parsed == ["bytes", "bytes"]  # but once for a process, which keeps it in every folder
     now = "others"
     assert asked("a") == "tree of others"
     now = None  # files were written since the program started: nothing is kept or believed

@@ -28,12 +28,21 @@ def code_sha(index: Index = NO_INDEX) -> str:
     """
     of = [sys.version, bytes_sha()]
     if of[1] is None:
-        return tree_sha(PACKAGE)
+        return _parsed()[0]
     if (found := index.get("code", of)) is None:
-        found = {"sha": tree_sha(PACKAGE)}
-        if bytes_sha.__wrapped__() == of[1]:  # nothing was saved while it was read
+        sha, sure = _parsed()
+        found = {"sha": sha}
+        if sure:
             index.put("code", of, found)
     return str(found["sha"])
+
+
+@cache
+def _parsed() -> tuple[str, bool]:
+    """`tree_sha` of the harness, and whether nothing was saved while it was read."""
+    before = bytes_sha()
+    sha = tree_sha(PACKAGE)
+    return sha, before is not None and bytes_sha.__wrapped__() == before
 
 
 def unchanged(about: Mapping[str, Any], method_sha: str, method_file: Path) -> bool:
