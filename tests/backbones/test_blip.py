@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lanes import lanes
 from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -459,9 +460,7 @@ def test_prompts_in_a_text_do_not_depend_on_its_batch(room: str, blip_lab: Any) 
     assert not torch.allclose(whole, feed.clip.text(data.tokens_ML), atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "method", [*(pytest.param(m, marks=pytest.mark.slow) for m in ("zs", "rail-primal")), "codyra"]
-)
+@pytest.mark.parametrize("method", lanes(["zs", "rail-primal", "codyra"], ["zs"]))
 def test_a_whole_run(method: str, file: str, own_cache: Path, tmp_path: Path) -> None:
     """Two tasks of few-shot learning, from the request to the record."""
     asked = Request(

@@ -160,11 +160,20 @@ def run(cli: Callable[..., Ended], toml: Path, cache: Path, tmp_path: Path) -> C
 @pytest.fixture(scope="module")
 def plain(toml: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
     """Fine-tuning with every default, to compare with."""
+    return by_default("ft", toml, cache, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def fixed(toml: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """The same of the model that nothing trains."""
+    return by_default("zs", toml, cache, tmp_path_factory.mktemp("fixed"))
+
+
+def by_default(method: str, toml: Path, cache: Path, out: Path) -> Record:
     from benchmark.cli.run import run_all
     from benchmark.run.request import Request, make_plan
 
-    out = tmp_path_factory.mktemp("plain")
-    request = Request("ft", suite=str(toml), device="cpu", output_dir=out, cache_dir=cache)
+    request = Request(method, suite=str(toml), device="cpu", output_dir=out, cache_dir=cache)
     assert run_all([request], "", "none") == 0
     return read_record(make_plan(request).target)
 
@@ -216,7 +225,7 @@ def test_official_records_need_committed_code(
 def test_the_default_suite_is_named_and_said(
     cli: Callable[..., Ended], run: Callable[..., Ended]
 ) -> None:
-    assert "suite own: zs" in run(method="zs").out
+    assert "suite own: zs" in run("--order", "third", "--evals", "id", method="zs").out
     done = cli("run", "-m", "zs", "--device", "foo", "--pretrained", "random:0")
     assert "suite mini (the default" in done.out
     sentence(done, "correct --device")
@@ -290,9 +299,8 @@ def test_methods_and_orders_repeated(run: Callable[..., Ended]) -> None:
     assert wrong.out == ""
 
 
-def test_evals(run: Callable[..., Ended], plain: Record) -> None:
+def test_evals(run: Callable[..., Ended], plain: Record, fixed: Record) -> None:
     assert set(plain.frame["role"]) == {"seen", "current", "future", "ood"}
-    fixed = run(method="zs").record
     for method, whole, asked, tasks in (
         ("ft", plain, "id", {"first", "second", "third"}),
         ("zs", fixed, "ood", {"other"}),
@@ -305,7 +313,7 @@ def test_evals(run: Callable[..., Ended], plain: Record) -> None:
             pd.testing.assert_series_equal(done.record.frame[column], part[column])
 
 
-def test_save_ranks_from_which_every_hit_follows(run: Callable[..., Ended]) -> None:
+def test_save_ranks_from_which_every_hit_follows(run: Callable[..., Ended], fixed: Record) -> None:
     done = run("--save-ranks")
     ranks = pq.read_table(done.path.with_suffix(".ranks.parquet")).to_pandas()
     hits = done.record.frame[done.record.frame["metric"] == "hit"]
@@ -319,7 +327,8 @@ def test_save_ranks_from_which_every_hit_follows(run: Callable[..., Ended]) -> N
         ]
         assert list(mine["query"]) == list(range(row.n_queries))
         assert (mine["rank"] < row.k).sum() == row.hits
-    assert not run(method="zs").path.with_suffix(".ranks.parquet").exists()
+    assert fixed.path.is_file()
+    assert not fixed.path.with_suffix(".ranks.parquet").exists()
 
 
 def test_display(run: Callable[..., Ended]) -> None:
@@ -356,12 +365,16 @@ def test_orders(run: Callable[..., Ended]) -> None:
     zero_shot = start[start["direction"] != "t2i"].set_index("eval_task")["value"]
     assert {name: zero_shot[name] for name in order["tasks"]} == order["measured"]
     assert set(done.frame["task_order"]) == {",".join(order["tasks"])}
-    reverse = run("--order", "reverse", method="zs").record
-    assert set(reverse.frame["task_order"]) == {"third,second,first"}
     some = run("--order", "third,first", method="zs")
     assert "third,first" in some.path.name
     assert set(some.record.frame["eval_task"]) == {"third", "first", "other"}
     assert set(some.record.frame["n_steps"]) == {2}
+
+
+@pytest.mark.slow
+def test_orders_that_are_drawn_or_turned(run: Callable[..., Ended]) -> None:
+    reverse = run("--order", "reverse", method="zs").record
+    assert set(reverse.frame["task_order"]) == {"third,second,first"}
     drawn = run("--order", "random:7", method="zs")
     assert "--random-7--" in drawn.path.name
     again = run("--order", "random:7", "--seed", 7, method="zs")
@@ -381,16 +394,18 @@ def test_backbone_and_pretrained(run: Callable[..., Ended], plain: Record) -> No
 
 
 def test_hp(run: Callable[..., Ended]) -> None:
-    done = [run("--hp", f"rank={n}", "--order", "first", method="lora-ft") for n in (4, 8)]
+    short = ("--order", "first", "--evals", "id")
+    done = [run("--hp", f"rank={n}", *short, method="lora-ft") for n in (4, 8)]
     sizes = [d.record.provenance["parameters"]["trainable"][0] for d in done]
     assert sizes[1] == 2 * sizes[0]
-    assert done[0].path.name.startswith("lora-ft+rank=4--")
-    slow = run("--hp", "lr=1e-9", "--order", "first").record
-    fast = run("--hp", "lr=1e-2", "--order", "first").record
+    assert done[0].path.name.startswith("lora-ft+rank=4+evals=id--")
+    slow = run("--hp", "lr=1e-9", *short).record
+    fast = run("--hp", "lr=1e-2", *short).record
     assert losses(slow) != losses(fast)
     assert slow.provenance["asked"]["config"]["lr"] == 1e-9
 
 
+@pytest.mark.slow
 def test_device(run: Callable[..., Ended]) -> None:
     assert run("--device", "cpu", method="zs").record.provenance["hardware"]["device"] == "cpu"
 
@@ -670,7 +685,7 @@ def test_tables(
     monkeypatch.setattr(
         "benchmark.run.request.git_state", lambda _: {"commit": "0" * 40, "dirty": []}
     )
-    assert run("--seed", 1, "--seed", 2).code == 0
+    assert run("--seed", 1, "--seed", 2, method="zs").code == 0
     where = (
         "--results", tmp_path / "out", "--out", tmp_path / "tables",
         "--leaderboard", tmp_path / "leaderboard.md",

@@ -316,10 +316,10 @@ def test_real_scores_with_plain_gelu_or_wrong_colours_are_lower(
 
 
 def test_held_out_sets_are_measured_unless_left_out(cache: Path) -> None:
-    words = ["order", "--suite", "mini", "--limit", "6", "--cache-dir", str(cache)]
+    words = ["order", "--suite", "mini", "--limit", "2", "--cache-dir", str(cache)]
     done = CliRunner().invoke(app, [*words, "--display", "plain"])
     assert done.exit_code == 0, done.output
-    assert "11/11 Pantry: 6 images" in done.output
+    assert "11/11 Pantry: 2 images" in done.output
     assert "Objects10 (held out)" in done.output
     done = CliRunner().invoke(app, [*words, "--evals", "id"])
     assert done.exit_code == 0

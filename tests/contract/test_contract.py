@@ -36,6 +36,7 @@ ALIKE = (
     "dkr",  # Mod-X with other targets
     "lora",  # LoRA-FT on other maps, with another loss
     "lora-ft",  # DAR's adapter, and no other
+    "ewc",  # FT with a penalty, and a test file of its own
     "lwf", "lwf-vr", "icarl", "zscl",  # a family with a test file of its own
     "wise-ft", "ta",  # FT, with an average of weights
     "mod-x",  # FT with one more term

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lanes import lanes
 from preparing import SIDE, fetched, files_of, hub_source, made, served
 from tiny_lock import write_lock
 
@@ -31,6 +32,16 @@ from benchmark.errors import BenchError
 from benchmark.hub import lock
 
 HUB = [d for d in CATALOG.values() if isinstance(d.source, Source)]
+QUICK = {
+    "caltech101",
+    "cifar100",
+    "domainnet",
+    "flickr30k",
+    "imagenet",
+    "lexica-sd",
+    "mnist",
+    "nocaps",
+}
 
 
 def stored_images(split: Split) -> StoredImages:
@@ -38,7 +49,9 @@ def stored_images(split: Split) -> StoredImages:
     return split.images
 
 
-@pytest.mark.parametrize("declared", HUB, ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "declared", lanes(HUB, [d for d in HUB if d.name in QUICK]), ids=lambda d: d.name
+)
 def test_every_declaration_prepares_verifies_and_loads(hub, place, declared) -> None:
     served(hub, place, declared.name)
     store = made(place, declared.name)
@@ -59,9 +72,17 @@ def test_every_declaration_prepares_verifies_and_loads(hub, place, declared) -> 
 
 
 FALLBACKS = [(d, s) for d in HUB for s in d.fallbacks]
+QUICK_FALLBACKS = {
+    "ILSVRC/imagenet-1k", "HuggingFaceM4/NoCaps", "clip-benchmark/wds_flickr30k",
+    "djghosh/wds_imagenet1k_test", "mteb/mnist",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("declared", "source"), FALLBACKS, ids=[s.repo for _, s in FALLBACKS])
+@pytest.mark.parametrize(
+    ("declared", "source"),
+    lanes(FALLBACKS, [(d, s) for d, s in FALLBACKS if s.repo in QUICK_FALLBACKS]),
+    ids=[s.repo for _, s in FALLBACKS],
+)
 def test_fallbacks_prepare_from_their_own_layout(hub, place, declared, source, monkeypatch) -> None:
     if source.gated:
         monkeypatch.setenv("HF_TOKEN", "hf_allowed")

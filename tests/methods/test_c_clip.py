@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from lanes import lanes
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -201,7 +202,7 @@ def _site_key(name):
 
 
 @pytest.mark.parametrize("both", [True, False])
-@pytest.mark.parametrize("share", [0.5, 0.3])
+@pytest.mark.parametrize("share", lanes([0.5, 0.3], [0.3]))
 def test_a_share_of_the_change_is_kept(share, both, moved):
     start, trained, change, method, *_ = moved(integration_alpha=share, integrate_non_lora=both)
     deltas = {_site_key(name): delta for name, delta in change.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lanes import lanes
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -50,8 +51,8 @@ def _scores(run, data, scope, task=None):
 OTHER = {"prox": "released", "text_rows": "seen", "targets": ("attn.q", "mlp.c_fc")}
 
 
-@pytest.mark.parametrize("settings", [{}, OTHER])
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("settings", lanes([{}, OTHER], [OTHER]))
+@pytest.mark.parametrize("name", lanes(NEW, ["codyra-plus"]))
 def test_the_model_is_trained_as_codyras_bit_for_bit(name, settings, trained):
     """With the defaults, and with a setting of its training that every hook must heed."""
     quick = {"codyra-plus": {"router_steps": 5}, "codyra-rail-primal": {"hidden": 40}}

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
+from lanes import lanes
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -240,7 +241,7 @@ def test_a_stage_encodes_only_what_it_routes_anew(kind, lab, captioned, monkeypa
     assert seen["image"] == first["image"] + merged
 
 
-@pytest.mark.parametrize("kind", ["pairs", "labelled"])
+@pytest.mark.parametrize("kind", lanes(["pairs", "labelled"], ["labelled"]))
 def test_prototypes_are_means_of_all_frozen_features(kind, lab, captioned):
     """In both kinds, over several batches of unequal size; images with more captions weigh more."""
     sets = (captioned, lab.pairs[0]) if kind == "pairs" else lab.labelled
@@ -486,7 +487,7 @@ def banks(lab):
 
 @pytest.mark.parametrize(
     "rule",
-    [pytest.param(r, marks=[pytest.mark.slow] * (not r.startswith("core-"))) for r in RULES],
+    lanes(RULES, ["core-dare-ties", "core-iso-c"]),
 )
 def test_a_merge_that_is_not_linear_is_one_of_weights(rule, banks, lab, captioned):
     """Every item against a model whose weights were merged for it alone."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from lanes import lanes
 from torch.testing import assert_close
 
 from benchmark.backbones.open_clip import OpenClip
@@ -20,7 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
 EVERY = [  # so many tensors from one that is tried to the next
     ("lora-ft", 13),
     ("l2p", 1),
-    ("codyra-plus", 1),
+    pytest.param("codyra-plus", 1, marks=pytest.mark.slow),
     ("moe-adapter", 61),
     pytest.param("lora-ft", 1, marks=pytest.mark.slow),
     pytest.param("moe-adapter", 1, marks=pytest.mark.slow),
@@ -112,7 +113,7 @@ def test_a_row_is_computed_once_and_anew_when_any_tensor_changed(
     assert moved
 
 
-@pytest.mark.parametrize("name", ["lora-ft", "l2p", "moe-adapter"])
+@pytest.mark.parametrize("name", lanes(["lora-ft", "l2p", "moe-adapter"], ["l2p"]))
 def test_a_row_is_computed_anew_on_another_backbone(name: str, lab: Any) -> None:
     with torch.enable_grad():
         run = lab.train(name, lab.pairs[:1], **SMALL[name])

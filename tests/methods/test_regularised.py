@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lanes import lanes
 
 from benchmark.backbones.open_clip import OpenClip
 from benchmark.protocol.method import no_grad_after_task
@@ -26,6 +27,7 @@ def test_a_weight_of_zero_is_fine_tuning_bit_for_bit(kind, lab):
         assert _same(run.method.clip.state_dict(), plain), name
 
 
+@pytest.mark.slow
 def test_ewc_is_fine_tuning_in_the_first_task_bit_for_bit(lab):
     run, plain = (lab.train(name, lab.pairs[:1], epochs=2) for name in ("ewc", "ft"))
     assert run.losses == plain.losses
@@ -149,7 +151,7 @@ def test_a_run_that_is_stopped_ends_as_one_that_is_not(name, changes, lab, tmp_p
 # -- cost
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", lanes(METHODS, ["c-clip", "ewc"]))
 def test_passes_of_the_towers_per_step(name, lab, monkeypatch):
     """One in the first task, where the old model's features are cached; then one more or none."""
     calls = []
@@ -176,7 +178,7 @@ def test_passes_of_the_towers_per_step(name, lab, monkeypatch):
     assert per_step == ([1, 1] if name == "ewc" else [1, 2])
 
 
-@pytest.mark.parametrize("name", WITH_TEACHER)
+@pytest.mark.parametrize("name", lanes(WITH_TEACHER, ["c-clip"]))
 def test_the_teacher_is_the_model_as_it_was(name, lab):
     feed = lab.feed(lab.clip())
     method = lab.method(name, feed)
@@ -196,7 +198,7 @@ def test_the_teacher_is_the_model_as_it_was(name, lab):
         assert not torch.allclose(method.clip.text(tokens), before, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", lanes(METHODS, ["mod-x", "c-clip"]))
 def test_a_batch_in_pieces_has_the_same_terms_and_gradients(name, lab):
     """As after running out of memory: old features and penalties do not depend on the pieces."""
     found = []

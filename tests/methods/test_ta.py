@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from lanes import lanes
 from torch.testing import assert_close
 
 from benchmark.cli.display import Display
@@ -68,7 +69,7 @@ def _merge(lab, tuned, **changes):
 # -- the arithmetic
 
 
-@pytest.mark.parametrize("scaling", [0.3, 0.8, None])
+@pytest.mark.parametrize("scaling", lanes([0.3, 0.8, None], [0.3]))
 def test_the_weights_are_the_sum_of_task_vectors(scaling, runs, lab):
     """In float64, from the formula with differences."""
     start = {f"clip.{k}": v.double() for k, v in lab.clip().state_dict().items()}
@@ -154,7 +155,7 @@ class Stopped(BaseException):
     """Stands for the end of a process."""
 
 
-@pytest.mark.parametrize("init", ["pretrained", "sequential"])
+@pytest.mark.parametrize("init", lanes(["pretrained", "sequential"], ["pretrained"]))
 def test_going_on_inside_the_second_task(init, runs, lab):
     """As benchmark/run/runner.py does it: before_task of all, the saved tensors, the steps left."""
     pristine = Pristine.of(lab.clip())

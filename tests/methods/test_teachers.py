@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from lanes import lanes
 from torch.testing import assert_close
 
 from benchmark.backbones.open_clip import OpenClip
@@ -48,7 +49,7 @@ def _contents(rows: torch.Tensor) -> set[bytes]:
     return {row.numpy().tobytes() for row in rows}
 
 
-@pytest.mark.parametrize("name", IMAGES_AND_TEXTS)
+@pytest.mark.parametrize("name", lanes(IMAGES_AND_TEXTS, ["c-clip", "lwf"]))
 @pytest.mark.parametrize("kind", ["pairs", pytest.param("labelled", marks=pytest.mark.slow)])
 def test_a_teacher_sees_every_item_of_its_task_once(
     name: str, kind: str, lab: Any, monkeypatch: pytest.MonkeyPatch
@@ -94,14 +95,14 @@ def test_a_memory_is_seen_once_however_often_it_is_drawn(
 @pytest.mark.parametrize(
     ("name", "kind", "changes"),
     [
-        ("mod-x", "pairs", {}),
+        pytest.param("mod-x", "pairs", {}, marks=pytest.mark.slow),
         ("dkr", "pairs", {}),
         ("lwf", "labelled", {}),
-        ("lwf-vr", "pairs", {"sequences": 20}),
-        ("icarl", "labelled", {"memory": 6}),
+        pytest.param("lwf-vr", "pairs", {"sequences": 20}, marks=pytest.mark.slow),
+        pytest.param("icarl", "labelled", {"memory": 6}, marks=pytest.mark.slow),
         ("c-clip", "pairs", {}),
-        ("c-clip", "labelled", {}),
-        ("c-clip", "pairs", {"ckc_concat": "feature"}),
+        pytest.param("c-clip", "labelled", {}, marks=pytest.mark.slow),
+        pytest.param("c-clip", "pairs", {"ckc_concat": "feature"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_step_is_as_with_a_teacher_that_is_asked_anew(

@@ -12,7 +12,7 @@ from benchmark.protocol.method import Frozen, Method
 
 METHODS = ("ft", "dar", "l2p", "lora-ft", "rail-primal", "rail-dual", "moe-adapter",
            "codyra-plus", "codyra-rail-primal", "codyra-rail-dual")  # fmt: skip
-FAST = ("ft", "rail-dual", "moe-adapter")
+FAST = ("ft", "rail-dual")
 CASES = [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in METHODS]
 
 

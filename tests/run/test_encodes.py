@@ -24,8 +24,8 @@ from benchmark.run.runner import execute
 from benchmark.run.scoring.memory import Memory
 
 SMALL = {
-    "pairs": {"order": "photos,gen-art", "limit": 12},
-    "labelled": {"suite": "mini-xtail", "order": "planes,dishes", "limit": 20, "epochs": 2},
+    "pairs": {"order": "photos,gen-art", "limit": 8},
+    "labelled": {"suite": "mini-xtail", "order": "planes,dishes", "limit": 10, "epochs": 2},
 }
 NAMES = [name for name in method_names() if "." not in name]
 QUICK = {("dar", "pairs"), ("ft", "labelled")}

@@ -378,36 +378,38 @@ def test_an_interrupt_stops_all(ask: Ask, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_record_of_another_request_is_refused(ask: Ask, tmp_path: Path) -> None:
-    plan = make_plan(ask(tmp_path, method="zs"))
-    finish(ask(tmp_path, method="zs"))
+    plan = make_plan(ask(tmp_path, method="zs", order="photos"))
+    finish(ask(tmp_path, method="zs", order="photos"))
     record = read_record(plan.target)
     recipe = record.provenance["asked"] | {"recipe": {"lr": 1.0}}
     frame = record.frame.astype(object)
     rows: Any = frame.where(frame.notna(), None).to_dict("records")
     write_record(plan.target, rows, record.provenance | {"asked": recipe})
     with pytest.raises(BenchError, match=r"another recipe; .*--overwrite") as error:
-        run_all([ask(tmp_path, method="zs")], "", "none")
+        run_all([ask(tmp_path, method="zs", order="photos")], "", "none")
     assert error.value.code == 5
     assert str(plan.target) in str(error.value)
-    assert run_all([ask(tmp_path, method="zs", overwrite=True)], "", "none") == 0
+    assert run_all([ask(tmp_path, method="zs", order="photos", overwrite=True)], "", "none") == 0
 
 
 def test_ranks_that_were_not_kept_ask_for_no_new_training(
     ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = make_plan(ask(tmp_path, method="zs"))
-    finish(ask(tmp_path, method="zs"))
+    plan = make_plan(ask(tmp_path, method="zs", order="photos"))
+    finish(ask(tmp_path, method="zs", order="photos"))
     before = plan.target.read_bytes()
     capsys.readouterr()
-    assert run_all([ask(tmp_path, method="zs", save_ranks=True)], "", "plain") == 0
+    assert run_all([ask(tmp_path, method="zs", order="photos", save_ranks=True)], "", "plain") == 0
     assert "did not keep the rank of every query" in capsys.readouterr().out
     assert plan.target.read_bytes() == before
     ranks = plan.target.with_suffix(".ranks.parquet")
     assert not ranks.exists()
-    asked = ask(tmp_path, method="zs", save_ranks=True, overwrite=True)
+    asked = ask(tmp_path, method="zs", order="photos", save_ranks=True, overwrite=True)
     assert run_all([asked], "", "none") == 0
     assert ranks.is_file()
-    assert run_all([ask(tmp_path, method="zs")], "", "plain") == 0  # and one with them will do
+    assert (
+        run_all([ask(tmp_path, method="zs", order="photos")], "", "plain") == 0
+    )  # and one with them will do
     assert "did not keep" not in capsys.readouterr().out
     assert ranks.is_file()
 
@@ -597,15 +599,19 @@ def test_a_plain_report_is_what_json_gives_back() -> None:
 
 
 @pytest.fixture(scope="module")
-def stopped(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def stopped(ask: Ask, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Output folders of runs stopped inside task 2 and inside the last evaluation."""
-    folders = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "SAVE_EVERY", 0.0)
-        for head, at in (("task 2", 3), ("stage 2", 1)):
-            out = folders[head] = tmp_path_factory.mktemp("stopped")
-            stop(ask(out), head, at)
-    return folders
+    moments, folders = {"task 2": 3, "stage 2": 1}, dict[str, Path]()
+
+    def get(head: str) -> Path:
+        if head not in folders:
+            folders[head] = tmp_path_factory.mktemp("stopped")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(runner, "SAVE_EVERY", 0.0)
+                stop(ask(folders[head]), head, moments[head])
+        return folders[head]
+
+    return get
 
 
 DAMAGE = {
@@ -621,17 +627,17 @@ DAMAGE = {
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(c, marks=[pytest.mark.slow] * (c not in ("step", "task"))) for c in DAMAGE],
+    [pytest.param(c, marks=[pytest.mark.slow] * (c != "step")) for c in DAMAGE],
 )
 def test_a_file_cut_in_half(
     ask: Ask,
     whole: Callable[..., Record],
-    stopped: dict[str, Path],
+    stopped: Callable[[str], Path],
     tmp_path: Path,
     case: str,
 ) -> None:
     head, name, reported = DAMAGE[case]
-    out = shutil.copytree(stopped[head], tmp_path / "out")
+    out = shutil.copytree(stopped(head), tmp_path / "out")
     plan = make_plan(ask(out))
     file = workspace(plan) / name
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -641,17 +647,18 @@ def test_a_file_cut_in_half(
     same(record, whole("ft"))
 
 
+@pytest.mark.slow
 def test_all_states_damaged(
-    ask: Ask, whole: Callable[..., Record], stopped: dict[str, Path], tmp_path: Path
+    ask: Ask, whole: Callable[..., Record], stopped: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    out = shutil.copytree(stopped["stage 2"], tmp_path / "out")
+    out = shutil.copytree(stopped("stage 2"), tmp_path / "out")
     for file in workspace(make_plan(ask(out))).glob("*.safetensors"):
         file.write_bytes(b"")
     same(finish(ask(out)), whole("ft"))
 
 
 def test_only_one_process_works_on_a_run(ask: Ask, tmp_path: Path) -> None:
-    plan = make_plan(ask(tmp_path, method="zs"))
+    plan = make_plan(ask(tmp_path, method="zs", order="photos"))
 
     def second() -> None:
         with pytest.raises(BenchError, match="only process of this run") as error:
@@ -661,7 +668,7 @@ def test_only_one_process_works_on_a_run(ask: Ask, tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         execute(plan, Bomb("stage 1", 0, second))
-    finish(ask(tmp_path, method="zs"))  # the lock is gone with its holder
+    finish(ask(tmp_path, method="zs", order="photos"))  # the lock is gone with its holder
 
 
 # ---- Disks -------------------------------------------------------------------------------------

@@ -266,6 +266,7 @@ def test_what_is_not_drawn(tmp_path: Path) -> None:
     assert not any("route" in label or "ewc" in label or "aaa" in label for label in every)
 
 
+@pytest.mark.slow
 def test_many_methods_and_long_names_fit(tmp_path: Path) -> None:
     for number in range(27):
         more = {

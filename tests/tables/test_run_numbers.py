@@ -6,6 +6,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from lanes import lanes
 from synthetic import FEW, STARS, Row, make_rows, save
 
 from benchmark.metrics import continual
@@ -46,7 +47,7 @@ def by_hand(run: RunNumbers, name: str, steps: range) -> Outcome:
     return fmean(value for value, _ in found if value is not None), "ok"
 
 
-@pytest.mark.parametrize("holes", [0.0, 0.15, 0.5])
+@pytest.mark.parametrize("holes", lanes([0.0, 0.15, 0.5], [0.15]))
 def test_one_run_is_the_same_everywhere(tmp_path: Path, holes: float) -> None:
     seen = set()
     for seed in range(12):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from lanes import lanes
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -135,7 +136,7 @@ def _forms(monkeypatch):
 @pytest.mark.parametrize(
     ("rule", "scale"),
     [
-        ("linear", 1.0),
+        pytest.param("linear", 1.0, marks=pytest.mark.slow),
         pytest.param("none", 1.0, marks=pytest.mark.slow),
         pytest.param("uniform", 1.5, marks=pytest.mark.slow),
         ("ta", 0.5),
@@ -241,7 +242,7 @@ def _stored(feed, data, kind, rows=None):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["image", "text"])
+@pytest.mark.parametrize("kind", lanes(["image", "text"], ["image"]))
 @pytest.mark.parametrize(
     "rule",
     [
@@ -280,7 +281,7 @@ def _plainly(feed, data, kind):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("rule", ["linear", "uniform"])
+@pytest.mark.parametrize("rule", lanes(["linear", "uniform"], ["linear"]))
 def test_no_item_goes_through_a_tower_twice(rule, lab, captioned, monkeypatch):
     """Over stages, variants and orders: once for each set of adapters and weights."""
     clip = lab.clip()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from graphs import Counted
+from lanes import lanes
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -97,7 +98,8 @@ def eager(clip: Backbone) -> Backbone:
 @pytest.mark.parametrize(
     ("learns", "more"),
     [
-        ("weights", ""), ("lora", "chunks"), pytest.param("gates", "", marks=pytest.mark.slow),
+        pytest.param("weights", "", marks=pytest.mark.slow), ("lora", "chunks"),
+        pytest.param("gates", "", marks=pytest.mark.slow),
         *(pytest.param(of, "checkpointing", marks=pytest.mark.slow) for of in ("weights", "lora")),
         pytest.param("weights", "chunks", marks=pytest.mark.slow),
         pytest.param("lora", "", marks=pytest.mark.slow),
@@ -256,9 +258,7 @@ def patched(clip: Any, stack: ExitStack) -> None:
 LATER = (hooked, swapped, patched)
 
 
-@pytest.mark.parametrize(
-    "change", [beside, itemwise, *(pytest.param(c, marks=pytest.mark.slow) for c in LATER)]
-)
+@pytest.mark.parametrize("change", lanes([beside, itemwise, *LATER], [itemwise]))
 @torch.no_grad()
 def test_what_no_graph_can_take_is_computed_as_it_is(
     change: Callable[[Any, ExitStack], None], fast: Backbone

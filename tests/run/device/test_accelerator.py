@@ -180,11 +180,11 @@ class Forgetful(Method[Config]):
 """
 
 
-def test_a_plugin_that_forgets_the_device_is_told_by_name(tmp_path: Path) -> None:
+def test_a_plugin_that_forgets_the_device_is_told_by_name(tmp_path: Path, own_cache: Path) -> None:
     file = tmp_path / "forgetful.py"
     file.write_text(FORGETFUL)
     with accelerator(), pytest.raises(BenchError) as error:
-        run(tmp_path / "out", tmp_path / "cache", str(file))
+        run(tmp_path / "out", own_cache, str(file))
     said = str(error.value)
     assert "forgetful.py" in said
     assert "same device" in said

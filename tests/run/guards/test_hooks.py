@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lanes import lanes
 from torch import Tensor, nn
 
 from benchmark.backbones.backbone import unit
@@ -234,8 +235,16 @@ ROWS: list[tuple[Callable[[Tensor], Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(ROWS)))
-@pytest.mark.parametrize(("by", "item"), [(image_by, "image"), (text_by, "caption")])
+@pytest.mark.parametrize(
+    ("by", "item", "number"),
+    lanes(
+        [(*of, n) for of in ((image_by, "image"), (text_by, "caption")) for n in range(len(ROWS))],
+        [
+            *((image_by, "image", n) for n in range(len(ROWS))),
+            *((text_by, "caption", n) for n in (0, 2, 3, 10)),
+        ],
+    ),
+)
 def test_rows_of_another_form(number: int, by: Hook, item: str, lab: Lab) -> None:
     make, words = ROWS[number]
     with pytest.raises(MethodError, match=words.format(item=item)) as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from lanes import lanes
 
 from benchmark.cli.run import run_all
 from benchmark.errors import BenchError
@@ -288,7 +289,9 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("case", MISTAKES)
+@pytest.mark.parametrize(
+    "case", lanes(MISTAKES, ["no method", "a refusal at its import", "threads at its import"])
+)
 def test_a_file_that_is_no_method_ends_one_run_alone(case: str, ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(MISTAKES[case])
     bad, good = ask(str(tmp_path / "bad.py")), ask("zs")
