@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from known import known
 from lanes import lanes
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,7 +39,7 @@ from benchmark.data.tensors import load_split
 from benchmark.errors import BenchError
 from benchmark.hub import lock
 from benchmark.records.store import read_record
-from benchmark.run.registry import find_method, method_names
+from benchmark.run.registry import method_names
 from benchmark.run.request import Request, make_plan
 from benchmark.run.runner import execute
 from methods.lwf_vr import virtual_texts
@@ -428,7 +429,7 @@ CASES = [
     pytest.param(name, kind, marks=[pytest.mark.slow] * (name not in FIRST or bool(late)))
     for name in METHODS
     for late, kind in enumerate(
-        k for k in ("pairs", "labelled") if k not in find_method(name, []).cls.refuses
+        k for k in ("pairs", "labelled") if k not in known(name).cls.refuses
     )
 ]
 

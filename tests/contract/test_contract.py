@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from known import known
 
 from benchmark.check.contract import KINDS, Promise, Subject, ask
 from benchmark.check.promises import (
@@ -28,7 +29,7 @@ from benchmark.run.registry import find_method, method_names
 
 NAMES = [name for name, origin in method_names().items() if origin.startswith("methods/")]
 # What a method is not defined for, by its own word.
-REFUSED = {(kind, name) for name in NAMES for kind in find_method(name, []).cls.refuses}
+REFUSED = {(kind, name) for name in NAMES for kind in known(name).cls.refuses}
 # Both kinds for this one; the other methods meet labelled tasks in `make test-all`, which is also
 # where those run that differ from another one in little.
 BOTH_KINDS = ("dar",)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from counted import Encodes, encodes
+from known import known
 from torch import Tensor
 
 from benchmark.backbones import content
@@ -18,7 +19,7 @@ from benchmark.protocol.types import Classes, Images, Tools
 from benchmark.records.store import Record, read_record
 from benchmark.run import evaluate as module
 from benchmark.run.evaluate import EvalSet, evaluate
-from benchmark.run.registry import find_method, method_names
+from benchmark.run.registry import method_names
 from benchmark.run.request import Request, make_plan
 from benchmark.run.runner import execute
 from benchmark.run.scoring.memory import Memory
@@ -33,7 +34,7 @@ CASES = [
     pytest.param(name, kind, marks=() if (name, kind) in QUICK else pytest.mark.slow)
     for name in NAMES
     for kind in SMALL
-    if kind not in find_method(name, []).cls.refuses
+    if kind not in known(name).cls.refuses
 ]
 
 

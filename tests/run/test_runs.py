@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from known import known
 
 from benchmark.cli.display import Display
 from benchmark.cli.run import run_all
@@ -474,9 +475,7 @@ def test_stopped_at_every_kind_of_moment(
 
 
 OURS = [name for name, origin in method_names().items() if origin.startswith("methods/")]
-VARIANTS = [
-    f"{name}.{tag}" for name in OURS if name != "dar" for tag in find_method(name, []).cls.variants
-]
+VARIANTS = [f"{name}.{tag}" for name in OURS if name != "dar" for tag in known(name).cls.variants]
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 import torch
 from accelerator import accelerator
+from known import known
 from streams import Streams, streams
 
 from benchmark.check.instruments.pretended import Elsewhere
@@ -24,7 +25,7 @@ from benchmark.errors import BenchError
 from benchmark.protocol.method import Method
 from benchmark.records.store import Record, read_record
 from benchmark.run.evaluate import EvalSet, evaluate
-from benchmark.run.registry import find_method, method_names
+from benchmark.run.registry import method_names
 from benchmark.run.request import Request, make_plan
 from benchmark.run.runner import execute
 from benchmark.run.suitable import check_kinds
@@ -66,9 +67,9 @@ def _suited(suite: str) -> list[str]:
     found = []
     for name in method_names():
         with suppress(BenchError):
-            check_kinds(find_method(name, []), {"one": kind})
+            check_kinds(known(name), {"one": kind})
             found.append(name)
-    return [*found, *(f"dar.{v}" for v in find_method("dar", []).cls.variants)]
+    return [*found, *(f"dar.{v}" for v in known("dar").cls.variants)]
 
 
 QUICK = {(LABELLED, "rail-primal")}  # the cheapest
