@@ -212,7 +212,7 @@ def test_other_columns_and_other_files(tmp_path: Path) -> None:
     assert error.value.code == 6
 
 
-@pytest.mark.parametrize("dictionary", [False, ["payload"]])
+@pytest.mark.parametrize("dictionary", [pytest.param(False, marks=pytest.mark.slow), ["payload"]])
 def test_a_small_file_that_unpacks_to_gigabytes_is_not_unpacked(
     dictionary: Any, tmp_path: Path
 ) -> None:
