@@ -154,8 +154,9 @@ class ICaRL(Method[ICaRLConfig]):
 
     def _chosen(self, task: Task, share: int) -> Tensor:
         """At most `share` rows of the task's images, best first."""
-        batches = [(self.encode_image(b.images), b.target_B) for b in task.loader.sweep()]
-        feature_ND, label_N = (torch.cat(part).cpu() for part in zip(*batches, strict=True))
+        teacher = snapshot(self.clip)  # as it will be in the next task, so that it keeps these rows
+        images = [(teacher_images(teacher, b.images), b.target_B) for b in task.loader.sweep()]
+        feature_ND, label_N = (torch.cat(part).cpu() for part in zip(*images, strict=True))
         places = [(label_N == c).nonzero()[:, 0] for c in label_N.unique().tolist()]
         deep, share = 0, min(share, len(label_N))
         while sum(min(deep, len(rows)) for rows in places) < share:

@@ -65,7 +65,7 @@ class Site(Place):
 
     def __init__(self, owner: nn.Module, names: tuple[str, str], rows: slice) -> None:
         super().__init__()
-        self.instead: Tensor | None = None  # of the weight; see `Backbone.replaced`
+        self.instead: Tensor | None = None  # of the weight; see `replaced`
         self._owner = (owner,)  # a tuple, so that the owner is not registered as a child
         self._names, self._rows = names, rows
 
@@ -152,6 +152,17 @@ def _hold(place: Place, what: Held) -> None:
         place.instead = instead
 
 
+@contextmanager
+def replaced(weights: Mapping[Site, Tensor]) -> Iterator[None]:
+    """Inside, these sites compute with that weight (out, in) instead of their own.
+
+    No parameter is touched, so that no digest changes and no gradient flows into what is
+    replaced; deltas are added as before.
+    """
+    with holding({site: (site.delta, weight) for site, weight in weights.items()}):
+        yield
+
+
 class Adaptable(nn.Module, ABC):
     """Two towers of blocks, every linear map of which is a site."""
 
@@ -197,20 +208,6 @@ class Adaptable(nn.Module, ABC):
         """Inside, every place (see `places`) gives y + delta(x); afterwards all is as before."""
         places = self.places(targets)
         with holding({places[n]: (d, held(places[n])[1]) for n, d in deltas.items()}):
-            yield
-
-    @contextmanager
-    def replaced(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """Inside, these sites compute with that weight (out, in) instead of their own.
-
-        No parameter is touched, so that no digest changes and no gradient flows into what is
-        replaced; deltas are added as before.
-
-        Args:
-            weights: by the names that `sites` gives.
-        """
-        sites = self.sites(MAPS)
-        with holding({sites[name]: (sites[name].delta, w) for name, w in weights.items()}):
             yield
 
     @abstractmethod

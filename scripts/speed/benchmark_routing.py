@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.known import bundled, configs
 from benchmark.backbones.load import load
-from benchmark.backbones.sites import PROJECTIONS
+from benchmark.backbones.sites import PROJECTIONS, replaced
 from benchmark.protocol.types import Images, Texts
 from benchmark.toolkit.lora import LoRA
 from benchmark.toolkit.merging.bank import Bank
@@ -132,12 +132,12 @@ def merged_loop(clip: Backbone, bank: Bank, items: Images | Texts, routes: Route
     for adapter in (bank.adapter(t) for t in range(len(bank))):
         keys = adapter.names
         low = {n: adapter.scale * adapter.B[keys[n]] @ adapter.A[keys[n]] for n in sites}
-        weights.append({n: site.weight + low[n] for n, site in sites.items()})
+        weights.append({site: site.weight + low[n] for n, site in sites.items()})
 
     def run() -> Tensor:
         out_BD = torch.empty(len(items), clip.dim)
         for rows in routes.groups():
-            with clip.replaced(weights[int(routes.index_BK[rows[0], 0])]):
+            with replaced(weights[int(routes.index_BK[rows[0], 0])]):
                 out_BD[rows] = encode(clip, items[rows])
         return out_BD
 

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.open_clip import OpenClip
-from benchmark.backbones.sites import MAPS, PROJECTIONS
+from benchmark.backbones.sites import MAPS, PROJECTIONS, replaced
 from benchmark.protocol.items import Images, Texts
 from benchmark.toolkit.lora import LoRA
 from benchmark.toolkit.merging import bank as bank_file
@@ -118,11 +118,11 @@ def _alone(clip, bank, rule, scale, items, index_BK, weight_BK):
 def _forms(monkeypatch):
     """Which forms a bank takes: merged weights, or updates of outputs."""
     seen: Counter[str] = Counter()
-    replaced, adapted = Backbone.replaced, Backbone.adapted
+    adapted = Backbone.adapted
     with monkeypatch.context() as patch:
         patch.setattr(
-            Backbone, "replaced",
-            lambda self, w: (seen.update(["weights"]), replaced(self, w))[1],
+            bank_file, "replaced",
+            lambda weights: (seen.update(["weights"]), replaced(weights))[1],
         )  # fmt: skip
         patch.setattr(
             Backbone, "adapted",

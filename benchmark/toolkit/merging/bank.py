@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...backbones.backbone import Backbone, Tower
+from ...backbones.sites import Site, replaced
 from ...common.digests import digest
 from ...protocol.items import Images, Texts
 from ..lora import LoRA, encode_with
@@ -46,6 +47,23 @@ class _Part:
         return digest(self.contents)
 
 
+@dataclass(frozen=True)
+class _Plain:
+    """The tower that a batch goes through, without adapters.
+
+    Attributes:
+        clip: the frozen backbone.
+        tower: which one.
+        content: digest of the tower, which is what adapters are merged into.
+        sites: of that tower, at which the adapters act.
+    """
+
+    clip: Backbone
+    tower: Tower
+    content: str
+    sites: dict[str, Site]
+
+
 class Bank(nn.ModuleList):
     """Adapters of equal targets and rank, and how several of them are merged.
 
@@ -62,6 +80,7 @@ class Bank(nn.ModuleList):
         self.merge, self.rule = merge, MERGES[merge]
         self.scale, self.density, self.bins = scale, density, bins
         self.seed_T: Tensor = nn.Buffer(torch.zeros(0, dtype=torch.int64))
+        self._tokens: dict[tuple[str, int], int] = {}  # of an image, by backbone
         self._bases: Recent[dict[str, Updates]] = Recent(SETS, lambda _: 1)
         self._updates: Recent[dict[str, Merged]] = Recent(
             UPDATES, lambda update: sum(at.nbytes for at in update.values())
@@ -105,44 +124,48 @@ class Bank(nn.ModuleList):
         names = [self.adapter(t).digest() for t in range(len(self))]
         groups = groups_of(self.rule, self.scale, self.bins, names, index_BK, weight_BK)
         out_BD = torch.empty(len(items), clip.dim, device=index_BK.device)
-        tower: Tower = "image" if isinstance(items, Images) else "text"
-        about = clip.digest(tower)  # of what the adapters are merged into
+        plain = self._plain(clip, "image" if isinstance(items, Images) else "text")
         if items.kept:
             for group in groups:
-                out_BD[group.rows] = self._kept(clip, about, items[group.rows], group)
+                out_BD[group.rows] = self._kept(plain, items[group.rows], group)
             return out_BD
-        for rows, encode in self._passes(clip, about, items, groups):
+        for rows, encode in self._passes(plain, items, groups):
             out_BD[rows] = encode(items[rows])
         return out_BD
 
+    def _plain(self, clip: Backbone, tower: Tower) -> _Plain:
+        sites = clip.sites(self.adapter(0).targets).items()
+        mine = {name: site for name, site in sites if name.startswith(tower)}
+        return _Plain(clip, tower, clip.digest(tower), mine)
+
     def _passes(
-        self, clip: Backbone, about: str, items: Images | Texts, groups: Sequence[Group]
+        self, plain: _Plain, items: Images | Texts, groups: Sequence[Group]
     ) -> Iterator[tuple[Tensor, Encode]]:
         """Which items go through a tower together, and how."""
-        learns, small = torch.is_grad_enabled(), list[Group]()
+        clip, learns, small = plain.clip, torch.is_grad_enabled(), list[Group]()
         most = PIECE if clip.logit_scale.device.type == "cpu" and not learns else len(items)
-        large = len(items) + 1 if learns or not groups else self._large(clip, items)
+        large = len(items) + 1 if learns or not groups else self._large(plain, items)
         for group in groups:
             if group.merged and learns:
                 yield group.rows, partial(self._updated, clip, group)
             elif group.even and (len(group) >= large or self._is_dense(group)):
                 for (piece,) in cut([group], most):
-                    yield piece.rows, partial(self._as_one, clip, about, group)
+                    yield piece.rows, partial(self._as_one, plain, group)
             else:
                 small.append(group)
         for some in cut(small, most):
             yield torch.cat([group.rows for group in some]), partial(self._mixed, clip, some)
 
-    def _large(self, clip: Backbone, items: Images | Texts) -> float:
+    def _large(self, plain: _Plain, items: Images | Texts) -> float:
         """Items of a group that is worth weights of its own."""
-        tower: Tower
-        if isinstance(items, Images):
-            tower, tokens = "image", clip.embed_image(items.pixels_B3HW[:1]).shape[1]
+        clip, weights = plain.clip, [site.weight for site in plain.sites.values()]
+        if isinstance(items, Texts):
+            tokens = clip.text_length(int(clip.end_of_text(items.tokens_ML).max()) + 1)
         else:
-            longest = int(clip.end_of_text(items.tokens_ML).max()) + 1
-            tower, tokens = "text", clip.text_length(longest)
-        sites = clip.sites(self.adapter(0).targets).items()
-        weights = [site.weight for name, site in sites if name.startswith(tower)]
+            key = clip.name, clip.size
+            if key not in self._tokens:
+                self._tokens[key] = clip.embed_image(items.pixels_B3HW[:1]).shape[1]
+            tokens = self._tokens[key]
         rows = sum(w.numel() for w in weights) / sum(sum(w.shape) for w in weights)
         return WORTH * rows / tokens
 
@@ -152,26 +175,26 @@ class Bank(nn.ModuleList):
 
     # -- rows of a group
 
-    def _kept(self, clip: Backbone, about: str, items: Images | Texts, group: Group) -> Tensor:
+    def _kept(self, plain: _Plain, items: Images | Texts, group: Group) -> Tensor:
         """From the store; what is not there is encoded in a form that no other item changes."""
         if group.even:
             part = _Part(("even", *self._contents(group)))
-            return items.cached(part, partial(self._as_one, clip, about, group))
+            return items.cached(part, partial(self._as_one, plain, group))
         part = _Part(("weighed", *group.names))
-        return items.cached(part, partial(self._weighed, clip, group), group.weight_nK)
+        return items.cached(part, partial(self._weighed, plain.clip, group), group.weight_nK)
 
-    def _as_one(self, clip: Backbone, about: str, group: Group, items: Images | Texts) -> Tensor:
+    def _as_one(self, plain: _Plain, group: Group, items: Images | Texts) -> Tensor:
         """Items of an even group, through weights that its update is added to."""
-        tower: Tower = "image" if isinstance(items, Images) else "text"
 
         def weights() -> dict[str, Tensor]:
-            sites = clip.sites(self.adapter(0).targets).items()
-            mine = {name: site.weight for name, site in sites if name.startswith(tower)}
-            return {name: self._at(group, name).added_to(weight) for name, weight in mine.items()}
+            own = {name: site.weight for name, site in plain.sites.items()}
+            return {name: self._at(group, name).added_to(weight) for name, weight in own.items()}
 
-        key = about, clip.logit_scale.device, tower, *self._contents(group)
-        with clip.replaced(self._weights.get(key, weights)):
-            return encode_with(clip, items, {}, ())
+        device = plain.clip.logit_scale.device
+        key = plain.content, device, plain.tower, *self._contents(group)
+        found = self._weights.get(key, weights)
+        with replaced({plain.sites[name]: weight for name, weight in found.items()}):
+            return encode_with(plain.clip, items, {}, ())
 
     def _weighed(
         self, clip: Backbone, group: Group, items: Images | Texts, weight_nK: Tensor

@@ -18,7 +18,7 @@ from torch.testing import assert_close
 
 from benchmark.backbones.backbone import Backbone
 from benchmark.backbones.blocks.compiled import LENGTHS, Compiler, Sizes, text_length
-from benchmark.backbones.sites import MAPS, PARALLEL
+from benchmark.backbones.sites import MAPS, PARALLEL, replaced
 from benchmark.check.lab import Lab
 from benchmark.toolkit.distillation import snapshot
 from benchmark.toolkit.gated import Gated, Pruning
@@ -129,11 +129,12 @@ def test_without_gradients_as_eager(fast: Backbone) -> None:
     """Own weights, others instead of them, and adapters, whose dropout is over."""
     plain, lora = eager(fast), lora_of(fast).eval()
     new = {n: s.weight * 1.5 + 0.1 for n, s in fast.sites(MAPS).items() if "1" in n or "q" in n}
-    for replaced, deltas in ((False, False), (True, False), (False, True), (True, True)):
+    for others, deltas in ((False, False), (True, False), (False, True), (True, True)):
         found = []
         for clip in (plain, fast):
             with ExitStack() as stack:
-                stack.enter_context(clip.replaced(new if replaced else {}))
+                sites = clip.sites(MAPS)
+                stack.enter_context(replaced({sites[n]: w for n, w in new.items() if others}))
                 stack.enter_context(clip.adapted(lora.deltas() if deltas else {}, MAPS))
                 found.append(rows(clip, *inputs(clip)))
         for one, other in zip(*found, strict=True):
@@ -159,7 +160,7 @@ def test_no_task_and_no_adapter_compiles_again(fast: Backbone, counted: Counted)
                 with fast.adapted(lora.eval().deltas(), MAPS):
                     rows(fast, *inputs(fast, count))
                 rows(teacher, *inputs(teacher, count))
-                with fast.replaced({n: s.weight * 1.1 for n, s in fast.sites(MAPS).items()}):
+                with replaced({site: site.weight * 1.1 for site in fast.sites(MAPS).values()}):
                     rows(fast, *inputs(fast, count))
             lora.merge(fast)
             rows(fast, *inputs(fast))
