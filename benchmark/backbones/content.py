@@ -57,7 +57,11 @@ class Content:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[object, str]] = {}  # by what they are digests of
+        self._known: dict[str, tuple[object, str, object]] = {}  # by what they are digests of
+
+    def __deepcopy__(self, memo: object) -> "Content":
+        """A copy's tensors lie elsewhere."""
+        return Content()
 
     def forget(self) -> None:
         """Compute all digests again when they are asked for."""
@@ -65,10 +69,32 @@ class Content:
 
     def digest(self, about: str, named: Mapping[str, Tensor]) -> str:
         """Sha256 of `about`, and of names, types, shapes and values of the tensors."""
-        state = [(name, t.data_ptr(), t._version) for name, t in named.items()]
+        state = [writes(), *((name, *_where(t)) for name, t in named.items())]
         if self._known.get(about, (None, ""))[0] != state:
             heads = (f"{n}:{t.dtype}:{tuple(t.shape)};" for n, t in named.items())
             pairs = zip(heads, named.values(), strict=True)
             parts = (part for both in pairs for part in both)
-            self._known[about] = state, tensor_digest([about, *parts])
+            # What is kept alive leaves its place in memory to no other tensor.
+            alive = [t.detach() for t in named.values()]
+            self._known[about] = state, tensor_digest([about, *parts]), alive
         return self._known[about][1]
+
+
+class _Writes:
+    count = 0
+
+
+def forget_all() -> None:
+    """Every `Content` computes its digests again: values may have been written without a trace."""
+    _Writes.count += 1
+
+
+def writes() -> int:
+    """How often `forget_all` was called."""
+    return _Writes.count
+
+
+def _where(t: Tensor) -> tuple[object, ...]:
+    """Where a tensor lies, how it is read, and how often it was written to."""
+    version = object() if t.is_inference() else t._version  # which has none: never the same
+    return t.data_ptr(), version, t.dtype, tuple(t.shape), t.stride()

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from ..backbones.backbone import Backbone, Tower
-from ..backbones.content import parameters_of
 from ..common.report import Say
-from ..protocol.items import Context, Images, Keyed, OwnTower, Texts
+from ..protocol.items import Context, Images, Keyed, Texts
 from ..protocol.lookup import Lookup
-from ..protocol.parts import Part
 from ..protocol.types import Classes
-from .cache.embeddings import PRISTINE, EncoderKey
+from .cache.asked import Asked
+from .cache.embeddings import EncoderKey
+from .cache.encoder_key import Asking, encoder_key
 from .cache.frozen import FrozenFeatures, normalise, normalised, on_device, text_lengths
-from .cache.pieces import in_pieces, verified
-from .cache.plain import code_of, contents
+from .cache.pieces import in_pieces, verified, watched
 from .device.ahead import ReadAhead
 from .device.moved import moved
 from .tensors import LabelTensors, PairTensors, Tensors
@@ -34,14 +33,15 @@ class Rules:
         test: whether they are a test set's, of which the rows of every encoder are kept; else those
             of copies of the backbone that nothing trains.
         verify: see `Items.images`.
+        few: whether a few of them are looked at again, and not all.
     """
 
     test: bool
     verify: float | None = None
+    few: bool = False
 
 
-def _learns(clip: Backbone) -> bool:
-    return any(p.requires_grad for _, p in parameters_of(clip))
+TRAINED = Rules(False)
 
 
 def _always() -> None:
@@ -54,6 +54,7 @@ class Items:
 
     clip: Backbone
     frozen: FrozenFeatures
+    asked: Asked = field(default_factory=Asked, repr=False, compare=False)
     _ahead: list[ReadAhead] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -212,36 +213,30 @@ class Items:
 
         if not len(items):
             return encoded(items, every)
-        encoder = self._encoder(kind, part, encode, rules.test)
+
+        def key() -> EncoderKey | None:
+            return encoder_key(
+                self.clip, self.frozen, kind, Asking(part, encode, given), rules.test
+            )
 
         def piece(places: Tensor) -> Tensor:
             return encoded(items if places.equal(every) else items[places], places)
 
+        encoder = key()
         if encoder is None:
             return in_pieces(every, piece, lengths)
         bits = None if given is None else given.cpu()
         found_BD = self.frozen.store.rows(encoder, item_B, bits, piece, lengths)
         rows_BD = moved(found_BD, self.device)
+        if not rules.test and not self.asked.knows(encoder):
+            first = items[every[:1]]
+            self.asked.note(encoder, key, lambda: encoded(first, every[:1]), rows_BD[:1].clone())
         if rules.verify is None:
             return rows_BD
-        return verified(encoded(items, every), rows_BD, rules.verify, kind)
-
-    def _encoder(
-        self, kind: Tower, part: Keyed, encode: Callable[[Any], Tensor], test: bool
-    ) -> EncoderKey | None:
-        """What tells an encoder from others; None where its rows are of no use to anyone later."""
-        base = part.clip if isinstance(part, Part) else part
-        clip = base if isinstance(base, Backbone) else self.clip
-        alone = clip is part
-        if not test and (not alone or clip.training or _learns(clip)):
-            return None
-        if (own := contents(clip, kind)) is None:
-            return None
-        pristine = self.frozen.is_pristine(kind, own)
-        if alone and isinstance(encode, OwnTower) and encode.clip is part:
-            return PRISTINE if pristine else EncoderKey(f"{own} {kind}", False)
-        what = "" if alone else part.digest()
-        return EncoderKey(f"{own} {kind} {code_of(encode)} {what}", pristine)
+        some = every if not rules.few else watched(len(items))
+        again_BD = encoded(items if some is every else items[some], some)
+        same_BD = verified(again_BD, rows_BD[moved(some, rows_BD.device)], rules.verify, kind)
+        return same_BD if some is every else rows_BD
 
     def captions_of(self, data: PairTensors, rows: Tensor) -> Tensor:
         """For images, the mean (B, D) of the frozen unit rows of their captions."""
@@ -264,7 +259,7 @@ class Items:
         first_prompt_only: bool = False,
         learned: Sequence[int] | None = None,
         context: Context = NOTHING,
-        cached: bool = False,
+        rules: Rules = TRAINED,
     ) -> Classes:
         """The classes of one dataset or of several, in one list.
 
@@ -274,7 +269,7 @@ class Items:
             learned: the index of the learned task for each dataset, -1 where it is none; None
                 for -1 everywhere.
             context: of the prompts, see `images`.
-            cached: see `images`.
+            rules: what is kept of their rows.
         """
         names: list[str] = []
         owners, tables, rows = [], [], []
@@ -287,7 +282,7 @@ class Items:
             tables.append((part.prompts_CPL.flatten(0, 1), part.text_key))
             rows.append(asked_CP.flatten())
             names += part.names
-        texts = self._texts(tables, rows, context, Rules(cached))
+        texts = self._texts(tables, rows, context, rules)
         sizes = torch.tensor([len(part.names) for part in parts])
         task_C = torch.tensor(learned or [-1] * len(parts)).repeat_interleave(sizes)
         device = self.device

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..common.report import Advance, ignore
-from ..data.items import Items
+from ..data.items import Items, Rules
 from ..data.tensors import LabelTensors, PairTensors
 from ..metrics.accuracy import rank_of, top1
 from ..metrics.retrieval import hits, ranks_both_ways
@@ -74,6 +74,7 @@ def evaluate(
     advance: Advance = ignore,
     again: bool = True,
     memory: Memory | None = None,
+    committed: bool = True,
 ) -> Scores:
     """Score one set.
 
@@ -89,6 +90,8 @@ def evaluate(
             method of the harness's own has from the store are compared as they are there; those
             of others are also encoded past it, as their keys are only claimed to tell all.
         memory: what it has in common with other evaluations of a run; inside `Memory.stage`.
+        committed: whether a method of methods/ is as the repository has it, whose tests have asked
+            past the store; else it is looked at as everybody's.
 
     Raises:
         Undefined: an embedding or a score is NaN or infinite, or an embedding zero.
@@ -106,7 +109,7 @@ def evaluate(
         "test pairing" in uses,
         [p if shown and p is not None and p < step else -1 for p in which.places],
         None if own else tolerance(feed.clip.precision, feed.device),
-        type(encoder).__module__.partition(".")[0] in ("benchmark", "methods"),
+        committed and type(encoder).__module__.partition(".")[0] in ("benchmark", "methods"),
         at_once(encoder, "encode_image", uses),
         at_once(encoder, "encode_text", uses),
         advance,
@@ -191,7 +194,8 @@ def _classifier(run: _Evaluation) -> Classifier:
 
     def make(known: Classifier) -> Callable[[Images], object]:
         told = Context(known.log(), run.task, partner)
-        classes = run.feed.classes(run.which.scope, learned=run.places, context=told, cached=True)
+        rules = Rules(True, run.verify, few=True)
+        classes = run.feed.classes(run.which.scope, learned=run.places, context=told, rules=rules)
         return checked_classifier(run.encoder.classifier(classes))
 
     return run.memory.classifier((keys, names, tuple(run.places), run.task), make)

@@ -25,6 +25,7 @@ from .device.precision import float32_products, steps_in_tf32
 from .guards.crash import RunPlace
 from .guards.process.kept import kept
 from .guards.returns import checked_key, nothing_left
+from .guards.rows import tolerance
 from .guards.training import Constants, no_backbone_steps
 from .inputs import Inputs, open_inputs
 from .provenance.usage import Usage
@@ -67,9 +68,12 @@ class Run:
     ) -> None:
         self.plan, self.inputs, self.space = plan, inputs, space
         self.report, self.usage, self.costs, self.place = report, usage, Costs(), place
-        self.stages = Stages(inputs, plan.method.uses, space, report, usage, place)
+        committed = f"methods/{plan.method.file.name}" not in plan.git["dirty"]
+        self.stages = Stages(inputs, plan.method.uses, space, report, usage, place, committed)
         self.loaders: list[Loader] = []  # of the finished tasks
         self.pristine, self.method = built.pristine, built.method
+        allowed = tolerance(plan.precision, inputs.device)
+        self.look_again = partial(inputs.feed.asked.look_again, allowed)
         same = partial(built.pristine.unchanged, "clip.logit_scale")
         self.constants = Constants(inputs.clip, same, plan.asked["config"])
         self.trained = shared_training(plan, inputs, report.line)
@@ -138,10 +142,12 @@ class Run:
             else:
                 self.costs.trainable.append(trainable_count(self.method))
             self._train(fit)
+            self.look_again()
             seed_globally(*self._seed(self._data(task), "after"))
             self.place.hook = "after_task"
             with no_backbone_steps(self.method):
                 no_grad_after_task(self.method, task)
+            self.look_again()
             self.place.hook = "report"
             with torch.no_grad():
                 self.costs.reports.append(plain_report(self.method.report()))
@@ -231,20 +237,14 @@ class Run:
             try:
                 fit.run(on_step)
             except BenchError as e:
-                name = self.inputs.order[fit.task.index]
-                limited = self.plan.request.limit is not None
+                name, limited = self.inputs.order[fit.task.index], bool(self.plan.request.limit)
                 raise with_more_data(e, name, self.inputs.train[name], fit, limited) from e
 
     def _save_step(self, fit: Fit) -> None:
         state, same = checkpoint.method_state(self.method, self.pristine)
         moments, progress = checkpoint.fit_state(fit)
-        about = {
-            "tasks": fit.task.index,
-            "step": fit.progress.step,
-            "same": same,
-            "progress": progress,
-            "costs": asdict(self.costs),
-        }
+        at = {"tasks": fit.task.index, "step": fit.progress.step}
+        about = {**at, "same": same, "progress": progress, "costs": asdict(self.costs)}
         self.space.keep_step({**state, **moments}, about)
         self.space.keep_usage(self.usage.spent())
 

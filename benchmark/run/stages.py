@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import torch
 
+from ..backbones.content import forget_all
 from ..common.report import Report
 from ..protocol.badges import Badge
 from ..protocol.method import Encoder, Method
@@ -28,6 +29,7 @@ class Stages:
         report: what the user sees.
         usage: filled with what evaluation takes.
         place: is told where the run is.
+        committed: see `evaluate`.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Stages:
         report: Report,
         usage: Usage,
         place: RunPlace,
+        committed: bool = True,
     ) -> None:
         self.inputs, self.uses, self.space = inputs, uses, space
+        self.committed = committed
         self.report, self.usage, self.place = report, usage, place
         self.memory = Memory()
 
@@ -59,7 +63,7 @@ class Stages:
         watch = Untouched(encoder) if isinstance(encoder, Method) else None
         stage = f"stage {step}/{len(self.inputs.order)}"
         count = len(self.inputs.evals)
-        self.inputs.clip.forget()  # a hook may have stepped by an optimiser that counts no version
+        forget_all()  # a hook may have written, or stepped by an optimiser, without a trace
         evaluating = self.report.evaluating(stage, count)
         with self.usage.phase("evaluate"), evaluating, self.memory.stage():
             for which in self.inputs.evals:
@@ -86,8 +90,16 @@ class Stages:
         while True:
             try:
                 with self.report.phase(which.title, items_of(which), "items") as advance:
-                    feed, memory = self.inputs.feed, self.memory
-                    return evaluate(encoder, feed, which, step, self.uses, advance, memory=memory)
+                    return evaluate(
+                        encoder,
+                        self.inputs.feed,
+                        which,
+                        step,
+                        self.uses,
+                        advance,
+                        memory=self.memory,
+                        committed=self.committed,
+                    )
             except torch.OutOfMemoryError as e:
                 status, error = "oom", str(e)
             except Undefined as e:

@@ -175,6 +175,32 @@ def test_a_digest_is_computed_once(monkeypatch):
     assert next(bytes_read) == 2
 
 
+def test_another_tensor_in_the_same_place_has_a_digest_of_its_own():
+    """What is computed anew each time may lie where its predecessor lay, with as many writes."""
+    known, a = content.Content(), torch.zeros(8, 64)
+    found = {(a.add_(1), known.digest("w", {"w": torch.ones(64, 8) @ a}))[1] for _ in range(5)}
+    assert len(found) == 5
+    whole = torch.arange(64.0).view(8, 8)
+    views = (whole[:2], whole[:4], whole[:4].T, whole[:2].T, whole.view(torch.int32)[:2])
+    assert len({known.digest("w", {"w": view}) for view in views}) == 5
+
+
+def test_writes_without_a_trace_are_seen_after_forget_all():
+    known, a = content.Content(), torch.zeros(4)
+    first = known.digest("a", {"a": a})
+    a.data.add_(1)
+    assert known.digest("a", {"a": a}) == first
+    content.forget_all()
+    second = known.digest("a", {"a": a})
+    assert second != first == content.Content().digest("a", {"a": torch.zeros(4)})
+    with torch.inference_mode():
+        b = torch.ones(4)
+    assert known.digest("a", {"a": b}) == second
+    with torch.inference_mode():
+        b.add_(1)
+    assert known.digest("a", {"a": b}) != second
+
+
 def test_a_fused_step_leaves_a_trace(lab):
     """AdamW's fused step writes past torch's counters: what is kept by them would be stale."""
     feed = lab.feed(lab.clip())

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark.backbones.content import forget_all
 from benchmark.data.cache.frozen import FrozenFeatures
-from benchmark.data.items import Items
+from benchmark.data.items import Items, Rules
+from benchmark.errors import MethodError
 from benchmark.protocol.items import OwnTower, together
 from benchmark.protocol.lookup import Lookup
 from benchmark.protocol.types import Context, Images, Texts
@@ -150,6 +152,122 @@ def test_what_no_digest_tells_is_not_kept(make: Make, feed: Items) -> None:
     assert twice() == 0
 
 
+def _heads(clip: Any, tower: str) -> Any:
+    blocks = clip.visual.transformer if tower == "image" else clip.transformer
+    return blocks.resblocks[0].attn
+
+
+def _set(where: Any, name: str, value: Any) -> None:
+    setattr(where, name, value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clip, tower: _set(_heads(clip, tower), "heads", 2),
+        lambda clip, _: set(vars(m).update(eps=0.1) for m in clip.modules() if hasattr(m, "eps")),
+        lambda clip, _: _set(clip.visual.conv1, "padding", (1, 1)),
+        lambda clip, tower: _heads(clip, tower).register_buffer("extra", torch.ones(1)),
+        lambda clip, tower: _set(_heads(clip, tower), "note", torch.ones(1)),
+    ],
+    ids=["heads", "eps", "padding", "buffer", "tensor"],
+)
+@torch.no_grad()
+def test_a_setting_of_a_module_is_another_row(change: Any, make: Make, feed: Items) -> None:
+    """From the next stage on, and so are the frozen features no longer the backbone's own."""
+    items, part = make(torch.arange(4)), Part()
+    forget_all()
+    items.cached(part, part)
+    change(feed.clip, "image" if isinstance(items, Images) else "text")
+    forget_all()
+    items.cached(part, part)
+    items.cached(part, part)
+    assert sum(part.seen) == 8
+    own = OwnTower(feed.clip)
+    torch.testing.assert_close(items.cached(feed.clip, own), own(items))
+
+
+@torch.no_grad()
+def test_a_function_in_the_place_of_a_modules_method_is_not_kept(make: Make, feed: Items) -> None:
+    items, part = make(torch.arange(4)), Part()
+    norm = feed.clip.ln_final
+    vars(norm)["extra_repr"] = lambda: ""
+    forget_all()
+    for _ in range(2):
+        items.cached(part, part)
+    assert sum(part.seen) == 8
+
+
+@torch.no_grad()
+def test_code_is_told_apart_to_its_last_constant(make: Make) -> None:
+    items, part = make(torch.arange(4)), Part()
+
+    def one(some: Any) -> Tensor:
+        return part(some) + sum(map(lambda _: 1, range(3)))
+
+    def other(some: Any) -> Tensor:
+        return part(some) + sum(map(lambda _: 2, range(3)))
+
+    def given(some: Any, more: float = 1.0) -> Tensor:
+        return part(some) + more
+
+    other.__qualname__ = one.__qualname__
+    first = items.cached(part, one)
+    torch.testing.assert_close(items.cached(part, other), first + 3)
+    found = [items.cached(part, partial(given, more=k)) for k in (1.0, 2.0)]
+    torch.testing.assert_close(found[1], found[0] + 1)
+    given.__defaults__ = (5.0,)
+    torch.testing.assert_close(items.cached(part, given), found[0] + 4)
+
+
+@torch.no_grad()
+def test_rows_of_another_form_of_what_was_given_are_others(make: Make) -> None:
+    """With nothing given, with a number each and with two, in any order."""
+    items, part = make(torch.arange(4)), Part()
+
+    def summed(some: Any, given: Tensor | None = None) -> Tensor:
+        return part(some) + (0 if given is None else given.sum(dim=1, keepdim=True))
+
+    asked = [None, torch.ones(4, 1), torch.ones(4, 2), torch.ones(4, 2).double()]
+    for given in (asked[0], *asked, *reversed(asked)):
+        want = summed(items) if given is None else summed(items, given)
+        torch.testing.assert_close(items.cached(part, summed, given).float(), want.float())
+
+
+@torch.no_grad()
+def test_a_few_of_many_texts_are_looked_at_again(lab: Any, feed: Items) -> None:
+    part = Part("one")
+    rules = Rules(True, verify=1e-4, few=True)
+    prompts = feed.classes(lab.labelled, rules=rules).prompts
+    first = prompts.cached(part, part)
+    assert 0 < part.seen[-1] <= 8 < len(prompts)
+    assert prompts.cached(part, part).equal(first)
+    changed = Part("one", 2.0)  # its digest does not tell
+    with pytest.raises(MethodError, match="the row of a text that moves"):
+        prompts.cached(changed, changed)
+
+
+@torch.no_grad()
+def test_a_teacher_that_moves_unnoticed_is_found_at_the_end_of_a_task(
+    make: Make, lab: Any, feed: Items
+) -> None:
+    items, teacher = make(torch.arange(4), cached=False), lab.clip().eval().requires_grad_(False)
+    steps = [
+        lambda p: p.mul_(1.01),
+        lambda p: _set(p, "data", 1.01 * p.data),
+        lambda p: None,
+        lambda p: p.data.mul_(1.01),
+    ]
+    for step in steps:
+        items.cached(teacher, OwnTower(teacher))
+        for p in teacher.parameters():
+            step(p)
+        if step is steps[-1]:
+            with pytest.raises(MethodError, match=r"teacher moved by 0\S+ unnoticed"):
+                feed.asked.look_again(1e-4)
+        feed.asked.look_again(1e-4)  # an item is looked at once
+
+
 def test_with_gradients_nothing_is_kept(make: Make) -> None:
     items, part = make(torch.arange(4)), Part()
     for _ in range(2):
@@ -247,9 +365,9 @@ def test_the_same_text_in_two_tables_is_encoded_once(lab: Any, feed: Items) -> N
         seen.append(some.tokens_ML)
         return part(some)
 
-    both = feed.classes(lab.labelled, cached=True).prompts.cached(part, encode)
-    own = feed.classes((data,), cached=True).prompts.cached(part, encode)
-    first = feed.classes((data,), first_prompt_only=True, cached=True).prompts
+    both = feed.classes(lab.labelled, rules=Rules(True)).prompts.cached(part, encode)
+    own = feed.classes((data,), rules=Rules(True)).prompts.cached(part, encode)
+    first = feed.classes((data,), first_prompt_only=True, rules=Rules(True)).prompts
     assert own.equal(both[: len(own)])
     assert first.cached(part, encode).equal(own[:: data.prompts_CPL.shape[1]])
     table = data.prompts_CPL.flatten(0, 1).flip(0)

@@ -15,7 +15,7 @@ from benchmark.errors import MethodError
 from benchmark.protocol.config import Config
 from benchmark.protocol.items import Context
 from benchmark.protocol.method import Method
-from benchmark.protocol.types import Classes, Images, Tools
+from benchmark.protocol.types import Classes, Images, Texts, Tools
 from benchmark.records.store import Record, read_record
 from benchmark.run import evaluate as module
 from benchmark.run.evaluate import EvalSet, evaluate
@@ -103,7 +103,7 @@ def test_the_weights_are_read_once_a_stage(
 def method_of(lab: Any, **hooks: Any) -> tuple[Any, Any]:
     """A plugin with these hooks on a pristine backbone, and its feed."""
     feed = lab.feed(lab.clip())
-    cls: Any = type("Plugin", (Method,), {"label": "Plugin", "__module__": "plugin", **hooks})
+    cls: Any = type("Plugin", (Method,), {"label": "Plugin", "__module__": "plugin"} | hooks)
 
     def none(*_: object) -> Any:
         raise AssertionError
@@ -231,6 +231,26 @@ def test_a_stored_row_that_does_not_hold_any_more_is_refused(lab: Any) -> None:
     method.turn[0] = 1
     with pytest.raises(MethodError, match=r"digest\(\) tells all"):
         evaluate(method, feed, which, 3)
+
+
+def test_rows_of_class_prompts_are_held_to_the_same(lab: Any) -> None:
+    """Also of a method in methods/ whose file is not as the repository has it."""
+
+    def encode_text(self: Any, texts: Texts) -> Tensor:
+        def turned(some: Texts) -> Tensor:
+            row_BD: Tensor = self.clip.text(some.tokens_ML)
+            return row_BD.roll(self.turn[0], dims=1)
+
+        return texts.cached(self.clip, turned)  # which is told to be the backbone's own tower
+
+    for home, committed in (("plugin", True), ("methods.mine", False)):
+        method, feed = method_of(lab, encode_text=encode_text, turn=[0], __module__=home)
+        which = EvalSet("b", "B", lab.labelled[0], 0, lab.labelled[:1], 0, (0,))
+        first = evaluate(method, feed, which, 1, committed=committed)
+        assert evaluate(method, feed, which, 2, committed=committed) == first
+        method.turn[0] = 1
+        with pytest.raises(MethodError, match="row of a text that moves"):
+            evaluate(method, feed, which, 3, committed=committed)
 
 
 def test_a_delta_around_the_default_is_seen(lab: Any) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.backbones.open_clip import OpenClip
+from benchmark.data.cache.asked import Asked
 from benchmark.data.pixels import PixelRows
 from benchmark.run.guards import rows as guards
 
@@ -61,9 +62,7 @@ class Encodes:
 def encodes() -> Iterator[Encodes]:
     """Inside, every pass of a tower and every image that is read is counted."""
     found = Encodes()
-    image, text, read, guard = (
-        OpenClip._image_tower, OpenClip._text_tower, PixelRows.__getitem__, guards.check_alone,
-    )  # fmt: skip
+    image, text, read = OpenClip._image_tower, OpenClip._text_tower, PixelRows.__getitem__
 
     def image_tower(self: Any, x_BLW: Tensor) -> Tensor:
         row_BD = image(self, x_BLW)
@@ -80,16 +79,20 @@ def encodes() -> Iterator[Encodes]:
         found.pixels += len(out) if out.ndim == 4 else 1
         return out
 
-    def check_alone(*args: Any) -> None:
-        found.inside_guard = True
-        try:
-            guard(*args)
-        finally:
-            found.inside_guard = False
+    def guarded(guard: Any) -> Any:
+        def call(*args: Any) -> None:
+            found.inside_guard = True
+            try:
+                guard(*args)
+            finally:
+                found.inside_guard = False
+
+        return call
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OpenClip, "_image_tower", image_tower)
         patch.setattr(OpenClip, "_text_tower", text_tower)
         patch.setattr(PixelRows, "__getitem__", pixels)
-        patch.setattr("benchmark.run.evaluate.check_alone", check_alone)
+        patch.setattr("benchmark.run.evaluate.check_alone", guarded(guards.check_alone))
+        patch.setattr(Asked, "look_again", guarded(Asked.look_again))
         yield found
