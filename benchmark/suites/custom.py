@@ -41,6 +41,7 @@ _RECIPE: dict[str, tuple[float, float, bool]] = {
     "warmup": (0, 1, False),
     "grad_clip": (0, inf, False),
 }
+_RECIPE_KEYS = (*_RECIPE, "precision")
 
 
 def read_suite(path: str) -> Suite:
@@ -81,7 +82,7 @@ def _read(file: Path) -> tuple[Suite, HubPins]:
         held_out=tuple(_dataset(_named(t, "held_out", file), pins, True) for t in held_out),
         backbone=keys.text("backbone", "tiny-s"),
         pretrained=keys.text("pretrained", "bundled"),
-        recipe=_recipe(keys.table("recipe").only((*_RECIPE, "precision"))),
+        recipe=_recipe(keys.table("recipe").only(_RECIPE_KEYS)),
         class_scope=_class_scope(keys, [*tasks, *held_out]),
         about=keys.text("about", f"declared by {file.name}"),
         folder=file.parent,

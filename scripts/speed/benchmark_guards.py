@@ -7,6 +7,7 @@ runs of a busy machine differ. It is printed by guard. LIMIT takes fewer images 
 it prints is then an upper bound, as guards cost the same for any number of images.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -99,4 +100,9 @@ def main(suite: str = "mini", method: str = "ft", order: str = "forward", limit:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, value in (("suite", "mini"), ("method", "ft"), ("order", "forward"), ("limit", "")):
+        parser.add_argument(name, nargs="?", default=value)
+    main(**vars(parser.parse_args()))

@@ -26,7 +26,7 @@ from benchmark.backbones.load import load
 from benchmark.common.seeds import generator
 from benchmark.data.batches import join
 from benchmark.data.cache.frozen import FrozenFeatures
-from benchmark.data.items import Items
+from benchmark.data.items import Items, Rules
 from benchmark.data.pixels import PixelRows
 from benchmark.data.tensors import LabelTensors
 from benchmark.protocol.types import Batch, Images, Tools
@@ -79,7 +79,7 @@ def ours(model: str, classes: int) -> Callable[[], Tensor]:
             feed = Items(
                 clip, FrozenFeatures(partial(load, model, weights), about, clip.size, Path(folder))
             )
-            classifier = made.classifier(feed.classes((data,), cached=True))
+            classifier = made.classifier(feed.classes((data,), rules=Rules(True)))
             return F.normalize(classifier(Images(image, lambda: torch.empty(0))), dim=1)
 
     return run

@@ -103,7 +103,7 @@ def test_the_example_parses_and_names_every_known_key() -> None:
     assert [held.name for held in suite.held_out] == ["shapes", "stones"]
     assert (suite.recipe.epochs, suite.recipe.lr) == (4, RECIPE.lr)
     text = EXAMPLE.read_text()
-    assert all(f"{key} = " in text for key in custom._RECIPE)
+    assert all(f"{key} = " in text for key in custom._RECIPE_KEYS)
     assert all(f"{k} = " in text or k in {"recipe", "task", "held_out"} for k in custom._SUITE)
     assert all(f"{key} = " in text for key in custom._DATASET)
 

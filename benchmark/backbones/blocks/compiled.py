@@ -12,6 +12,7 @@ A tower runs eagerly where it holds anything else: a delta that is not low-rank 
 items there are), a module of another type than the library's, a hook, another kind of tensor.
 """
 
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -232,8 +233,11 @@ def with_torch(run: Run, backend: Backend) -> Run:
 
 def told(error: BaseException) -> str:
     """What torch's compiler failed by, in one line: the first of its many often says little."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:200]
+    said = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return textwrap.shorten(
+        f"{type(error).__name__}: {' '.join(lines[:2])}", 200, placeholder=" ..."
+    )
 
 
 def text_length(longest: int) -> int:

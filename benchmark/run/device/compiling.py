@@ -8,6 +8,7 @@ are most of a step. So `auto` compiles on a GPU, for models of about the size of
 larger, in whole runs. This is arithmetic: scripts/speed/gpu_figures.py measures it on a GPU.
 """
 
+import sys
 from collections.abc import Callable
 from functools import cache
 
@@ -20,6 +21,7 @@ from ...backbones.known import Compile
 from ...errors import BenchError
 
 LEAST = 100_000_000  # parameters; ViT-B/32 has 151 million, the largest tiny model 10
+DEEP = 2000  # calls inside calls, torch/_inductor/compile_fx.py
 BACKEND: Backend = "inductor"
 
 
@@ -41,6 +43,8 @@ def chosen_compiler(
     if asked == "off" or (asked == "auto" and not (pays(clip, device) and not limited)):
         return None, ""
     if not (why := trouble(device.type, BACKEND)):
+        # As torch does when it compiles, wherever that is: else a hook of a method is said to.
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEP))
         return compiler(sizes, BACKEND), "compile: blocks are compiled when they are first needed"
     if asked == "on":
         got = f"'on' for a {device.type} for which torch cannot compile ({why})"

@@ -7,7 +7,9 @@ import signal
 import sys
 import threading
 import warnings
+from concurrent.futures import thread as pool
 from contextlib import suppress
+from types import CodeType, FrameType
 from typing import Any
 
 from .state import State, attribute
@@ -63,8 +65,22 @@ def _put_filters(value: list[Any]) -> None:
 
 
 def _threads() -> int:
-    """Threads that would keep the process from ending."""
-    return sum(not t.daemon for t in threading.enumerate())
+    """Threads that would keep the process from ending.
+
+    A pool's that waits for work does not: such threads are told to stop when the process ends.
+    """
+    frames = sys._current_frames()
+    lasting = [t.ident for t in threading.enumerate() if not t.daemon]
+    return sum(not _waits(frames.get(ident or 0)) for ident in lasting)
+
+
+def _waits(frame: FrameType | None) -> bool:
+    """Whether a thread is a pool's without anything to do."""
+    inside = set[CodeType]()
+    while frame is not None:
+        inside.add(frame.f_code)
+        frame = frame.f_back
+    return pool._worker.__code__ in inside and pool._WorkItem.run.__code__ not in inside
 
 
 def in_main() -> bool:
