@@ -6,7 +6,6 @@ import inspect
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from functools import cache
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -14,11 +13,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..common.files import ROOT, module_file
-from ..common.source import content_sha
 from ..errors import BenchError, MethodError, nearest
 from ..protocol.config import Config, field_types, parse_setting
 from .guards.crash import is_failure, said
 from .guards.declared import check_answers, check_declared, check_name
+from .provenance.method_code import method_sha
 
 if TYPE_CHECKING:
     from ..protocol.badges import Badge
@@ -156,7 +155,7 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
         for key, value in sorted(vars(config).items())
         if value != getattr(base, key)
     }
-    sha = _sha_of(module, file)
+    sha = method_sha(module, file)
     return ResolvedMethod(name, variant, cls, config, overrides, file, sha, origin)
 
 
@@ -169,12 +168,6 @@ def is_built_in(method: ResolvedMethod) -> bool:
     if own is None or not own.resolve().is_relative_to(folder):
         return False
     return method.origin != "entry point" and own.resolve() == method.file.resolve()
-
-
-@cache
-def _sha_of(module: ModuleType, file: Path) -> str:
-    """`content_sha` of the code that was imported, whatever is saved in its file since."""
-    return content_sha(file)
 
 
 def _import_named(name: str) -> ModuleType:

@@ -1,5 +1,6 @@
 """Methods from a file, from an entry point, and every way in which they can be wrong."""
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from lanes import lanes
 
 from benchmark.cli.listing import listing
 from benchmark.cli.run import run_all
+from benchmark.common.source import content_sha
 from benchmark.errors import BenchError
 from benchmark.records.store import read_record
 from benchmark.run.registry import find_method, method_names
@@ -215,6 +217,42 @@ def test_a_file_runs_and_goes_to_scratch(plugin: Path, tmp_path: Path, own_cache
     assert about["losses"][0][0]["mine"] > 0
     plugin.write_text(PLUGIN.replace("pow(2)", "abs()"))
     assert make_plan(request).method.sha != plan.method.sha
+
+
+def test_what_a_file_imports_of_its_authors_is_part_of_its_code(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module beside it and what that imports; no comment of theirs, and no installed package."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    near, far = folder / "near_to_mine.py", folder / "far_from_mine.py"
+    monkeypatch.syspath_prepend(str(folder))
+
+    def sha(one: str = "A = 1\n", other: str = "B = 1\n", line: str = "") -> str:
+        near.write_text(f"import far_from_mine\n{one}")
+        far.write_text(other)
+        plugin.write_text(PLUGIN + line)
+        for name in (near.stem, far.stem):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        return find_method(str(plugin), []).sha
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    alone = sha()
+    assert alone == content_sha(plugin)
+    named = {"": alone}
+    for line in ("from near_to_mine import A\n", "import near_to_mine\n"):
+        named[line] = sha(line=line)
+        assert sha(one="A = 1  # one\n", line=line) == named[line]
+        changed = {sha(one="A = 2\n", line=line), sha(other="B = 2\n", line=line)}
+        assert len(changed | {named[line]}) == 3
+    assert len(set(named.values())) == 3
+
+
+def test_the_code_of_the_harnesss_methods_is_their_file() -> None:
+    for name in ("dar", "codyra-plus"):
+        found = find_method(name, [])
+        assert found.sha == content_sha(found.file)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
