@@ -234,6 +234,17 @@ def test_the_states_of_another_run_are_not_taken(
     assert shown.said("of another run")
 
 
+def test_it_is_said_that_an_unfinished_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Of the same name, and told apart by what the name does not say; of no other run."""
+    said: list[str] = []
+    for name in ("ft--s42-aaa", "ft--s42-bbb", "ft--s42-bbb", "ft--s4-ccc", "dar--s42-aaa"):
+        with Workspace(tmp_path / name, said.append).locked():
+            pass
+    assert len(said) == 1
+    assert "'ft--s42-aaa'" in said[0]
+    assert "--compile" in said[0]
+
+
 def test_scores_of_another_stage_are_not_taken(tmp_path: Path) -> None:
     said: list[str] = []
     space = Workspace(tmp_path / "run-1", said.append)

@@ -61,8 +61,20 @@ class Workspace:
                 code=6,
             )
 
+        if not self.folder.exists() and (older := self._others()):
+            self._say(
+                f"a run of this name that was not finished ('{older[0].name}') had other code, "
+                "data or ways to compute (--compile, --fresh, --device): this one starts anew"
+            )
         with held(self.folder / "lock", busy, "give --output-dir a folder that you may write to"):
             yield
+
+    def _others(self) -> list[Path]:
+        """Unfinished runs of the same name, which something else tells apart."""
+        name, found = self.folder.name, self.folder.parent
+        head = name.rpartition("-")[0]
+        every = sorted(found.iterdir()) if found.is_dir() else []
+        return [at for at in every if at.name.rpartition("-")[0] == head and at.name != name]
 
     def remove(self) -> None:
         """The run is finished; its record holds everything."""
