@@ -281,7 +281,8 @@ def test_real_scores_with_plain_gelu_or_wrong_colours_are_lower(
     does notice images that nobody normalised, and those give the pattern.
     """
     import torch
-    from open_clip.transformer import QuickGELU
+
+    from benchmark.backbones.blocks.activation import QuickGELU
 
     def measured(cache: Path) -> Mapping[str, ZeroShot]:
         return measure_sets(make_plan(Request("zs", suite="mini", cache_dir=cache)), QUIET)

@@ -89,7 +89,7 @@ def test_from_bytes_to_a_record(toml: Path, cache: Path, tmp_path: Path, method:
         cache_dir=cache,
     )  # fmt: skip
     if "reference data" in find_method(method, []).cls.uses:
-        with pytest.raises(BenchError, match="one without; choose a suite that declares it"):
+        with pytest.raises(BenchError, match="declares none; choose another --method"):
             run_all([ask], "", "none")
         return
     request, tasks = _run(ask)

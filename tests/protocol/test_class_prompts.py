@@ -53,14 +53,16 @@ def test_no_more_than_a_batch_of_prompts_at_a_time(
     monkeypatch.setattr("benchmark.data.cache.pieces.TOKENS", 4096)
     monkeypatch.setattr(method.clip, "text_tower", counted)
     scores_BC = method.classifier(feed.classes((large,), learned=[0]))(images)
-    if type(method).encode_text is Method.encode_text and name in FAST:
-        assert 1 <= max(counted.tokens) <= 4096
-    else:
-        assert 1 <= max(counted.sizes, default=1) <= PROMPTS
+    default = type(method).encode_text is Method.encode_text
+    # Of hooks that ask the store, and may add prompts of their own to each text.
+    by_tokens = 1 <= max(counted.tokens, default=1) <= 2 * 4096
+    assert by_tokens or max(counted.sizes) <= PROMPTS
+    assert by_tokens or not default
     monkeypatch.setattr("benchmark.protocol.class_rows.PROMPTS", 10**6)
     monkeypatch.setattr("benchmark.data.cache.pieces.TOKENS", 10**6)
     whole_BC = method.classifier(feed.classes((large,), learned=[0]))(images)
-    assert max(counted.sizes, default=10**6) > 2 * PROMPTS
+    if default:
+        assert max(counted.sizes, default=10**6) > 2 * PROMPTS
     torch.testing.assert_close(scores_BC, whole_BC, rtol=1e-4, atol=1e-5)
 
 

@@ -713,9 +713,9 @@ def test_a_full_disk_loses_nothing_computed(
     assert error.value.code == 6
     display, scored = Bomb(), []
 
-    def counted(*asked: Any) -> Scores:
+    def counted(*asked: Any, **more: Any) -> Scores:
         scored.append(asked[2].name)
-        return evaluate(*asked)
+        return evaluate(*asked, **more)
 
     monkeypatch.setattr(stages, "evaluate", counted)
     same(finish(ask(tmp_path), display), want)

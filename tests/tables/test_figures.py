@@ -614,8 +614,8 @@ def test_only_what_draws_imports_matplotlib(tmp_path: Path, cache: Path) -> None
         ["--help"], ["ls"], ["ls", "dar"], ["show", f"{record}"],
         ["run", "--method=zs", "--suite=mini", "--limit=4", "--evals=id", "--display=none",
          f"--output-dir={tmp_path / 'out'}", f"--cache-dir={cache}"],
-        ["tables", f"--results={tmp_path / 'r'}", f"--out={tmp_path / 'tables'}",
-         f"--leaderboard={tmp_path / 'board.md'}"],
+        ["tables", f"--out={tmp_path / 'tables'}",
+         f"--leaderboard={tmp_path / 'board.md'}", f"--cache-dir={tmp_path / 'kept'}"],
     ]  # fmt: skip
     command = [sys.executable, "-c", CALLS, json.dumps(calls)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

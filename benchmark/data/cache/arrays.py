@@ -35,6 +35,20 @@ class DamagedArray(Exception):
     """An array that is no use, and why: words that follow the name of its file."""
 
 
+_TOLD: set[tuple[Path, int, str]] = set()
+
+
+def _is_news(path: Path, why: str) -> bool:
+    """Whether nobody was told yet that this file, as it was last written, is no use."""
+    try:
+        what = path, path.stat().st_mtime_ns, why
+    except OSError:
+        return True
+    known = what in _TOLD
+    _TOLD.add(what)
+    return not known
+
+
 @dataclass(frozen=True)
 class CachedArrays:
     """The arrays of one kind, in a folder of their own.
@@ -77,7 +91,8 @@ class CachedArrays:
         except FileNotFoundError:
             return None
         except DamagedArray as why:
-            say(f"{path} {why}; it is made again")
+            if _is_news(path, str(why)):
+                say(f"{path} {why}; it is made again")
             return None
 
     def trouble(self, path: Path) -> str | None:

@@ -183,7 +183,7 @@ PUT_BACK = {
     "the current folder": "os.chdir('/')",
     "folder": "os.chdir(tempfile.mkdtemp()); os.rmdir(os.getcwd())",
     "environment variables": "os.environ.clear()",
-    "signal handlers": "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+    "signal handlers": "signal.signal(signal.SIGUSR1, signal.SIG_IGN)",
     "timers": "signal.signal(signal.SIGALRM, lambda *a: os._exit(9)); signal.alarm(600)",
     "standard streams": "sys.stdout = None",
     "the recursion limit": "sys.setrecursionlimit(500)",
@@ -195,7 +195,7 @@ PUT_BACK = {
 def surroundings() -> list[Any]:
     return [
         torch.get_default_dtype(), torch.get_num_threads(), Path.cwd(), dict(os.environ),
-        torch.are_deterministic_algorithms_enabled(), signal.getsignal(signal.SIGINT),
+        torch.are_deterministic_algorithms_enabled(), signal.getsignal(signal.SIGUSR1),
         signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL), sys.stdout,
         sys.getrecursionlimit(), list(sys.path),
         dict(torch.nn.modules.module._global_forward_hooks),
