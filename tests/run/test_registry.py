@@ -249,7 +249,7 @@ def test_what_a_file_imports_of_its_authors_is_part_of_its_code(
     assert len(set(named.values())) == 3
 
 
-def test_the_code_of_the_harnesss_methods_is_their_file() -> None:
+def test_the_code_of_a_method_of_the_harness_is_its_file() -> None:
     for name in ("dar", "codyra-plus"):
         found = find_method(name, [])
         assert found.sha == content_sha(found.file)
