@@ -244,6 +244,7 @@ def test_installed_it_says_what_to_do_where_nothing_is_prepared(
     assert "run `cl-bench data prepare NAME` first" in done.stderr
 
 
+@pytest.mark.slow
 def test_doctor_says_that_no_record_will_be_official(installed: Path, tmp_path: Path) -> None:
     done = started(installed, tmp_path, "doctor")
     assert (done.returncode, done.stderr) == (0, "")
@@ -251,6 +252,7 @@ def test_doctor_says_that_no_record_will_be_official(installed: Path, tmp_path: 
     assert "code: not in a git checkout; records go to scratch\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_installed_it_makes_tables_of_the_same_numbers(installed: Path, tmp_path: Path) -> None:
     """Outside a checkout nobody knows the code of a commit: there, no record is ranked."""
     given = tmp_path / "given" / "mini"
@@ -277,6 +279,7 @@ def test_installed_it_makes_tables_of_the_same_numbers(installed: Path, tmp_path
     pd.testing.assert_frame_equal(rows[0][names], rows[1][names])
 
 
+@pytest.mark.slow
 def test_what_is_found_on_the_hub_is_noted_in_the_cache(installed: Path, tmp_path: Path) -> None:
     """What an installer wrote stays; both files together are what is known."""
     before = files_of(installed)

@@ -218,7 +218,7 @@ def test_official_records_need_committed_code(
     with monkeypatch.context() as patch:
         patch.setattr("benchmark.run.provenance.code.NUMERICS", NUMERICS + 1)
         assert "the code has changed since" in run(method="zs").out
-    monkeypatch.setattr("benchmark.run.registry._sha_of", lambda *_: "changed")
+    monkeypatch.setattr("benchmark.run.registry.method_sha", lambda *_: "changed")
     assert "the code has changed since" in run(method="zs").out
 
 
@@ -299,6 +299,7 @@ def test_methods_and_orders_repeated(run: Callable[..., Ended]) -> None:
     assert wrong.out == ""
 
 
+@pytest.mark.slow
 def test_evals(run: Callable[..., Ended], plain: Record, fixed: Record) -> None:
     assert set(plain.frame["role"]) == {"seen", "current", "future", "ood"}
     for method, whole, asked, tasks in (
@@ -331,6 +332,7 @@ def test_save_ranks_from_which_every_hit_follows(run: Callable[..., Ended], fixe
     assert not fixed.path.with_suffix(".ranks.parquet").exists()
 
 
+@pytest.mark.slow
 def test_display(run: Callable[..., Ended]) -> None:
     done = run("--display", "none", method="zs")
     assert done.out == f"{done.path}\n"
@@ -583,6 +585,7 @@ def test_a_diverging_run_is_one_sentence(run: Callable[..., Ended]) -> None:
 # ---- The other commands ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_show(run: Callable[..., Ended], cli: Callable[..., Ended], tmp_path: Path) -> None:
     path = run("--limit", 6, method="dar").path
     shown = cli("show", path)

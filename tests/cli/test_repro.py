@@ -115,6 +115,7 @@ def nothing(_: object) -> None:
     """No edit."""
 
 
+@pytest.mark.slow
 def test_equal(repro: Cli, place: Callable[..., Path], tmp_path: Path) -> None:
     path = place()
     before = {p: p.read_bytes() for p in sorted((tmp_path / "kept").rglob("*.*"))}

@@ -79,6 +79,7 @@ def run(tmp_path, suite, order, **changes):
     return read_record(make_plan(asked).target)
 
 
+@pytest.mark.slow
 def test_retrieval_from_the_hub_to_a_record(there, tmp_path, capsys) -> None:
     record = run(tmp_path, "retrieval", "sketch,flickr30k")
     frame, about = record.frame, record.provenance

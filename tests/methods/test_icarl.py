@@ -234,6 +234,7 @@ def test_giving_up_ends_an_epoch_and_reaches_joined_loaders(lab):
 # -- a run
 
 
+@pytest.mark.slow
 def test_a_run_counts_what_it_keeps(tmp_path):
     """Two labelled tasks through the runner: the state is the kept images and their numbers."""
     request = Request(

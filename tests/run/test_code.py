@@ -429,6 +429,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_no_record_of_an_installed_package_is_official(tmp_path: Path) -> None:
     """And it says so: inside another project that tracks its environment, and in our checkout."""
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"

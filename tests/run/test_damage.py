@@ -152,6 +152,7 @@ def test_a_file_under_the_name_of_another_is_not_taken(
     assert shown.said("again")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 25))]
 )

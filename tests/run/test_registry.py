@@ -282,6 +282,7 @@ def test_wrong_files(tmp_path: Path, case: str) -> None:
 # ---- Entry points ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_entry_point(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "theirs"
     install(package, monkeypatch, theirs="theirs_method:Mine")

@@ -163,6 +163,7 @@ def test_a_method_is_built_before_data_are_read(small: Small, unread: None) -> N
 # -- remedies that help
 
 
+@pytest.mark.slow
 def test_no_larger_batch_is_asked_of_a_task_without_more_images(small: Small) -> None:
     plan = make_plan(small("c-clip"))
     with pytest.raises(BenchError, match=r"got 1 and 1 in 'photos'; give a larger --limit\."):

@@ -243,6 +243,7 @@ def test_another_word_on_the_records_is_asked_each_time(place: Place) -> None:
         assert place.counts["read_record"] == 3
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmark.tables.figures import drawn
 

@@ -116,6 +116,7 @@ def test_one_long_text_in_every_row(results: Path) -> None:
     assert peak_mib() - before < 700
 
 
+@pytest.mark.slow
 def test_many_rows(results: Path) -> None:
     """Every row is the same, so that the file is small."""
     table = table_of().slice(0, 1)

@@ -144,6 +144,7 @@ def test_without_gradients_as_eager(fast: Backbone) -> None:
 # -- how many graphs there are
 
 
+@pytest.mark.slow
 def test_no_task_and_no_adapter_compiles_again(fast: Backbone, counted: Counted) -> None:
     """Towers x places of a block x forms (plain, low-rank) x (training, inference), at one length.
 

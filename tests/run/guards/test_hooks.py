@@ -355,6 +355,7 @@ def test_an_evaluation_leaves_no_trace(act: Callable[[Any], object], words: str,
     assert not nn.modules.module._global_forward_hooks
 
 
+@pytest.mark.slow
 def test_what_torch_wraps_when_it_imports_its_compiler_is_no_change() -> None:
     """As at the first checkpoint of a step that ran out of memory, in the midst of a task."""
     code = (
