@@ -159,9 +159,9 @@ def runs(sides: list[Side], asked: argparse.Namespace, limit: str) -> Table:
         print(row, flush=True)
     if len(sides) > 1:
         table.remarks.append(
-            "differences of dar, mod-x and moe-adapter beyond rounding: what is dropped out and "
-            "drawn is drawn for the tokens that are computed, which are fewer than before numerics "
-            "2; without dropout, dar has none"
+            "since numerics 2, dropout draws for the tokens that are computed, which are fewer: "
+            "a run with dropout differs by more than rounding, and the row of dar without dropout "
+            "shows whether anything else changed"
         )
     if asked.against and len(sides) == 1:
         table.remarks.append(f"commit {asked.against} is not known here: no ratios")
