@@ -219,6 +219,7 @@ def test_a_trained_method(repro: Cli, place: Callable[..., Path], method: str) -
     assert "verdict: equal" in done.out
 
 
+@pytest.mark.slow
 def test_write(
     repro: Cli, place: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

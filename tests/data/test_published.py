@@ -129,6 +129,7 @@ def test_other_data_do_not_answer_for_a_record(changed, tmp_path) -> None:
         run(tmp_path, "retrieval", "sketch", method="zs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "k", "classes"),
     [pytest.param("xtail", 16, {20}, marks=pytest.mark.slow), ("mtil", 5, {10})],

@@ -61,6 +61,7 @@ def totals(found: Encodes) -> tuple[int, int]:
     return sum(found.image.values()), sum(found.text.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pairs", pytest.param("labelled", marks=pytest.mark.slow)])
 def test_stages_of_the_untouched_backbone_cost_nothing(
     kind: str, own_cache: Path, tmp_path: Path

@@ -387,6 +387,7 @@ def hostile_picture() -> Picture:
     return Picture("".join(HOSTILE), "about", blocks)
 
 
+@pytest.mark.slow
 def test_any_label_is_shown_as_text() -> None:
     picture = hostile_picture()
     root = make_figure(picture)
@@ -499,6 +500,7 @@ def test_a_digest_changes_with_anything_that_is_shown(tmp_path: Path) -> None:
     assert digest() == found[0]
 
 
+@pytest.mark.slow
 def test_a_picture_that_another_version_drew_is_compared_by_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

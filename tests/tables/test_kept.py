@@ -265,6 +265,7 @@ def test_a_picture_is_drawn_once(place: Place, monkeypatch: pytest.MonkeyPatch) 
     assert place.counts["draw"] == 1
 
 
+@pytest.mark.slow
 def test_a_second_call_imports_neither_pandas_nor_matplotlib(tmp_path: Path) -> None:
     """Nor torch; and with a cache that cannot be written all goes well, too."""
     copied(tmp_path / "r", FT)
