@@ -114,11 +114,8 @@ def same(record: Record | None, whole: tuple[Path, Path, Record]) -> None:
     assert record.provenance["losses"] == whole[2].provenance["losses"]
 
 
-SLOWER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("features", "trained")]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["pixels", *SLOWER])
+@pytest.mark.parametrize("kind", ["pixels", "features", "trained"])
 def test_a_run_over_a_damaged_cache_is_the_same_and_says_so(
     kind: str, whole: tuple[Path, Path, Record], spoilt: tuple[Path, Path]
 ) -> None:
