@@ -102,7 +102,8 @@ class Suite:
         reference: image-text data from outside the tasks, for methods that declare it.
         folder: the folder of the file that declares the suite; None for embedded suites.
         templates: which set of prompts the labelled tasks have, where the suite offers a choice:
-            "a photo of a {}." for all, one template for each dataset, or the mean over a list.
+            "a photo of a {}." for all, one template for each dataset, the first of a list, or the
+            mean over the list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
         settings: values that every method gets which has a setting of that name, where neither its
