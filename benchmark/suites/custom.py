@@ -127,10 +127,16 @@ def _recipe(keys: Keys) -> Recipe:
     return replace(RECIPE, **values)
 
 
-def _settings(keys: Keys) -> dict[str, Any]:
-    """Values for methods that have a setting of the name; that one has is known when it runs."""
+def _settings(keys: Keys, of_method: bool = False) -> dict[str, Any]:
+    """Values for methods that have a setting of the name, which is known when one runs.
+
+    Tables are of the methods whose names they have.
+    """
     found: dict[str, Any] = {}
     for key, value in keys.raw.items():
+        if isinstance(value, dict) and not of_method:
+            found[key] = _settings(keys.table(key), True)
+            continue
         parts = value if isinstance(value, list) else [value]
         if not all(isinstance(part, str | bool | int | float) for part in parts):
             keys.bad(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from .names import Kind, SplitName
 from .suite import Dataset, Recipe, Suite
+from .tuned import tuned, tuned_origins
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -67,4 +68,6 @@ def mini() -> Suite:
         class_scope="own",
         about="seven rendered image-caption domains and four held-out sets; needs nothing",
         reference=reference(),
+        settings=tuned("mini"),
+        origins=tuned_origins("mini"),
     )
