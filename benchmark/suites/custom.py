@@ -16,8 +16,8 @@ from ..data.split_rules import ByColumn, ByFraction, DivisionRule
 from ..errors import quoted
 from . import hub_keys
 from .mini import RECIPE
-from .names import ClassScope, is_reserved
-from .suite import Dataset, Recipe, Suite
+from .names import CaptionSampling, ClassScope, Crops, is_reserved
+from .suite import Dataset, Recipe, Suite, check_recipe
 from .toml_keys import Keys
 
 TEMPLATES = ("a photo of a {}.",)
@@ -41,7 +41,12 @@ _RECIPE: dict[str, tuple[float, float, bool]] = {
     "warmup": (0, 1, False),
     "grad_clip": (0, inf, False),
 }
-_RECIPE_KEYS = (*_RECIPE, "precision")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": get_args(Precision),
+    "caption_sampling": get_args(CaptionSampling),
+    "crops": get_args(Crops),
+}
+_RECIPE_KEYS = (*_RECIPE, *_CHOICES)
 
 
 def read_suite(path: str) -> Suite:
@@ -87,6 +92,7 @@ def _read(file: Path) -> tuple[Suite, HubPins]:
         about=keys.text("about", f"declared by {file.name}"),
         folder=file.parent,
     )
+    check_recipe(suite, suite.recipe)
     return suite, pins
 
 
@@ -117,11 +123,12 @@ def _recipe(keys: Keys) -> Recipe:
         for key, (low, high, whole) in _RECIPE.items()
         if key in keys
     }
-    precision = keys.text("precision", RECIPE.precision)
-    if precision not in get_args(Precision):
-        known = ", ".join(f'"{one}"' for one in get_args(Precision))
-        keys.bad(f"`precision` of {known}", quoted(precision), "choose one")
-    return replace(RECIPE, **values, precision=cast(Precision, precision))
+    for key, known in _CHOICES.items():
+        values[key] = keys.text(key, getattr(RECIPE, key))
+        if values[key] not in known:
+            names = ", ".join(f'"{one}"' for one in known)
+            keys.bad(f"`{key}` of {names}", quoted(values[key]), "choose one")
+    return replace(RECIPE, **values)
 
 
 def _class_scope(keys: Keys, datasets: list[Keys]) -> ClassScope:

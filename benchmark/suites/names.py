@@ -6,6 +6,8 @@ SplitName = Literal["train", "test"]
 ClassScope = Literal["own", "union"]
 Kind = Literal["pairs", "labelled"]
 Templates = Literal["generic", "per-dataset", "ensemble"]
+CaptionSampling = Literal["random", "all"]
+Crops = Literal["none", "random"]
 
 EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
 PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
