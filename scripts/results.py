@@ -63,18 +63,20 @@ RETRIEVAL: Families = (
     ("tiny-s", ("mod-x",)),
     ("tiny-s", ("ewc",)),
     ("tiny-s", ("l2p",)),
-    ("tiny-s", ("dar.r8",)),  # Table 3, with r4 and r32
+    ("tiny-s", ("dar.rank4",)),  # Table 3, with the two below and `dar`
+    ("tiny-s", ("dar.rank8",)),
+    ("tiny-s", ("dar.rank32",)),
+    ("tiny-s", ("dar.r8",)),  # the run that the paper's tables call DAR
     ("tiny-s", ("lora-ft",)),
     ("tiny-s", ("ft",)),
     ("tiny-s", ("ta",)),
     ("tiny-s", ("joint",)),
     ("tiny-s", ("zs",)),
-    ("tiny-b", ("dar.r8",)),  # Table 2
+    ("tiny-b", ("dar",)),  # Table 2
+    ("tiny-b", ("dar.r8",)),
     ("tiny-b", ("c-clip",)),
     ("tiny-b", ("mod-x",)),
     ("tiny-b", ("ft",)),
-    ("tiny-s", ("dar.r4",)),
-    ("tiny-s", ("dar.r32",)),
 )  # fmt: skip
 # The two papers' methods, those of Tables 1 and 2 of the CoDyRA paper first.
 METHODS = (

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
+from ...records.naming import badges_of
 from ...records.store import Record
 from ...validation.findings import TIERS, Tier
 from ..cells import MISSING
@@ -130,7 +131,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
     for record in records:
         row = record.row
         orders.setdefault(str(row["order"]), {})[int(row["seed"])] = scores_of(record, sets)
-        badges |= set(filter(None, str(row["uses"]).split(",")))
+        badges |= badges_of(str(row["uses"]))
     spaces = {
         space
         for record in records
