@@ -71,6 +71,7 @@ RETRIEVAL: Families = (
     ("tiny-s", ("ft",)),
     ("tiny-s", ("ta",)),
     ("tiny-s", ("joint",)),
+    ("tiny-s", ("joint.mixed",)),
     ("tiny-s", ("zs",)),
     ("tiny-b", ("dar",)),  # Table 2
     ("tiny-b", ("dar.r8",)),
@@ -80,25 +81,16 @@ RETRIEVAL: Families = (
 )  # fmt: skip
 # The two papers' methods, those of Tables 1 and 2 of the CoDyRA paper first.
 METHODS = (
-    "codyra", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal", "codyra-rail-dual",
+    "codyra", "codyra.released", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal",
+    "codyra-rail-primal.rebuilt", "codyra-rail-dual", "codyra-rail-dual.rebuilt",
     "rail-primal", "rail-dual", "moe-adapter", "zscl", "lora", "lwf",
-    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "dar", "ta", "lora-ft", "ewc",
+    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "joint.mixed", "dar", "ta", "lora-ft", "ewc",
     "mod-x", "dkr", "c-clip", "l2p",
 )  # fmt: skip
-# Section 4.1 has another share of dense steps for MTIL, whose tests know the task.
-IN_MTIL = {
-    "codyra": "codyra.dense70", "codyra-plus": "codyra-plus.dense70",
-    "codyra-plus.route-oracle": "codyra-plus.dense70-route-oracle",
-    "codyra-rail-primal": "codyra-rail-primal.dense70",
-    "codyra-rail-dual": "codyra-rail-dual.dense70",
-}  # fmt: skip
 FAMILIES: dict[str, Families] = {
     "mini": RETRIEVAL,
     "mini-xtail": tuple(("tiny-s", (name,)) for name in METHODS),
-    "mini-mtil": (
-        *(("tiny-s", (IN_MTIL.get(name, name),)) for name in METHODS),
-        ("tiny-s", ("codyra",)),  # Table 7
-    ),
+    "mini-mtil": tuple(("tiny-s", (name,)) for name in METHODS),
 }
 COMMITTED = Path("results")
 AGAIN = Path("scratch") / "again"

@@ -1,13 +1,14 @@
 """What a suite declares: its datasets, their order, and the training budget."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.known import Precision
 from ..common.files import weights_file
-from .names import ClassScope, Kind, SplitName, Templates
+from ..common.origins import Origin
+from .names import ClassScope, Decay, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -24,6 +25,8 @@ class Recipe:
         lr_added: the same for parameters that a method adds (adapters, prompts, heads), which
             start from zero or from random values.
         weight_decay: AdamW's decoupled weight decay.
+        decay: what it falls on: "matrices", with arrays of more dimensions (gains, biases and
+            other vectors are spared, as CLIP and open_clip train), or "all".
         steps: optimiser steps of every task, whatever its size; 0 means that `epochs` says.
         warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
             follows.
@@ -42,10 +45,11 @@ class Recipe:
     grad_clip: float = 0.0
     steps: int = 0
     precision: Precision = "fp32"
+    decay: Decay = "matrices"
 
     def asked(self) -> dict[str, Any]:
         """As records have it; what is as it was when there was no choice is not in it."""
-        usual = {"steps": 0, "precision": "fp32"}
+        usual = {"steps": 0, "precision": "fp32", "decay": "all"}
         return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
 
@@ -100,9 +104,13 @@ class Suite:
         reference: image-text data from outside the tasks, for methods that declare it.
         folder: the folder of the file that declares the suite; None for embedded suites.
         templates: which set of prompts the labelled tasks have, where the suite offers a choice:
-            "a photo of a {}." for all, one template for each dataset, or the mean over a list.
+            "a photo of a {}." for all, one template for each dataset, the first of a list, or the
+            mean over the list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
+        settings: values that every method gets which has a setting of that name, where neither its
+            variant nor the call gives another.
+        origins: setting, or key of the recipe -> where the suite's value is from.
     """
 
     name: str
@@ -118,6 +126,8 @@ class Suite:
     folder: Path | None = None
     templates: Templates | None = None
     order_ii: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:

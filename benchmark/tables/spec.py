@@ -240,6 +240,10 @@ FEW_SHOT_TABLES = (
     TableSpec(
         5, "Regression beside the classifier: means of Transfer, Average and Last, order I",
         "summary", k=None, rows="named", paper="codyra", suites=_XTAIL, world="union",
+        more=(
+            RowSpec("CoDyRA + RAIL-Primal, features rebuilt", "codyra-rail-primal.rebuilt"),
+            RowSpec("CoDyRA + RAIL-Dual, features rebuilt", "codyra-rail-dual.rebuilt"),
+        ),
     ),
     TableSpec(
         6, "BLIP as the backbone: means of Transfer, Average and Last, order I", "summary", k=None,
@@ -248,8 +252,7 @@ FEW_SHOT_TABLES = (
     ),
     TableSpec(
         7, "One task alone: accuracy, and parameters that are left", "tuning", k=None, order="",
-        rows="named", more=(RowSpec("CoDyRA (dense 0.7)", "codyra.dense70"),), paper="codyra",
-        suites=("mtil",), world="own",
+        rows="named", paper="codyra", suites=("mtil",), world="own",
     ),
 )  # fmt: skip
 ALL_TABLES = (*TABLES, *FEW_SHOT_TABLES)
