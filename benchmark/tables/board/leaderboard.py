@@ -107,9 +107,7 @@ def _bounds(section: BoardSection) -> list[str]:
     told_no_more = [one for one in section.lines if not (one.why or one.told)]
     totals = {one.label: total for one in told_no_more if (total := one.total()) is not None}
     return [
-        bound_note(
-            one.label, totals[one.label], {k: v for k, v in totals.items() if k != one.label}
-        )
+        bound_note(one.label, totals[one.label], {k: totals[k] for k in totals if k != one.label})
         for one in sorted(told_no_more, key=lambda one: one.key)
         if one.method == UPPER_BOUND and one.label in totals
     ]
