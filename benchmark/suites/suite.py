@@ -86,6 +86,7 @@ class Dataset:
             hub; None for files of one's own.
         kind: images with captions or with labels, so that a method that is not defined for them
             is refused before anything is read; None where only the loaded split says it.
+        test_images: expected in its test split, None where no declaration says it.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Dataset:
     optional: bool = False
     origin: "Callable[[], str | None]" = lambda: None
     kind: Kind | None = None
+    test_images: int | None = None
 
 
 @dataclass(frozen=True)
