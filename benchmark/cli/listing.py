@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..common.origins import NOWHERE, Origin
 from ..errors import BenchError, visible
 from ..protocol.badges import UNSEEN
 from ..records.overlap import overlap_file, overlap_line, read_overlap
@@ -10,6 +11,7 @@ from ..run.registry import method_names
 from ..run.task_order import KINDS
 from ..suites.find import find_suite
 from ..suites.names import suite_names
+from ..suites.suite import Recipe
 from .described.method import describe_method
 
 RESULTS = Path("results")
@@ -44,14 +46,28 @@ def describe(asked: str) -> str:
         f"  paper  {found.paper or 'none'}",
         f"  uses   {', '.join(sorted(found.uses)) or 'the data of the current task alone'}",
         f"\nsettings (--hp KEY=VALUE; {found.file.name} says where each value is from)",
-        *(f"  {key:<{width}}  {_shown(value)}" for key, value in found.settings.items()),
     ]
+    for key, value in found.settings.items():
+        origin = found.origins.get(key, NOWHERE)
+        lines.append(f"  {key:<{width}}  {_shown(value)}{_from(origin)}")
     if found.variants:
         lines.append(f"\nvariants (--method {found.call}VARIANT)")
     for tag, changes in found.variants.items():
         shown = ", ".join(f"{key}={_shown(value)}" for key, value in changes.items())
         lines.append(f"  {tag:<{width}}  {shown}")
+    if found.about:
+        lines += [f"\n{found.file.name}, with what differs from the paper:\n", found.about]
     return "\n".join(lines)
+
+
+def _from(origin: Origin) -> str:
+    """Where a value is from, and the paper's where it is another."""
+    parts = [f"the paper: {origin.paper}"] if origin.paper else []
+    parts += [origin.why] if origin.why else []
+    parts += [origin.source] if origin.source else []
+    if origin.sweep:
+        parts.append(f"chosen of {origin.trials} by sweeps/{origin.sweep}.toml")
+    return f"  ({'; '.join(parts)})" if parts else ""
 
 
 def _shown(value: Any) -> str:
@@ -75,10 +91,17 @@ def _suite(name: str) -> list[str]:
         *([f"    prompts   {suite.templates} (--templates)"] if suite.templates else []),
         f"    backbone  {suite.backbone} ({suite.pretrained})",
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
-        f" (added parameters {r.lr_added:g}), {r.precision}",
+        f" (added parameters {r.lr_added:g}), {r.precision}{_views(r)}",
         *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
         f"    overlap   {_overlap(name)}",
     ]
+
+
+def _views(recipe: Recipe) -> str:
+    """What training sees of an image and of its captions, where it is not the usual."""
+    captions = "every caption in an epoch" if recipe.caption_sampling == "all" else ""
+    crops = "random crops of 0.9 to 1" if recipe.crops == "random" else ""
+    return "".join(f", {said}" for said in (captions, crops) if said)
 
 
 def _overlap(name: str) -> str:

@@ -67,11 +67,19 @@ def run(
     ] = [],  # noqa: B006
     epochs: Annotated[int | None, typer.Option(help="per task [the suite's]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="pairs per step [the suite's]")] = None,
+    caption_sampling: Annotated[
+        str | None,
+        typer.Option(help="captions of an image in an epoch: random (one) | all [the suite's]"),
+    ] = None,
+    crops: Annotated[
+        str | None,
+        typer.Option(help="of training images: none | random (0.9 to 1 of each) [the suite's]"),
+    ] = None,
     templates: Annotated[
         str | None,
         typer.Option(
-            help="prompts of few-shot suites: generic | per-dataset | ensemble [the suite's]; "
-            "another than the suite's is never ranked"
+            help="prompts of few-shot suites: generic | per-dataset | first | ensemble "
+            "[the suite's]; another than the suite's is never ranked"
         ),
     ] = None,
     evals: Annotated[
@@ -132,8 +140,8 @@ def run(
 
         named, why = default_suite(cache_dir, backbone)
     make_display(display).line(first_word(named, method, order, seed))
+    from ..run.asked.validation import Validation
     from ..run.request import Request
-    from ..suites.validated import Validation
     from .run import run_all
 
     requests = [
@@ -147,6 +155,8 @@ def run(
             hp=tuple(hp),
             epochs=epochs,
             batch_size=batch_size,
+            caption_sampling=caption_sampling,  # type: ignore[arg-type]
+            crops=crops,  # type: ignore[arg-type]
             templates=templates,  # type: ignore[arg-type]
             evals=evals,  # type: ignore[arg-type]
             limit=limit,

@@ -1,7 +1,7 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,17 +13,22 @@ from ..errors import BenchError
 from ..hub.lock import lock_path
 from ..records.naming import file_stem, suite_folder
 from ..suites.find import find_suite
-from ..suites.names import PUBLISHED, Templates
+from ..suites.names import PUBLISHED, CaptionSampling, Crops, Templates
 from ..suites.ready import PreparedData, ready
-from ..suites.suite import Recipe, Suite
-from ..suites.validated import Validation, validation_suite
+from ..suites.suite import Recipe, Suite, check_recipe
+from .asked.official import of_code
+from .asked.validation import Validation, validation_suite
 from .provenance.code import code_sha, git_dirty, git_state
 from .provenance.given import own_content, weights_name
-from .registry import ResolvedMethod, find_method, is_built_in
+from .registry import ResolvedMethod, find_method
 from .suitable import check_suitable
 from .task_order import resolve_order
 
 Evals = Literal["all", "id", "ood"]
+_CHOICES = {
+    "evals": Evals, "precision": Precision, "compile": Compile,
+    "caption_sampling": CaptionSampling, "crops": Crops,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Request:
     hp: tuple[str, ...] = ()
     epochs: int | None = None
     batch_size: int | None = None
+    caption_sampling: CaptionSampling | None = None
+    crops: Crops | None = None
     templates: Templates | None = None
     evals: Evals = "all"
     limit: int | None = None
@@ -125,7 +132,7 @@ def make_plan(request: Request) -> Plan:
     suite = find_suite(request.suite, request.cache_dir, templates=request.templates)
     backbone = request.backbone or suite.backbone
     check_backbone(backbone)
-    method = find_method(request.method, list(request.hp))
+    method = find_method(request.method, list(request.hp), suite.settings)
     names = [d.name for d in suite.tasks]
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
@@ -175,8 +182,10 @@ def _recipe(request: Request, suite: Suite) -> Recipe:
     recipe = suite.recipe
     if request.epochs is not None:
         recipe = replace(recipe, epochs=request.epochs, steps=0)
-    if request.batch_size is not None:
-        recipe = replace(recipe, batch_size=request.batch_size)
+    for name in ("batch_size", "caption_sampling", "crops"):
+        if (given := getattr(request, name)) is not None:
+            recipe = replace(recipe, **{name: given})
+    check_recipe(suite, recipe)
     return recipe
 
 
@@ -207,13 +216,12 @@ def _asked(
     recipe: Recipe, precision: Precision, prepared: PreparedData | None,
 ) -> dict[str, Any]:  # fmt: skip
     """See `Plan.asked`. Its entries are compared with those of records: none changes its form."""
-    config = asdict(method.config).items()
     asked = {
         "suite": suite.name,
         "suite_version": suite.version,
         "method": method.name,
         "variant": method.variant,
-        "config": {k: list(v) if isinstance(v, tuple) else v for k, v in config},
+        "config": _plain(asdict(method.config)),
         "recipe": recipe.asked(),
         "backbone": backbone,
         "pretrained": pretrained,
@@ -224,8 +232,15 @@ def _asked(
         "precision": precision,
         "data": own_content(suite) if prepared is None else prepared.content,
     }
+    if method.of_suite:
+        asked["suite_settings"] = _plain(method.of_suite)
     asked |= {} if suite.templates is None else {"templates": suite.templates}
     return asked if (held := request.validation) is None else {**asked, "validation": held.asked()}
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
 
 
 def _check_range(request: Request) -> None:
@@ -236,11 +251,11 @@ def _check_range(request: Request) -> None:
             raise BenchError(f"{flag} of at least {least}", str(value), "correct it")
     if not 0 <= request.seed < 2**31:
         raise BenchError("--seed in 0 ... 2147483647", str(request.seed), "correct it")
-    for name, kind in (("evals", Evals), ("precision", Precision), ("compile", Compile)):
+    for name, kind in _CHOICES.items():
         value = getattr(request, name)
         if value is not None and value not in get_args(kind):
-            known = ", ".join(get_args(kind))
-            raise BenchError(f"--{name} of {known}", f"'{value}'", "choose one")
+            flag, known = "--" + name.replace("_", "-"), ", ".join(get_args(kind))
+            raise BenchError(f"{flag} of {known}", f"'{value}'", "choose one")
 
 
 def _differences(
@@ -271,9 +286,7 @@ def _differences(
 def _unofficial(
     request: Request, method: ResolvedMethod, git: dict[str, Any], left_out: int, published: bool
 ) -> list[str]:
-    reasons = []
-    if request.validation is not None:
-        reasons.append("scored on a validation part of the training data, and on no test set")
+    reasons = [] if request.validation is None else [request.validation.claim]
     if left_out:
         reasons.append(f"the order leaves {left_out} of the suite's tasks out")
     if request.limit is not None:
@@ -284,15 +297,4 @@ def _unofficial(
         reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
     elif published and git["commit"] is not None and git_dirty(lock_path()):
         reasons.append(f"{lock_path().name} is not committed")
-    # Whatever it was called by: its code must be in the commit that the record names.
-    if not is_built_in(method):
-        reasons.append(
-            "the method is an entry point"
-            if method.origin == "entry point"
-            else "the method is a file outside methods/"
-        )
-    if git["commit"] is None:
-        reasons.append("the code is not in a git checkout")
-    elif git["dirty"]:
-        reasons.append(f"the code is not committed ({git['dirty'][0]} ...)")
-    return reasons
+    return [*reasons, *of_code(method, git)]

@@ -5,7 +5,10 @@ from typing import Literal
 SplitName = Literal["train", "test"]
 ClassScope = Literal["own", "union"]
 Kind = Literal["pairs", "labelled"]
-Templates = Literal["generic", "per-dataset", "ensemble"]
+Decay = Literal["matrices", "all"]
+Templates = Literal["generic", "per-dataset", "first", "ensemble"]
+CaptionSampling = Literal["random", "all"]
+Crops = Literal["none", "random"]
 
 EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
 PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")

@@ -8,9 +8,9 @@ from typing import Any, Literal, cast, get_args
 
 from ..common.files import file_sha256, weights_file
 from ..errors import BenchError, quoted
+from ..run.asked.validation import SHARE, Validation
 from ..suites.names import Templates
 from ..suites.toml_keys import Keys
-from ..suites.validated import SHARE, Validation
 
 Score = Literal["last", "average"]
 Settings = Mapping[str, Any]

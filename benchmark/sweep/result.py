@@ -50,6 +50,7 @@ def document_of(sweep: Sweep, runs: Sequence[TrialRun], records: Sequence[Record
         "toml_sha256": sweep.sha256,
         "about": sweep.about,
         **_protocol(sweep, runs[0].plan, records[0]),
+        "settings_of_every_trial": _shared([run.plan for run in runs]),
         "trials": trials,
         "chosen": None
         if best is None
@@ -88,9 +89,19 @@ def _protocol(sweep: Sweep, plan: Plan, record: Record) -> Document:
         "seeds": list(sweep.seeds),
         "score": {"name": sweep.score, "meaning": MEANING[sweep.score], "unit": "percent"},
         "rule": RULE,
-        "recipe": plan.suite.recipe.asked(),
         "code": {key: about["code"][key] for key in ("sha256", "numerics", "commit", "dirty")},
         "machine": {"versions": about["versions"], **about["hardware"]},
+    }
+
+
+def _shared(plans: Sequence[Plan]) -> Document:
+    """Settings of the method, and of the recipe, that no trial changes."""
+    every = [{**plan.recipe.asked(), **plan.asked["config"]} for plan in plans]
+    # The method's lr, where it has one, stands before that of the recipe.
+    return {
+        key: value
+        for key, value in every[0].items()
+        if all(key in one and one[key] == value for one in every)
     }
 
 

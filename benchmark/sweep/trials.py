@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BenchError, MethodError
+from ..errors import BenchError, MethodError, quoted
 from ..protocol.config import field_types
 from ..records.evidence import evidence_file
 from ..records.store import Record, read_record
@@ -14,7 +14,9 @@ from ..run.registry import find_method
 from ..run.request import Plan, Request, make_plan
 from .declared import Settings, Sweep
 
-RECIPE = ("epochs", "batch_size")  # settings of a trial that are the request's own
+NUMBERS = ("epochs", "batch_size")
+RECIPE = (*NUMBERS, "caption_sampling", "crops")
+"""Settings of a trial that are of the recipe, and of no method."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,14 @@ def _request(sweep: Sweep, settings: Settings, seed: int, places: Places) -> Req
         device=places.device,
         output_dir=places.output_dir,
         cache_dir=places.cache_dir,
-        **{key: _whole(key, settings[key]) for key in RECIPE if key in settings},
+        **{key: _of_recipe(key, settings[key]) for key in RECIPE if key in settings},
     )
 
 
-def _whole(key: str, value: Any) -> Any:
-    if type(value) is not int:
-        raise BenchError(f"a whole number for `{key}`", repr(value), "correct it")
+def _of_recipe(key: str, value: Any) -> Any:
+    kind, name = (int, "whole number") if key in NUMBERS else (str, "text")
+    if type(value) is not kind:
+        raise BenchError(f"a {name} for `{key}`", quoted(value), "correct it")
     return value
 
 

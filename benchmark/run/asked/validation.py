@@ -6,14 +6,14 @@ tasks, so that a choice cannot know them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import BenchError
-from .names import SplitName
-from .suite import Dataset, Suite
+from ...errors import BenchError
+from ...suites.names import SplitName
+from ...suites.suite import Dataset, Suite
 
 if TYPE_CHECKING:
-    from ..data.split import Split
+    from ...data.split import Split
 
 SHARE = 0.25  # of the training images, unless another is asked for
 
@@ -25,10 +25,12 @@ class Validation:
     Attributes:
         tasks: number of the first tasks of the order that are learned, at least 1.
         share: of each task's training images that are its validation part, in (0, 1).
+        claim: why a record of it is no result.
     """
 
     tasks: int
     share: float = SHARE
+    claim: ClassVar[str] = "scored on a part of the training data, and on no test set"
 
     def __post_init__(self) -> None:
         if self.tasks < 1:
@@ -44,7 +46,7 @@ class Validation:
 
     def asked(self) -> dict[str, Any]:
         """As records have it; the rule's version belongs to it."""
-        from ..data.held_back import VERSION  # numpy: not for `cl-bench ls`
+        from ...data.held_back.rule import VERSION  # numpy: not for `cl-bench ls`
 
         return {"tasks": self.tasks, "share": self.share, "rule": VERSION}
 
@@ -59,7 +61,7 @@ class _Halves:
 
     def __call__(self, split: SplitName) -> "Split":
         if split not in self._read:
-            from ..data.held_back import divide
+            from ...data.held_back.parts import divide
 
             train, held = divide(self.dataset.load("train"), self.share)
             self._read["train"], self._read["test"] = train, held
