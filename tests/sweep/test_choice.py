@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import BenchError
-from benchmark.records.answers import AnswerKey, Evidence
+from benchmark.records.answers import AnswerKey, Evidence, Integers, Where
 from benchmark.stats.answered import AnsweredRun, measure
 from benchmark.sweep.check import check_sweep
 from benchmark.sweep.choice import best_of
@@ -27,7 +27,8 @@ def test_the_highest_mean_and_of_equal_ones_the_first():
 
 def answered(seed: int, right: dict[str, list[list[int]]]) -> AnsweredRun:
     """A run over labelled sets, of which `right` says what each image got at every step."""
-    keys, answers = {}, {}
+    keys: dict[str, AnswerKey] = {}
+    answers: dict[Where, Integers] = {}
     for task, steps in right.items():
         keys[task] = AnswerKey("labelled", np.zeros(len(steps[0]), np.int64))
         for step, got in enumerate(steps):
