@@ -1,6 +1,7 @@
-"""Batches of one task alone, those of all tasks in turn: what an epoch has, and where it goes on."""
+"""Batches of one task alone, those of all tasks in turn: what an epoch has, where it goes on."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def test_the_order_of_the_tasks_does_not_matter(joined):
     assert all(_pixels(a).equal(_pixels(b)) for a, b in pairs)
 
 
-def test_turns_are_drawn_anew_and_in_proportion(lab):
+def test_turns_are_drawn_anew_and_in_proportion():
     class Part:
         def __init__(self, name, count):
             self.name, self.count = name, count
@@ -58,8 +59,9 @@ def test_turns_are_drawn_anew_and_in_proportion(lab):
         def epoch(self, index, start=0):
             yield from ((self.name, index, n) for n in range(start, self.count))
 
-    loader = TurnLoader((Part("a", 30), Part("b", 10)), ("seed",))
-    epochs = [list(loader.epoch(e)) for e in range(3)]
+    parts: Any = (Part("a", 30), Part("b", 10))
+    loader: Any = TurnLoader(parts, ("seed",))
+    epochs: list[list[Any]] = [list(loader.epoch(e)) for e in range(3)]
     for e, seen in enumerate(epochs):
         assert Counter(name for name, _, _ in seen) == {"a": 30, "b": 10}
         for name in "ab":
