@@ -15,7 +15,7 @@ from ..suites.toml_keys import Keys
 Score = Literal["last", "average"]
 Settings = Mapping[str, Any]
 _TEXTS = ("suite", "method", "order", "backbone", "pretrained", "templates", "score")
-_KEYS = (*_TEXTS, "about", "kept", "tasks", "share", "seeds", "trial", "grid")
+_KEYS = (*_TEXTS, "about", "tasks", "share", "seeds", "trial", "grid")
 _MOST = 1000  # trials; a typing error in a grid is no year of work
 
 
@@ -31,7 +31,6 @@ class Sweep:
         seeds: of every trial. score: see `scores.terms_of`.
         trials: the settings of each, in the order of the file.
         about: why, in the words of whoever wrote the file; "" for none.
-        kept: why the file is kept where no setting's value is from it; "" where one is.
     """
 
     file: Path
@@ -47,7 +46,6 @@ class Sweep:
     score: Score
     trials: tuple[Settings, ...]
     about: str
-    kept: str
 
     @property
     def name(self) -> str:
@@ -89,7 +87,6 @@ def read_sweep(file: Path) -> Sweep:
         score=cast(Score, _choice(keys, "score", get_args(Score)) or "last"),
         trials=_trials(keys),
         about=keys.text("about") if "about" in keys else "",
-        kept=keys.text("kept") if "kept" in keys else "",
     )
 
 

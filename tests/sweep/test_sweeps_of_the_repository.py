@@ -1,6 +1,7 @@
 """Every setting that says it was chosen by a sweep was, and every sweep that is kept has a use."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,16 +72,23 @@ def wrong(claim: Claim, folder: Path) -> str:
 
 
 def idle(folder: Path, used: set[str]) -> list[str]:
-    """Files of the folder that nothing is from and that do not say why they are kept."""
-    found = []
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        toml = file.with_suffix(".toml")
-        if file.suffix not in (".toml", ".json") or not toml.is_file():
-            found.append(file.name)
-        elif file.suffix == ".toml":
+    """Files of the folder that nothing is from, and of which its README does not say why.
+
+    There it is a line "- `mini-ewc`: why", so that it can be said of a sweep that has been run: its
+    own file may not change any more.
+    """
+    if not folder.is_dir():
+        return []
+    page = folder / "README.md"
+    text = page.read_text() if page.is_file() else ""
+    told = re.findall(r"^- `([\w.-]+)`: \S.*$", text, re.MULTILINE)
+    found = [f"README.md: {name}" for name in told if not (folder / f"{name}.toml").is_file()]
+    for file in sorted(folder.iterdir()):
+        if file.suffix == ".toml":
             check_sweep(file)
-            if (file.stem in used) == bool(read_sweep(file).kept):
-                found.append(file.name)
+            found += [file.name] if (file.stem in used) == (file.stem in told) else []
+        elif file != page and not (file.suffix == ".json" and file.with_suffix(".toml").is_file()):
+            found.append(file.name)
     return found
 
 
@@ -136,5 +144,11 @@ def test_a_claim_that_its_sweep_does_not_bear_is_found(folder: Path) -> None:
 def test_a_sweep_without_a_use_is_found(folder: Path) -> None:
     assert idle(folder, {"mini-ft"}) == []
     assert idle(folder, set()) == ["mini-ft.toml"]
+    (folder / "README.md").write_text("Sweeps\n\n- `mini-ft`: the default is as good.\n")
+    assert idle(folder, set()) == []
+    assert idle(folder, {"mini-ft"}) == ["mini-ft.toml"]  # it is one or the other
+    (folder / "README.md").write_text("- `mini-ft`: \n- `gone`: as it was\n")
+    assert idle(folder, set()) == ["README.md: gone", "mini-ft.toml"]
+    (folder / "README.md").unlink()
     (folder / "old.json").write_text("{}")
     assert idle(folder, {"mini-ft"}) == ["old.json"]
