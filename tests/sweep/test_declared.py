@@ -161,3 +161,20 @@ def test_a_value_reaches_the_method_as_the_file_has_it(tmp_path):
     assert (one.plan.recipe.epochs, one.plan.recipe.batch_size) == (3, 8)
     assert one.plan.asked["validation"] == {"tasks": 2, "share": 0.25, "rule": "1"}
     assert one.plan.target.parent == tmp_path / "scratch" / "mini"
+
+
+def test_every_key_of_a_file_reaches_the_runs(tmp_path):
+    """What is accepted is used: a key that changed nothing would be worse than none."""
+    few = HEAD.replace('"mini"', '"mini-xtail"') + "[grid]\nlr = [1e-4]\n"
+    keys = {
+        "order": '"reverse"', "share": "0.5", "backbone": '"tiny-b"', "pretrained": '"random:3"',
+        "templates": '"generic"',
+    }  # fmt: skip
+    base = trial_runs(read(tmp_path, few), Places())[0].plan.asked
+    for key, value in keys.items():
+        changed = trial_runs(read(tmp_path, f"{key} = {value}\n{few}"), Places())[0].plan.asked
+        assert changed != base, key
+    assert read(tmp_path, 'score = "average"\n' + few).score == "average"
+    parts = trial_runs(read(tmp_path, "share = 0.5\n" + few), Places())[0].plan.suite.tasks[0]
+    sizes = [parts.load(part).images.size for part in ("train", "test")]
+    assert sizes == [8 * 8, 8 * 8]  # planes: 8 classes of 16 shots

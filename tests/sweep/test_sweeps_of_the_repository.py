@@ -54,10 +54,9 @@ def claims() -> Iterator[Claim]:
 
 def wrong(claim: Claim, folder: Path) -> str:
     """What does not fit between a claim and its sweep; empty for nothing."""
-    try:
-        sweep, found = check_sweep(folder / f"{claim.origin.sweep}.toml")
-    except BenchError as e:
-        return str(e)
+    if why := unsound(file := folder / f"{claim.origin.sweep}.toml"):
+        return why
+    sweep, found = check_sweep(file)
     chosen = chosen_settings(found)
     value = list(claim.value) if isinstance(claim.value, tuple) else claim.value
     if len(sweep.trials) != claim.origin.trials:
@@ -69,6 +68,16 @@ def wrong(claim: Claim, folder: Path) -> str:
     if claim.method not in (None, found["method"]["name"]):
         return f"of {found['method']['name']}"
     return "" if claim.suite in (None, found["suite"]["name"]) else f"on {found['suite']['name']}"
+
+
+def unsound(file: Path) -> str:
+    """Why the result of a sweep bears nothing; empty for nothing."""
+    try:
+        code = check_sweep(file)[1]["code"]
+    except BenchError as e:
+        return f"{file.name}: {e}"
+    # Whoever reads it must be able to have the code that made it.
+    return "" if code["commit"] and not code["dirty"] else f"{file.name}: by code of no commit"
 
 
 def idle(folder: Path, used: set[str]) -> list[str]:
@@ -85,8 +94,10 @@ def idle(folder: Path, used: set[str]) -> list[str]:
     found = [f"README.md: {name}" for name in told if not (folder / f"{name}.toml").is_file()]
     for file in sorted(folder.iterdir()):
         if file.suffix == ".toml":
-            check_sweep(file)
-            found += [file.name] if (file.stem in used) == (file.stem in told) else []
+            if why := unsound(file):
+                found.append(why)
+            elif (file.stem in used) == (file.stem in told):
+                found.append(file.name)
         elif file != page and not (file.suffix == ".json" and file.with_suffix(".toml").is_file()):
             found.append(file.name)
     return found
@@ -124,6 +135,7 @@ def folder(tmp_path: Path) -> Path:
         "division": {"share": 0.25}, "tasks": {"photos": {}}, "trials": trials,
         "chosen": {"trial": 1, "settings": {"lr": 0.1}}, "not_separated_from_the_chosen": [],
         "method": {"name": "ft"}, "suite": {"name": "mini"},
+        "code": {"commit": "0" * 40, "dirty": []},
     }))  # fmt: skip
     return tmp_path
 
@@ -150,5 +162,9 @@ def test_a_sweep_without_a_use_is_found(folder: Path) -> None:
     (folder / "README.md").write_text("- `mini-ft`: \n- `gone`: as it was\n")
     assert idle(folder, set()) == ["README.md: gone", "mini-ft.toml"]
     (folder / "README.md").unlink()
+    result = folder / "mini-ft.json"
+    result.write_text(result.read_text().replace('"dirty": []', '"dirty": ["methods/ft.py"]'))
+    assert idle(folder, {"mini-ft"}) == ["mini-ft.toml: by code of no commit"]
+    result.write_text(result.read_text().replace('["methods/ft.py"]', "[]"))
     (folder / "old.json").write_text("{}")
     assert idle(folder, {"mini-ft"}) == ["old.json"]
