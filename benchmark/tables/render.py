@@ -9,6 +9,7 @@ from ..common.files import atomic
 from ..common.index import NO_INDEX, Index
 from ..common.limits import bounded_memory, uncollected
 from ..records.overlap import SuiteOverlap, overlap_line, read_overlaps
+from ..records.provenance import on_validation
 from ..records.store import Record, read_records
 from ..validation.findings import Standing
 from .assemble import make_table
@@ -84,7 +85,8 @@ def _render_all(
     results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf, index: Index
 ) -> dict[Path, bytes]:
     with bounded_memory():
-        records = read_records(results_dir)
+        found = read_records(results_dir)
+        records = [one for one in found if not on_validation(one.provenance)]
     judged = judge(records, standings_of(records))
     runs = [read_run(one) for one in judged]
     tables = [make_table(runs, spec) for spec in ALL_TABLES]
