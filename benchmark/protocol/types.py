@@ -142,7 +142,8 @@ class ParamGroup:
 
     Attributes:
         lr_scale: multiplies the learning rate.
-        weight_decay: None takes the Config's, and if that is None the suite's.
+        weight_decay: None takes the Config's, and if that is None the suite's, which spare gains
+            and biases (see `Config.decay`); one that is given here holds for all of them.
         betas: decay rates of AdamW's moments.
     """
 

@@ -1,7 +1,7 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,10 +23,8 @@ from .suitable import check_suitable
 from .task_order import resolve_order
 
 Evals = Literal["all", "id", "ood"]
-_CHOICES = {
-    "evals": Evals, "precision": Precision, "compile": Compile,
-    "caption_sampling": CaptionSampling, "crops": Crops,
-}  # fmt: skip
+_CHOICES = {"evals": Evals, "precision": Precision, "compile": Compile, "crops": Crops}
+_CHOICES["caption_sampling"] = CaptionSampling
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def make_plan(request: Request) -> Plan:
     suite = find_suite(request.suite, request.cache_dir, templates=request.templates)
     backbone = request.backbone or suite.backbone
     check_backbone(backbone)
-    method = find_method(request.method, list(request.hp))
+    method = find_method(request.method, list(request.hp), suite.settings)
     names = [d.name for d in suite.tasks]
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
@@ -173,9 +171,8 @@ def make_plan(request: Request) -> Plan:
 
 def _recipe(request: Request, suite: Suite) -> Recipe:
     """The suite's, with what the request changes; epochs replace a budget of steps."""
-    recipe = suite.recipe
-    if request.epochs is not None:
-        recipe = replace(recipe, epochs=request.epochs, steps=0)
+    own, epochs = suite.recipe, request.epochs
+    recipe = own if epochs is None else replace(own, epochs=epochs, steps=0)
     for name in ("batch_size", "caption_sampling", "crops"):
         if (given := getattr(request, name)) is not None:
             recipe = replace(recipe, **{name: given})
@@ -210,13 +207,12 @@ def _asked(
     recipe: Recipe, precision: Precision, prepared: PreparedData | None,
 ) -> dict[str, Any]:  # fmt: skip
     """See `Plan.asked`. Its entries are compared with those of records: none changes its form."""
-    config = asdict(method.config).items()
     asked = {
         "suite": suite.name,
         "suite_version": suite.version,
         "method": method.name,
         "variant": method.variant,
-        "config": {k: list(v) if isinstance(v, tuple) else v for k, v in config},
+        "config": _plain(asdict(method.config)),
         "recipe": recipe.asked(),
         "backbone": backbone,
         "pretrained": pretrained,
@@ -227,7 +223,14 @@ def _asked(
         "precision": precision,
         "data": own_content(suite) if prepared is None else prepared.content,
     }
+    if method.of_suite:
+        asked["suite_settings"] = _plain(method.of_suite)
     return asked if suite.templates is None else {**asked, "templates": suite.templates}
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
 
 
 def _check_range(request: Request) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 SplitName = Literal["train", "test"]
 ClassScope = Literal["own", "union"]
 Kind = Literal["pairs", "labelled"]
+Decay = Literal["matrices", "all"]
 Templates = Literal["generic", "per-dataset", "ensemble"]
 CaptionSampling = Literal["random", "all"]
 Crops = Literal["none", "random"]

@@ -1,21 +1,22 @@
 """What a suite declares: its datasets, their order, and the training budget."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.known import Precision
 from ..common.files import weights_file
+from ..common.origins import Origin
 from ..errors import BenchError
-from .names import CaptionSampling, ClassScope, Crops, Kind, SplitName, Templates
+from .names import CaptionSampling, ClassScope, Crops, Decay, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
 
 
 UNSAID: Mapping[str, Any] = {
-    "steps": 0, "precision": "fp32", "caption_sampling": "random", "crops": "none",
+    "steps": 0, "precision": "fp32", "decay": "all", "caption_sampling": "random", "crops": "none",
 }  # fmt: skip
 """What a recipe has of which a record says nothing: as it was when there was no choice."""
 
@@ -31,6 +32,8 @@ class Recipe:
         lr_added: the same for parameters that a method adds (adapters, prompts, heads), which
             start from zero or from random values.
         weight_decay: AdamW's decoupled weight decay.
+        decay: what it falls on: "matrices", with arrays of more dimensions (gains, biases and
+            other vectors are spared, as CLIP and open_clip train), or "all".
         steps: optimiser steps of every task, whatever its size; 0 means that `epochs` says.
         warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
             follows.
@@ -58,6 +61,7 @@ class Recipe:
     grad_clip: float = 0.0
     steps: int = 0
     precision: Precision = "fp32"
+    decay: Decay = "matrices"
     caption_sampling: CaptionSampling = "random"
     crops: Crops = "none"
 
@@ -118,6 +122,9 @@ class Suite:
             "a photo of a {}." for all, one template for each dataset, or the mean over a list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
+        settings: values that every method gets which has a setting of that name, where neither its
+            variant nor the call gives another.
+        origins: setting, or key of the recipe -> where the suite's value is from.
     """
 
     name: str
@@ -133,6 +140,8 @@ class Suite:
     folder: Path | None = None
     templates: Templates | None = None
     order_ii: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:

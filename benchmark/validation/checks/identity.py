@@ -59,7 +59,7 @@ def _check_settings(
         # Who made it may not be known, and is then said by V04 or V05. An old file may be
         # unreadable, and its records have no evidence either.
         return
-    defaults = declared.config(run.row["variant"])
+    defaults = declared.config(run.row["variant"], of_suite(run, pins))
     if config.keys() != defaults.keys():
         odd = sorted(config.keys() ^ defaults.keys())
         run.error("V03", "the settings of the method's file", f"other ones: {quoted(odd)}", _AGAIN)
@@ -80,6 +80,21 @@ def _check_settings(
         text = ",".join(f"{key}={value}" for key, value in wanted.items())
         expected = f"the settings {quoted(text)}, which is what differs from the defaults"
         run.error("V03", expected, quoted(run.row["settings"]), _AGAIN)
+
+
+def of_suite(run: Examined, pins: PinnedSuite | None) -> Mapping[str, Any]:
+    """The settings that a run's suite gives to methods that have such.
+
+    As pinned, or by the suite's code, where that is of this version; else by the record.
+    """
+    if pins is not None and pins.version == run.row["suite_version"]:
+        return pins.settings
+    if run.row["suite"] in PUBLISHED:
+        suite = find_suite(run.row["suite"])
+        if suite.version == run.row["suite_version"]:
+            return suite.settings
+    found = run.part("asked", "suite_settings")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _precision(run: Examined, asked: Mapping[str, Any]) -> Any:
