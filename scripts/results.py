@@ -63,40 +63,34 @@ RETRIEVAL: Families = (
     ("tiny-s", ("mod-x",)),
     ("tiny-s", ("ewc",)),
     ("tiny-s", ("l2p",)),
-    ("tiny-s", ("dar.r8",)),  # Table 3, with r4 and r32
+    ("tiny-s", ("dar.rank4",)),  # Table 3, with the two below and `dar`
+    ("tiny-s", ("dar.rank8",)),
+    ("tiny-s", ("dar.rank32",)),
+    ("tiny-s", ("dar.r8",)),  # the run that the paper's tables call DAR
     ("tiny-s", ("lora-ft",)),
     ("tiny-s", ("ft",)),
     ("tiny-s", ("ta",)),
     ("tiny-s", ("joint",)),
+    ("tiny-s", ("joint.mixed",)),
     ("tiny-s", ("zs",)),
-    ("tiny-b", ("dar.r8",)),  # Table 2
+    ("tiny-b", ("dar",)),  # Table 2
+    ("tiny-b", ("dar.r8",)),
     ("tiny-b", ("c-clip",)),
     ("tiny-b", ("mod-x",)),
     ("tiny-b", ("ft",)),
-    ("tiny-s", ("dar.r4",)),
-    ("tiny-s", ("dar.r32",)),
 )  # fmt: skip
 # The two papers' methods, those of Tables 1 and 2 of the CoDyRA paper first.
 METHODS = (
-    "codyra", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal", "codyra-rail-dual",
+    "codyra", "codyra.released", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal",
+    "codyra-rail-primal.rebuilt", "codyra-rail-dual", "codyra-rail-dual.rebuilt",
     "rail-primal", "rail-dual", "moe-adapter", "zscl", "lora", "lwf",
-    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "dar", "ta", "lora-ft", "ewc",
+    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "joint.mixed", "dar", "ta", "lora-ft", "ewc",
     "mod-x", "dkr", "c-clip", "l2p",
 )  # fmt: skip
-# Section 4.1 has another share of dense steps for MTIL, whose tests know the task.
-IN_MTIL = {
-    "codyra": "codyra.dense70", "codyra-plus": "codyra-plus.dense70",
-    "codyra-plus.route-oracle": "codyra-plus.dense70-route-oracle",
-    "codyra-rail-primal": "codyra-rail-primal.dense70",
-    "codyra-rail-dual": "codyra-rail-dual.dense70",
-}  # fmt: skip
 FAMILIES: dict[str, Families] = {
     "mini": RETRIEVAL,
     "mini-xtail": tuple(("tiny-s", (name,)) for name in METHODS),
-    "mini-mtil": (
-        *(("tiny-s", (IN_MTIL.get(name, name),)) for name in METHODS),
-        ("tiny-s", ("codyra",)),  # Table 7
-    ),
+    "mini-mtil": tuple(("tiny-s", (name,)) for name in METHODS),
 }
 COMMITTED = Path("results")
 AGAIN = Path("scratch") / "again"

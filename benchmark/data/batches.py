@@ -22,6 +22,7 @@ from .items import Items
 from .lease import Lease
 from .sampler import Examples, Place, SetPart, captions_of, places
 from .tensors import LabelTensors, PairTensors, Tensors
+from .turns import TurnLoader
 
 
 def _check_open(leases: tuple[Lease, ...]) -> None:
@@ -219,10 +220,11 @@ def make_loader(
     return LabelLoader(feed, (data,), seed, batch_size, (Lease(),))
 
 
-def join(loaders: Iterable[Loader]) -> Loader:
-    """One loader that mixes the examples of several; a pure function of the set, not the order.
+def join(loaders: Iterable[Loader], mixed: bool = True) -> Loader:
+    """One loader of the examples of several; a pure function of the set, not the order.
 
-    It can be read as long as every part can, and has what every part has left.
+    It can be read as long as every part can, and has what every part has left. Batches mix the
+    examples of all, or else each has those of one part alone.
 
     Raises:
         BenchError: pairs and labelled sets together, which have no common batch.
@@ -239,6 +241,8 @@ def join(loaders: Iterable[Loader]) -> Loader:
         )
     feed, size = same[0].feed, same[0].batch_size
     seed = ("joined", *(p.seed for p in same))
+    if not mixed:
+        return TurnLoader(tuple(same), seed)
     leases = tuple(lease for p in same for lease in p.leases)
     if pairs:
         every = pairs[0].every_caption

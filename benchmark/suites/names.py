@@ -6,7 +6,7 @@ SplitName = Literal["train", "test"]
 ClassScope = Literal["own", "union"]
 Kind = Literal["pairs", "labelled"]
 Decay = Literal["matrices", "all"]
-Templates = Literal["generic", "per-dataset", "ensemble"]
+Templates = Literal["generic", "per-dataset", "first", "ensemble"]
 CaptionSampling = Literal["random", "all"]
 Crops = Literal["none", "random"]
 

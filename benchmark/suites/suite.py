@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 UNSAID: Mapping[str, Any] = {
-    "steps": 0, "precision": "fp32", "decay": "all", "caption_sampling": "random", "crops": "none",
+    "steps": 0, "precision": "fp32", "caption_sampling": "random", "crops": "none", "decay": "all",
 }  # fmt: skip
 """What a recipe has of which a record says nothing: as it was when there was no choice."""
 
@@ -86,6 +86,7 @@ class Dataset:
             hub; None for files of one's own.
         kind: images with captions or with labels, so that a method that is not defined for them
             is refused before anything is read; None where only the loaded split says it.
+        test_images: expected in its test split, None where no declaration says it.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Dataset:
     optional: bool = False
     origin: "Callable[[], str | None]" = lambda: None
     kind: Kind | None = None
+    test_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,14 @@ class Suite:
         reference: image-text data from outside the tasks, for methods that declare it.
         folder: the folder of the file that declares the suite; None for embedded suites.
         templates: which set of prompts the labelled tasks have, where the suite offers a choice:
-            "a photo of a {}." for all, one template for each dataset, or the mean over a list.
+            "a photo of a {}." for all, one template for each dataset, the first of a list, or the
+            mean over the list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
-        settings: values that every method gets which has a setting of that name, where neither its
-            variant nor the call gives another.
-        origins: setting, or key of the recipe -> where the suite's value is from.
+        settings: values that every method gets which has a setting of that name, and under the name
+            of a method those that it alone gets, where neither its variant nor the call gives
+            another; see `settings_for`.
+        origins: setting, "method.setting" or key of the recipe -> where the value is from.
     """
 
     name: str
@@ -143,6 +147,19 @@ class Suite:
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
+    def settings_for(self, method: str) -> dict[str, Any]:
+        """Those that a method gets if it has such settings; as the function of that name."""
+        return settings_for(self.settings, method)
+
+    def origins_for(self, method: str) -> dict[str, Origin]:
+        """Setting, or key of the recipe -> origin of the value that a method gets."""
+        plain = {key: one for key, one in self.origins.items() if "." not in key}
+        own = {
+            key.removeprefix(f"{method}."): one
+            for key, one in self.origins.items() if key.startswith(f"{method}.")
+        }  # fmt: skip
+        return {**plain, **own}
+
     @property
     def datasets(self) -> tuple[Dataset, ...]:
         """Tasks, held-out sets and reference data."""
@@ -154,6 +171,17 @@ class Suite:
         if self.folder is not None and weights_file(self.pretrained) is not None:
             return str(self.folder / self.pretrained)
         return self.pretrained
+
+
+def settings_for(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Of a suite's settings those for a method: everybody's, and then its own.
+
+    Args:
+        settings: `Suite.settings`, or what is pinned of them.
+        method: its name.
+    """
+    plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    return {**plain, **settings.get(method, {})}
 
 
 def check_recipe(suite: Suite, recipe: Recipe) -> None:

@@ -8,7 +8,7 @@ from ...records.identity import identity_of
 from ...records.naming import overrides
 from ...suites.find import find_suite
 from ...suites.names import PUBLISHED
-from ...suites.suite import UNSAID
+from ...suites.suite import UNSAID, settings_for
 from ..declared import Declared
 from ..pins import PinnedSuite
 from ..runs import Examined
@@ -88,11 +88,11 @@ def of_suite(run: Examined, pins: PinnedSuite | None) -> Mapping[str, Any]:
     As pinned, or by the suite's code, where that is of this version; else by the record.
     """
     if pins is not None and pins.version == run.row["suite_version"]:
-        return pins.settings
+        return settings_for(pins.settings, run.row["method"])
     if run.row["suite"] in PUBLISHED:
         suite = find_suite(run.row["suite"])
         if suite.version == run.row["suite_version"]:
-            return suite.settings
+            return suite.settings_for(run.row["method"])
     found = run.part("asked", "suite_settings")
     return found if isinstance(found, Mapping) else {}
 
