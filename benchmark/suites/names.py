@@ -11,7 +11,7 @@ CaptionSampling = Literal["random", "all"]
 Crops = Literal["none", "random"]
 
 EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
-PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
+PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil", "mtil-zscl")
 # Suites that come or will come with the package, and the folder of unfinished work.
 RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
 
