@@ -20,7 +20,7 @@ from .provenance.code import code_sha, git_dirty, git_state
 from .provenance.given import own_content, weights_name
 from .registry import ResolvedMethod, find_method, is_built_in
 from .suitable import check_suitable
-from .task_order import resolve_order
+from .task_order import check_alone, resolve_order
 
 Evals = Literal["all", "id", "ood"]
 
@@ -127,6 +127,7 @@ def make_plan(request: Request) -> Plan:
     names = [d.name for d in suite.tasks]
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
+    check_alone(request.order, tasks, suite)
     check_suitable(method, suite, tasks)
     if request.suite in PUBLISHED:  # its images are read at the backbone's side
         side = image_side(backbone)
@@ -145,7 +146,7 @@ def make_plan(request: Request) -> Plan:
         **_differences(request, suite, recipe, pretrained, precision),
         **{f"source.{name}": source for name, source in sorted(copies.items())},
     }
-    git, left_out = git_state(method.file), len(names) - len(tasks)
+    git, left_out = git_state(method.file), 0 if suite.alone else len(names) - len(tasks)
     return Plan(
         request=request,
         suite=suite,

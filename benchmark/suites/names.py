@@ -7,8 +7,8 @@ ClassScope = Literal["own", "union"]
 Kind = Literal["pairs", "labelled"]
 Templates = Literal["generic", "per-dataset", "ensemble"]
 
-EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
-PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")
+EMBEDDED = ("mini", "mini-xtail", "mini-mtil", "mini-peft")
+PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil", "peft")
 # Suites that come or will come with the package, and the folder of unfinished work.
 RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
 

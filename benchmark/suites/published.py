@@ -1,4 +1,4 @@
-"""The suites of published data: `retrieval` (DAR), `xtail`, `xtail-coop` and `mtil` (CoDyRA)."""
+"""The suites of published data: `retrieval` (DAR), `xtail`, `xtail-coop`, `mtil`, `peft`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +32,8 @@ MTIL_II = (
     "stanford-cars", "food101", "mnist", "oxford-pets", "flowers102", "sun397", "aircraft",
     "caltech101", "dtd", "eurosat", "cifar100",
 )  # fmt: skip
+# CoDyRA's Table 7: each of these alone.
+PEFT = ("caltech101", "stanford-cars", "oxford-pets")
 # Test images of these are the same on the hub and in CoOp's lists.
 NO_COOP_LIST = ("aircraft", "mnist")
 
@@ -165,8 +167,9 @@ def _reference(at: Location) -> Dataset:
 
 
 def _few_shot(
-    protocol: str, task: str, k: int, at: Location, templates: tuple[str, ...], coop: bool
-) -> Dataset:
+    protocol: str, task: str, k: int, at: Location, templates: tuple[str, ...], coop: bool,
+    names: str = "",
+) -> Dataset:  # fmt: skip
     """One task; without a training image to spare, validation images are shots too."""
     from ..data.catalog import declaration
     from ..data.published.declare import Shots, SplitRule
@@ -180,7 +183,8 @@ def _few_shot(
         "train": Shots(protocol, parts, k, SHOTS_SEED),
         "test": about.splits["test"],
     }
-    return _dataset(declared, at, rules, protocol, templates, name=task, title=about.title)
+    names = names or protocol
+    return _dataset(declared, at, rules, names, templates, name=task, title=about.title)
 
 
 def xtail(at: Location, coop: bool = False) -> Suite:
@@ -226,9 +230,32 @@ def mtil(at: Location) -> Suite:
     )
 
 
+def peft(at: Location) -> Suite:
+    """16 shots of three sets, each learned alone: names of classes and test sets are MTIL's."""
+    from ..data.catalog.templates import SETS
+
+    chosen = at.templates or "per-dataset"
+    tasks = (_few_shot("peft", t, 16, at, SETS[chosen][t], False, names="mtil") for t in PEFT)
+    return Suite(
+        name="peft",
+        version="1.0",
+        tasks=tuple(tasks),
+        held_out=(),
+        backbone=BACKBONE,
+        pretrained=PRETRAINED,
+        recipe=_CODYRA,
+        class_scope="own",
+        about="three labelled datasets, 16 shots, each learned alone (-o caltech101)",
+        reference=_reference(at),
+        templates=chosen,
+        alone=True,
+    )
+
+
 BUILDERS: dict[str, Callable[[Location], Suite]] = {
     "retrieval": retrieval,
     "xtail": xtail,
     "xtail-coop": partial(xtail, coop=True),
     "mtil": mtil,
+    "peft": peft,
 }

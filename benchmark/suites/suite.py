@@ -101,6 +101,8 @@ class Suite:
             "a photo of a {}." for all, one template for each dataset, or the mean over a list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
+        alone: whether each task is learned by itself, from the pretrained weights: an order is
+            then the name of one task, and is complete.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Suite:
     folder: Path | None = None
     templates: Templates | None = None
     order_ii: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:

@@ -8,7 +8,7 @@ from .cells import TableRow, named, rows_of
 from .columns import Column, Panel, panels, printed_panels
 from .grids import Footnote, Grid, PaperTable, Section, Shown, TableLine
 from .paper.numbers import Printed, named_rows, printed_in
-from .run_numbers import RunNumbers, first_tasks
+from .run_numbers import RunNumbers, tasks_alone
 from .spec import (
     FAMILIES,
     PAPERS,
@@ -65,12 +65,13 @@ _COLUMNS = {
         "routers, those of both modalities), without models that a method rebuilds from them and "
         "holds in memory; a dash: of a record that is older than this count. Kept: all "
         "that is there at the end beside it, for the next task too. Memory: the most that the "
-        "process (on a GPU: its tensors) held. Brackets beside a method: what it used beyond its "
-        "own weights."
+        "process (on a GPU: its tensors) held. Time: seconds in training; they depend on the "
+        "machine, and on what else ran there. Brackets beside a method: what it used beyond its "
+        "own weights; beside a number: what the paper's project page prints, None for nothing."
     ),
     "tuning": (
-        "Ours: the first task of a run, whatever its order, which starts from the pretrained model "
-        "as one alone would, and of its parameters those that its update leaves."
+        "Each task is learned alone, from the pretrained model. Parameters: of those that the task "
+        "trains, the ones that its update leaves."
     ),
 }
 Named = tuple[RowSpec | None, TableRow]
@@ -124,6 +125,8 @@ def _notes(chosen: Sequence[Named], spec: TableSpec) -> Iterator[Footnote]:
     whys = tuple(f"{named(row.label, row.uses)}: {row.why}" for _, row in chosen if row.why)
     if whys:
         yield Footnote(f"{APART} Compared with no other row:", whys, listed=True)
+    if spec.columns == "cost":
+        yield from _machines(chosen)
     if spec.rows != "all":
         names = named_rows(spec)
         there = {row.label for _, row in chosen}
@@ -136,6 +139,21 @@ def _notes(chosen: Sequence[Named], spec: TableSpec) -> Iterator[Footnote]:
         missing = tuple(label for label in names if label not in there)
         if missing:
             yield Footnote("No records of:", missing)
+
+
+def _machines(chosen: Sequence[Named]) -> Iterator[Footnote]:
+    """Where times were taken; line by line where that was not one place."""
+    by_row = {row.label: {run.machine for run in row.runs} - {""} for _, row in chosen}
+    every = sorted(set[str]().union(*by_row.values()))
+    if len(every) == 1:
+        yield Footnote("Times taken on:", tuple(every))
+    elif every:
+        listed = (
+            f"{label}: {', '.join(sorted(on)) or 'not recorded'}" for label, on in by_row.items()
+        )
+        yield Footnote(
+            "Times are of several machines, and not to be compared:", tuple(listed), True
+        )
 
 
 def _grid(panel: Panel, chosen: Sequence[Named], spec: TableSpec, paper: _Paper) -> Grid:
@@ -211,8 +229,10 @@ def _printed(spec: TableSpec, paper: _Paper) -> Section:
         return Section("Printed in the paper", (), "The paper's text has lost this table.")
     models = {cell.backbone for cell in paper.cells}
     where = f", {models.pop()}" if len(models) == 1 else ""
-    whose = "the paper" if spec.paper == "dar" else f"the {PAPERS[spec.paper]} paper"
-    heading = f"Printed in {whose}: {spec.suites[0]}{where}, {_which(spec)}"
+    whose = "in the paper" if spec.paper == "dar" else f"in the {PAPERS[spec.paper]} paper"
+    if spec.columns == "cost":  # the text of the paper has lost it
+        whose = f"on the project page of the {PAPERS[spec.paper]} paper"
+    heading = f"Printed {whose}: {spec.suites[0]}{where}, {_which(spec)}"
     return Section(heading, tuple(grids))
 
 
@@ -243,7 +263,7 @@ def make_table(runs: Sequence[RunNumbers], spec: TableSpec) -> PaperTable:
         return suite, version, *model, *(() if spec.order else (run.tasks,))
 
     paper = _Paper(spec)
-    runs = runs if spec.order else first_tasks(runs)
+    runs = runs if spec.order else tasks_alone(runs)
     ordered = (run for run in runs if run.order == spec.order)
     here = (run for run in ordered if spec.world is None or spec.world in run.worlds)
     these = (run for run in here if not spec.backbones or run.group[2] in spec.backbones)

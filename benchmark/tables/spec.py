@@ -122,7 +122,7 @@ class TableSpec:
             mean over all steps; `tuning`: one task just after it, and what is kept of it;
             `cost`: parameters and memory.
         k: the K of Recall@K; None for accuracy.
-        order: of the tasks, as named in records; '' for the first task of every order.
+        order: of the tasks, as named in records; '' for tasks that are learned alone.
         rows: `all` methods; the `named` ones, which are those of the paper and `more`; or these and
             those that ran on several backbones (`shared`).
         more: rows that the paper does not have.
@@ -226,7 +226,8 @@ FEW_SHOT_TABLES = (
         2, f"MTIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=("mtil",), world="own"
     ),
     TableSpec(
-        3, "Cost: parameters and memory, order I", "cost", k=None, paper="codyra", suites=_XTAIL,
+        3, "Cost: parameters, memory and time, order I", "cost", k=None, paper="codyra",
+        suites=_XTAIL,
     ),
     TableSpec(
         4, "Held-out sets: zero-shot accuracy, mean over all steps, order I", "unseen", k=None,
@@ -242,9 +243,9 @@ FEW_SHOT_TABLES = (
         pretrained=("itm-coco", "itm-flickr"),
     ),
     TableSpec(
-        7, "One task alone: accuracy, and parameters that are left", "tuning", k=None, order="",
-        rows="named", more=(RowSpec("CoDyRA (dense 0.7)", "codyra.dense70"),), paper="codyra",
-        suites=("mtil",), world="own",
+        7, "One task alone, 16 shots: accuracy, and parameters that are left", "tuning", k=None,
+        order="", rows="named", more=(RowSpec("CoDyRA (dense 0.7)", "codyra.dense70"),),
+        paper="codyra", suites=("peft",), world="own",
     ),
 )  # fmt: skip
 ALL_TABLES = (*TABLES, *FEW_SHOT_TABLES)
