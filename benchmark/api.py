@@ -6,7 +6,7 @@ from .backbones.sites import MAPS, PARALLEL, PROJECTIONS, Delta
 from .errors import BenchError
 from .protocol.badges import Badge
 from .protocol.class_rows import encode_classes
-from .protocol.config import Config, require, require_choice, require_no_step
+from .protocol.config import Config, require, require_choice, require_no_step, setting
 from .protocol.encoders import prompt_classifier
 from .protocol.items import OwnTower
 from .protocol.losses import check_smoothing, matching, symmetric_cross_entropy
@@ -108,6 +108,7 @@ __all__ = [
     "require_choice",
     "require_no_step",
     "routed_classifier",
+    "setting",
     "snapshot",
     "symmetric_cross_entropy",
     "teacher_features",

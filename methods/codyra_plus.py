@@ -94,10 +94,8 @@ class CoDyRAPlus(Method[CoDyRAPlusConfig]):
     paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
     at_once = 4096  # items to route together; their rows are from the store
     variants = {
-        "dense70": {"dense": 0.7},  # section 4.1 for MTIL
         "route-batch": {"routing": "batch"},
         "route-oracle": {"routing": "oracle"},
-        "dense70-route-oracle": {"dense": 0.7, "routing": "oracle"},
     }
 
     def __init__(self, clip: Backbone, config: CoDyRAPlusConfig, tools: Tools) -> None:

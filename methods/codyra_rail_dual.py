@@ -2,7 +2,7 @@
 
 As `codyra-rail-primal`, with the regression of `rail-dual`: the image features of all tasks are
 kept as the model saw them when their task ended, and a test image meets them as the model sees it
-now.
+now. `rebuilt`, as there, keeps the images instead, and encodes all of them anew after each task.
 
 Kept between tasks: the merged model, features, labels and alpha, N (D + 1 + S) numbers for N images
 and S classes.
@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmark.api import (
     MAPS,
     Backbone,
+    Badge,
     Batch,
     Classes,
     Config,
@@ -54,6 +55,7 @@ class CoDyRARAILDualConfig(Config):
     gamma: float = 0.1  # of the kernel exp(-gamma |x - x'|^2)
     ridge: float = 0.001  # penalty
     beta: float = 0.8  # the regression's share in fused scores
+    rebuild: bool = False  # after each task regress anew on all images, as the model sees them now
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
@@ -68,7 +70,7 @@ class CoDyRARAILDual(Method[CoDyRARAILDualConfig]):
 
     label = "CoDyRA + RAIL-Dual"
     paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
-    variants = {"dense70": {"dense": 0.7}}  # section 4.1 for MTIL
+    variants = {"rebuilt": {"rebuild": True}}
     refuses = {"pairs": "a regression on labels needs class labels"}
     uses = frozenset({"features"})
 
@@ -77,8 +79,18 @@ class CoDyRARAILDual(Method[CoDyRARAILDualConfig]):
         self.update: Gated
         self.seen = 0
         self.outcome: Mapping[str, Any] = {}
-        regression = Dual(clip.dim, config.ridge, config.gamma)
-        self.head = RidgeHead(regression, config.beta)
+        self.head = self._head()
+        self.tasks: list[Task] = []  # whose images are read again, with rebuild
+
+    @classmethod
+    def badges(cls, config: CoDyRARAILDualConfig) -> frozenset[Badge]:
+        """With rebuild the images of all tasks are kept."""
+        return frozenset({"samples"}) if config.rebuild else cls.uses
+
+    def _head(self) -> RidgeHead:
+        c = self.config
+        regression = Dual(self.clip.dim, c.ridge, c.gamma)
+        return RidgeHead(regression, c.beta)
 
     # -- training, as `codyra`
 
@@ -88,6 +100,8 @@ class CoDyRARAILDual(Method[CoDyRARAILDualConfig]):
         pruning = Pruning(c.kappa_max, c.dense, c.prox)
         self.update = Gated(self.clip, c.targets, c.rank, pruning, seed)
         self.seen += len(task.classes or ())
+        if c.rebuild:
+            self.tasks.append(task)
 
     def trainable(self) -> list[ParamGroup]:
         """Factors and gates."""
@@ -113,7 +127,10 @@ class CoDyRARAILDual(Method[CoDyRARAILDualConfig]):
         self.outcome = self.update.report()
         self.update.merge(self.clip)
         del self.update
-        self.head.learn(task, self.encode_image)
+        if self.config.rebuild:
+            self.head = self._head()
+        for one in self.tasks or [task]:
+            self.head.learn(one, self.encode_image)
 
     def report(self) -> Mapping[str, Any]:
         """Kept ranks of each map."""

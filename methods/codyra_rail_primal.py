@@ -7,8 +7,10 @@ in the same way: only where the likeliest class is a learned one.
 
 The paper says that RAIL's head is put on the features of the model that CoDyRA trains, and no more;
 no code of it is released. So it is open what becomes of features of earlier tasks when the model
-goes on. Here they are not computed again, as that would need images of finished tasks: the
+goes on. By default they are not computed again, as that would need images of finished tasks: the
 regression holds them as the model saw them then, and meets test images as the model sees them now.
+`rebuilt` is the other reading: the images of all tasks are kept (which the badge "samples" shows),
+and after each task the regression is made anew of what the model now sees in them.
 
 Kept between tasks: the merged model, and the regression's W_h, R and W (see `Primal`), nothing of a
 single image.
@@ -23,6 +25,7 @@ from torch import Tensor
 from benchmark.api import (
     MAPS,
     Backbone,
+    Badge,
     Batch,
     Classes,
     Config,
@@ -59,6 +62,7 @@ class CoDyRARAILPrimalConfig(Config):
     hidden: int = 15_000  # F, length of phi; 0 is a regression on the features themselves
     ridge: float = 0.1  # penalty
     beta: float = 0.8  # the regression's share in fused scores
+    rebuild: bool = False  # after each task regress anew on all images, as the model sees them now
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
@@ -73,7 +77,7 @@ class CoDyRARAILPrimal(Method[CoDyRARAILPrimalConfig]):
 
     label = "CoDyRA + RAIL-Primal"
     paper = "Lu et al., Adaptive Rank, Reduced Forgetting, arXiv 2412.01004"
-    variants = {"dense70": {"dense": 0.7}}  # section 4.1 for MTIL
+    variants = {"rebuilt": {"rebuild": True}}
     refuses = {"pairs": "a regression on labels needs class labels"}
 
     def __init__(self, clip: Backbone, config: CoDyRARAILPrimalConfig, tools: Tools) -> None:
@@ -81,8 +85,18 @@ class CoDyRARAILPrimal(Method[CoDyRARAILPrimalConfig]):
         self.update: Gated
         self.seen = 0
         self.outcome: Mapping[str, Any] = {}
-        regression = Primal(clip.dim, config.hidden, config.ridge, tools.generator("hidden"))
-        self.head = RidgeHead(regression, config.beta)
+        self.head = self._head()
+        self.tasks: list[Task] = []  # whose images are read again, with rebuild
+
+    @classmethod
+    def badges(cls, config: CoDyRARAILPrimalConfig) -> frozenset[Badge]:
+        """With rebuild the images of all tasks are kept."""
+        return frozenset({"samples"}) if config.rebuild else cls.uses
+
+    def _head(self) -> RidgeHead:
+        c = self.config
+        regression = Primal(self.clip.dim, c.hidden, c.ridge, self.tools.generator("hidden"))
+        return RidgeHead(regression, c.beta)
 
     # -- training, as `codyra`
 
@@ -92,6 +106,8 @@ class CoDyRARAILPrimal(Method[CoDyRARAILPrimalConfig]):
         pruning = Pruning(c.kappa_max, c.dense, c.prox)
         self.update = Gated(self.clip, c.targets, c.rank, pruning, seed)
         self.seen += len(task.classes or ())
+        if c.rebuild:
+            self.tasks.append(task)
 
     def trainable(self) -> list[ParamGroup]:
         """Factors and gates."""
@@ -117,7 +133,10 @@ class CoDyRARAILPrimal(Method[CoDyRARAILPrimalConfig]):
         self.outcome = self.update.report()
         self.update.merge(self.clip)
         del self.update
-        self.head.learn(task, self.encode_image)
+        if self.config.rebuild:
+            self.head = self._head()
+        for one in self.tasks or [task]:
+            self.head.learn(one, self.encode_image)
 
     def report(self) -> Mapping[str, Any]:
         """Kept ranks of each map."""

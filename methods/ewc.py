@@ -14,8 +14,13 @@ Differs from the paper:
 - The contrastive loss couples a batch, so there is no Fisher information per example. F_t is the
   mean over batches of the squared gradient of the batch's matching loss with the true pairs (the
   empirical Fisher), as in the public code for vision-language models (KevinLight831/CTP,
-  yangbang18/CLFM, ContinualAI/avalanche). Its scale falls with the batch size, and strength has
-  to rise with it.
+  yangbang18/CLFM, ContinualAI/avalanche).
+- fisher_norm=root: F_t is divided by the root of its mean over all weights, sqrt(mean_i F_t,i).
+  As it stands, as in CTP and CLFM (fisher_norm=none), the Fisher information falls with the batch
+  and with the size of the model, and a strength found for one is nothing for another: CLFM's 1000
+  moves the loss of the tiny model by 3 percent at most, and is fine-tuning. Divided so, strength is
+  1 / distance: a weight of mean Fisher information that is 1 / strength away from where it was is
+  pulled back as hard as the earlier task's loss pulled at it.
 - F_t is taken after training, in eval mode, on the batches of the first epoch, from gradients that
   are zeroed for every batch. Some public code takes it on the next task's validation data, or
   adds up gradients over batches.
@@ -33,19 +38,33 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Backbone, Batch, Config, Method, Task, Tools, flat, matching, require
+from benchmark.api import (
+    Backbone,
+    Batch,
+    Config,
+    Method,
+    Task,
+    Tools,
+    flat,
+    matching,
+    require,
+    setting,
+)
 
 
 @dataclass(frozen=True)
 class EWCConfig(Config):
     """Defaults: public code for CLIP-like models, as said beside each."""
 
-    strength: float = 1000.0  # lambda; CLFM's (there without 1/2), CTP has 5000; no paper gives one
+    strength: float = setting(  # lambda
+        1000.0, why="no paper gives one; CLFM has 1000 and CTP 5000 without a norm"
+    )
     mode: Literal["online", "separate"] = "online"  # Schwarz et al.; CLFM, mammoth
     gamma: float = 1.0  # decay of older F in mode online; CLFM
     fisher_batches: int | None = None  # at most so many batches for F; None: all, as CTP and CLFM
-    # What each F_t is divided by; nothing, as CTP and CLFM
-    fisher_norm: Literal["none", "max", "mean"] = "none"
+    fisher_norm: Literal["none", "root", "max", "mean"] = setting(  # what each F_t is divided by
+        "root", paper="none (CTP, CLFM)", why="one strength for every batch and model size"
+    )
     anchor_pretrained: bool = False  # count the pretrained model as a task before the first
 
     def __post_init__(self) -> None:
@@ -118,7 +137,8 @@ class EWC(Method[EWCConfig]):
         fisher_N = total_N / count
         if self.config.fisher_norm == "none":
             return fisher_N
-        norm = fisher_N.max() if self.config.fisher_norm == "max" else fisher_N.mean()
+        mean = fisher_N.mean()
+        norm = {"root": mean.sqrt(), "max": fisher_N.max(), "mean": mean}[self.config.fisher_norm]
         return fisher_N / norm if norm > 0 else fisher_N
 
     @torch.no_grad()

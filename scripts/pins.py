@@ -86,6 +86,7 @@ def make_pins(plan: Plan) -> PinnedSuite:
         data={transform_id(inputs.clip.size): data},
         weights={f"{plan.backbone} {plan.pretrained}": inputs.clip.fingerprint},
         zero_shot={inputs.clip.fingerprint: hits},
+        settings=dict(suite.settings),
     )
 
 

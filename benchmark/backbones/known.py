@@ -125,6 +125,16 @@ def bundled() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in SHIPPED.glob("tiny-?.json")))
 
 
+BUNDLED = "bundled"
+"""The tag of the weights that ship; others of a model have it with a word more."""
+
+
+def bundled_weights() -> dict[tuple[str, str], Path]:
+    """Model and tag -> the file of its weights: "bundled", and "bundled-few-shot" for some."""
+    files = SHIPPED.glob("tiny-?*.safetensors")
+    return {(p.stem[:6], BUNDLED + p.stem[6:]): p for p in sorted(files)}
+
+
 def describe(name: str) -> Architecture:
     """What a model's config says: the only place that tells the libraries apart.
 

@@ -17,7 +17,15 @@ from torch import Tensor
 
 from ..common.files import weights_file
 from ..errors import BenchError, quoted
-from .known import SHIPPED, Architecture, bundled, checked, configs
+from .known import (
+    BUNDLED,
+    SHIPPED,
+    Architecture,
+    bundled,
+    bundled_weights,
+    checked,
+    configs,
+)
 from .open_clip import OpenClip, build
 from .plain_open_clip import part, published
 from .plain_open_clip.undrawn import Undrawn
@@ -46,21 +54,23 @@ def files(model: Architecture, pretrained: str) -> Files:
 
     Args:
         model: takes them.
-        pretrained: "bundled" (the tiny models), "random:<seed>", a file, or a tag such as openai.
+        pretrained: "bundled" or "bundled-few-shot" (the tiny models), "random:<seed>", a file, or
+            a tag such as openai.
 
     Raises:
         BenchError: no such tag, weights that this model cannot use, or no way to them.
     """
     if pretrained.startswith("random:"):
         return Files(pretrained)
-    if pretrained == "bundled":
-        if model.name not in bundled():
+    if pretrained == BUNDLED or pretrained.startswith(f"{BUNDLED}-"):
+        known = bundled_weights()
+        if (model.name, pretrained) not in known:
             raise BenchError(
-                f"a model with bundled weights ({', '.join(bundled())})",
-                f"'{model.name}'",
-                "give --pretrained an open_clip tag such as openai, or a weights file",
+                f"bundled weights ({', '.join(map('/'.join, known))})",
+                f"'{model.name}/{pretrained}'",
+                "choose one of them, an open_clip tag such as openai, or a weights file",
             )
-        return Files(pretrained, checked(SHIPPED / f"{model.name}.safetensors"))
+        return Files(pretrained, checked(known[model.name, pretrained]))
     if (path := weights_file(pretrained)) is not None:
         config = path.with_name(CONFIG)
         return Files(pretrained, path, config if config.is_file() else None)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..common.origins import NOWHERE, Origin
 from ..errors import BenchError, visible
 from ..protocol.badges import UNSEEN
 from ..records.overlap import overlap_file, overlap_line, read_overlap
@@ -44,14 +45,28 @@ def describe(asked: str) -> str:
         f"  paper  {found.paper or 'none'}",
         f"  uses   {', '.join(sorted(found.uses)) or 'the data of the current task alone'}",
         f"\nsettings (--hp KEY=VALUE; {found.file.name} says where each value is from)",
-        *(f"  {key:<{width}}  {_shown(value)}" for key, value in found.settings.items()),
     ]
+    for key, value in found.settings.items():
+        origin = found.origins.get(key, NOWHERE)
+        lines.append(f"  {key:<{width}}  {_shown(value)}{_from(origin)}")
     if found.variants:
         lines.append(f"\nvariants (--method {found.call}VARIANT)")
     for tag, changes in found.variants.items():
         shown = ", ".join(f"{key}={_shown(value)}" for key, value in changes.items())
         lines.append(f"  {tag:<{width}}  {shown}")
+    if found.about:
+        lines += [f"\n{found.file.name}, with what differs from the paper:\n", found.about]
     return "\n".join(lines)
+
+
+def _from(origin: Origin) -> str:
+    """Where a value is from, and the paper's where it is another."""
+    parts = [f"the paper: {origin.paper}"] if origin.paper else []
+    parts += [origin.why] if origin.why else []
+    parts += [origin.source] if origin.source else []
+    if origin.sweep:
+        parts.append(f"chosen of {origin.trials} by sweeps/{origin.sweep}.toml")
+    return f"  ({'; '.join(parts)})" if parts else ""
 
 
 def _shown(value: Any) -> str:

@@ -69,8 +69,8 @@ def run(
     templates: Annotated[
         str | None,
         typer.Option(
-            help="prompts of few-shot suites: generic | per-dataset | ensemble [the suite's]; "
-            "another than the suite's is never ranked"
+            help="prompts of few-shot suites: generic | per-dataset | first | ensemble "
+            "[the suite's]; another than the suite's is never ranked"
         ),
     ] = None,
     evals: Annotated[

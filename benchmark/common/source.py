@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
+from typing import TypeGuard
 
 from .digests import digest
 
@@ -12,6 +13,8 @@ NO_NUMBER = frozenset(
 """The rooms of the package that compute no number of a record; `tree_sha` has all others."""
 DECLARATIONS = frozenset({"aliases", "invariants"})
 """Attributes of a method's class that say what must hold of its records, and change no number."""
+ORIGIN = frozenset({"source", "paper", "why", "sweep", "trials"})
+"""What `setting` is told of where a default is from."""
 _NO_EFFECT = frozenset({"annotation", "returns", "type_params", "type_comment", "kind", "ctx"})
 
 Origin = Callable[[ast.ImportFrom, str], str]  # names the place that a name is imported from
@@ -109,6 +112,8 @@ def _text(node: object, origin: Origin | None, of_class: bool = False) -> str:
         return f"[{','.join([*imports, *(_text(n, origin) for n in kept)])}]"
     if not isinstance(node, ast.AST):
         return ascii(node)
+    if _is_setting(node):
+        return _text(node.args[0], origin)
     if isinstance(node, ast.JoinedStr):  # to which Python 3.12 adds empty pieces
         pieces = [p for p in node.values if not (isinstance(p, ast.Constant) and p.value == "")]
         return f"(JoinedStr {_text(pieces, origin)})"
@@ -120,6 +125,15 @@ def _text(node: object, origin: Origin | None, of_class: bool = False) -> str:
             statements = isinstance(node, ast.ClassDef) and name == "body"
             parts.append(f"{name}={_text(value, origin, statements)}")
     return f"({' '.join(parts)})"
+
+
+def _is_setting(node: ast.AST) -> TypeGuard[ast.Call]:
+    """A default that says where it is from: the value alone can change a number."""
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        and node.func.id == "setting" and len(node.args) == 1
+        and all(isinstance(k.value, ast.Constant) and k.arg in ORIGIN for k in node.keywords)
+    )  # fmt: skip
 
 
 def _idle(node: object) -> bool:

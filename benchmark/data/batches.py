@@ -21,6 +21,7 @@ from .items import Items
 from .lease import Lease
 from .sampler import sample_epoch
 from .tensors import LabelTensors, PairTensors, Tensors
+from .turns import TurnLoader
 
 Place = list[tuple[Tensor, Tensor]]
 """A batch: of each set its rows, and the draws in [0, 1) that pick their captions."""
@@ -205,10 +206,11 @@ def make_loader(feed: Items, data: Tensors, seed: tuple[object, ...], batch_size
     return LabelLoader(feed, (data,), seed, batch_size, (Lease(),))
 
 
-def join(loaders: Iterable[Loader]) -> Loader:
-    """One loader that mixes the examples of several; a pure function of the set, not the order.
+def join(loaders: Iterable[Loader], mixed: bool = True) -> Loader:
+    """One loader of the examples of several; a pure function of the set, not the order.
 
-    It can be read as long as every part can, and has what every part has left.
+    It can be read as long as every part can, and has what every part has left. Batches mix the
+    examples of all, or else each has those of one part alone.
 
     Raises:
         BenchError: pairs and labelled sets together, which have no common batch.
@@ -225,6 +227,8 @@ def join(loaders: Iterable[Loader]) -> Loader:
         )
     feed, size = same[0].feed, same[0].batch_size
     seed = ("joined", *(p.seed for p in same))
+    if not mixed:
+        return TurnLoader(tuple(same), seed)
     leases = tuple(lease for p in same for lease in p.leases)
     if pairs:
         return PairLoader(feed, tuple(s for p in pairs for s in p.sets), seed, size, leases)

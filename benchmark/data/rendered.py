@@ -50,7 +50,7 @@ _DOMAINS: dict[str, Domain] = {
 TITLES: dict[str, str] = {name: domain.title for name, domain in _DOMAINS.items()}
 LABELLED: tuple[str, ...] = tuple(name for name, domain in _DOMAINS.items() if domain.templates)
 CAPTIONED: tuple[str, ...] = tuple(name for name in _DOMAINS if name not in LABELLED)
-# Apart from the rest: the bundled models were not trained on these, and must not be.
+# Apart from the rest: the weights `bundled` were not trained on these, and must not be.
 FEW_SHOT: dict[str, str] = {name: domain.title for name, domain in _FEW_SHOT.items()}
 _ALL: dict[str, Domain] = {**_DOMAINS, **_FEW_SHOT}
 

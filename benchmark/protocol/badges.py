@@ -7,11 +7,18 @@ UNSEEN = 2**15 - 1
 
 
 Badge = Literal[
-    "samples", "features", "reference data", "task id", "test pairing", "test batch", "upper bound"
+    "samples",
+    "features",
+    "reference data",
+    "task id",
+    "test pairing",
+    "test batch",
+    "all tasks at once",
 ]
 """What a method uses beyond the current task's data.
 
 samples, features: of past tasks. reference data: from outside the tasks. task id: which task a
 test item is from. test pairing: what a test item is paired with. test batch: which items of one
-test set come together. upper bound: all tasks at once.
+test set come together. all tasks at once:
+they are learned together, at the end.
 """

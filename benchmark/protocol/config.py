@@ -1,12 +1,15 @@
 """A method's settings, and the one way in which their values are checked. No torch."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from math import inf, isfinite
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ..errors import BenchError, nearest, quoted
+from ..common.origins import Origin
+from ..errors import BenchError, MethodError, nearest, quoted
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,13 @@ class Config:
         lr: peak learning rate; None takes the suite's, which has one for pretrained weights and
             one for parameters that the method adds.
         weight_decay: AdamW's decoupled weight decay; None takes the suite's.
+        decay: what it falls on, "matrices" (and arrays of more dimensions) or "all", which has
+            gains and biases too; None takes the suite's.
     """
 
     lr: float | None = None
     weight_decay: float | None = None
+    decay: Literal["matrices", "all"] | None = None
 
     def __post_init__(self) -> None:
         """A Config that checks values of its own calls this first, and then `require`."""
@@ -35,6 +41,32 @@ class Config:
             "lr and weight_decay of at least 0",
             f"{self.lr} and {self.weight_decay}",
         )
+
+
+def setting(
+    default: Value, *, source: str = "", paper: str = "", why: str = "", sweep: str = "",
+    trials: int = 0,
+) -> Value:  # fmt: skip
+    """A field of a Config that says where its default is from; see `Origin` for the arguments.
+
+    Written with plain values, so that `cl-bench ls` can read it without importing the file.
+
+    Raises:
+        MethodError: another value than the paper's without a reason, or a sweep without trials.
+    """
+    origin = Origin(source, paper, why, sweep, trials)
+    if paper and not why:
+        raise MethodError(f"a reason for {default!r} instead of {paper}", "none", "give `why`")
+    if bool(sweep) != (trials > 0):
+        got = f"sweep={sweep!r}, trials={trials}"
+        raise MethodError("a sweep and its number of trials", got, "give both, or neither")
+    return field(default=default, metadata={"origin": origin})
+
+
+def origins(config: type[Config]) -> Mapping[str, Origin]:
+    """Setting -> where its default is from, of the settings that say it."""
+    found = {f.name: f.metadata.get("origin") for f in fields(config) if f.default is not MISSING}
+    return {name: origin for name, origin in found.items() if isinstance(origin, Origin)}
 
 
 def require(holds: bool, expected: str, got: object, fix: str = "correct --hp") -> None:
@@ -73,9 +105,9 @@ def require_type(name: str, value: object, kind: Any) -> None:
 def require_no_step(config: Config) -> None:
     """Refuse an optimiser's settings in a method that makes no training step."""
     require(
-        config.lr is None and config.weight_decay is None,
-        "no lr and no weight_decay, as this method makes no training step",
-        f"lr={config.lr} and weight_decay={config.weight_decay}",
+        config.lr is None and config.weight_decay is None and config.decay is None,
+        "no lr, no weight_decay and no decay, as this method makes no training step",
+        f"lr={config.lr}, weight_decay={config.weight_decay} and decay={config.decay}",
         "leave them out",
     )
 
@@ -168,3 +200,27 @@ def parse_setting(kind: Any, key: str, text: str) -> Any:
         f"'{key}' of type {type_name(kind)}",
         "make it a variant",
     )
+
+
+def parse_changes(config: Config, name: str, hp: Collection[str]) -> dict[str, Any]:
+    """Setting -> value, of texts "key=value"; those of the method `name` with this config.
+
+    Raises:
+        BenchError: an unknown key, one twice, or a value of another type.
+    """
+    types = field_types(type(config))
+    changes: dict[str, Any] = {}
+    for item in hp:
+        key, equals, text = item.partition("=")
+        if not equals or key not in types:
+            raise BenchError(
+                f"--hp key=value with a setting of {name} ({', '.join(types)})",
+                f"'{item}'",
+                f"give it a value, such as --hp {key}={getattr(config, key)}"
+                if key in types
+                else nearest(key, types),
+            )
+        if key in changes:
+            raise BenchError("each key once in --hp", f"'{key}' twice", "remove one of them")
+        changes[key] = parse_setting(types[key], key, text)
+    return changes

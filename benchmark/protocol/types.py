@@ -5,7 +5,7 @@ B images in a batch · M candidate texts · C classes · P prompt templates · L
 W tower width · H, W pixels (after 3) · T tasks · K selected adapters · R rank.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -142,7 +142,8 @@ class ParamGroup:
 
     Attributes:
         lr_scale: multiplies the learning rate.
-        weight_decay: None takes the Config's, and if that is None the suite's.
+        weight_decay: None takes the Config's, and if that is None the suite's, which spare gains
+            and biases (see `Config.decay`); one that is given here holds for all of them.
         betas: decay rates of AdamW's moments.
     """
 
@@ -165,12 +166,13 @@ class Tools:
         reference: reference(batch_size) -> image-text pairs from outside the tasks, drawn with
             torch's generator, which is seeded anew at every step; only for methods that declare
             "reference data".
-        join: joins loaders into one that mixes their examples.
+        join: joins loaders into one whose batches mix their examples, or, with a second argument
+            of False, have those of one of them alone.
         reference_texts: reference_texts(count) -> at most so many texts of that reference data,
             evenly spaced, always the same; likewise only for methods that declare it.
     """
 
     generator: Callable[..., torch.Generator]
     reference: Callable[[int], Batch]
-    join: Callable[[Iterable[Loader]], Loader]
+    join: Callable[..., Loader]
     reference_texts: Callable[[int], Texts] = _no_reference_texts

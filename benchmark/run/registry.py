@@ -4,17 +4,19 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..common.files import ROOT, module_file
+from ..common.origins import Origin
 from ..errors import BenchError, MethodError, nearest
-from ..protocol.config import Config, field_types, parse_setting
+from ..protocol.config import Config, field_types, origins, parse_changes
+from ..suites.given import of_suite
 from .guards.crash import is_failure, said
 from .guards.declared import check_answers, check_declared, check_name
 from .provenance.method_code import method_sha
@@ -33,7 +35,9 @@ class ResolvedMethod:
 
     Attributes:
         name, variant: as in records; variant is "" for none. cls: the Method subclass.
-        config: defaults, the variant's overrides and --hp, in this order.
+        config: defaults, the suite's settings, the variant's and --hp, in this order.
+        of_suite: the settings that the suite gives, though a variant may override them.
+        origins: setting -> where its value is from; a suite's are told by the suite.
         overrides: what --hp really changed, as text. file: where it is defined; sha: its content.
         origin: "methods", "entry point" or "path".
     """
@@ -46,6 +50,8 @@ class ResolvedMethod:
     file: Path
     sha: str
     origin: str
+    of_suite: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def uses(self) -> "frozenset[Badge]":
@@ -125,12 +131,15 @@ def locate(asked: str) -> MethodFile:
     return MethodFile(name, variant, module_file(_plugins()[name][0].module), "entry point")
 
 
-def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
+def find_method(
+    asked: str, hp: list[str], settings: Mapping[str, Any] = MappingProxyType({})
+) -> ResolvedMethod:
     """The method of that name with its config.
 
     Args:
         asked: "name", "name.variant", or a path to a .py file (with ".py:variant" for a variant).
         hp: "key=value" overrides of the config.
+        settings: the suite's; see `Suite.settings`.
 
     Raises:
         BenchError: unknown name, variant, key or value; two methods of one name; a file that
@@ -145,8 +154,9 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
     cls = _only_method(module, asked)
     _own_code(f"declarations of '{asked}' that can be read", file, lambda: check_declared(cls))
     what = f"a Config of '{asked}' that can be made (a frozen dataclass that extends Config)"
-    base = _own_code(what, file, lambda: _base_config(cls, name, variant))
-    changes = _changes(base, name, hp)
+    mine = of_suite(settings, name, field_types(cls.Config), method_names(), _built_in().values())
+    base = _own_code(what, file, lambda: _base_config(cls, name, variant, mine))
+    changes = parse_changes(base, name, hp)
     config = _own_code(what, file, lambda: replace(base, **changes))
     what = f"badges and refusals of '{asked}' that can be read"
     _own_code(what, file, lambda: check_answers(cls, config))
@@ -156,7 +166,11 @@ def find_method(asked: str, hp: list[str]) -> ResolvedMethod:
         if value != getattr(base, key)
     }
     sha = method_sha(module, file)
-    return ResolvedMethod(name, variant, cls, config, overrides, file, sha, origin)
+    varied = cls.variants[variant] if variant else {}
+    told = {k: o for k, o in origins(cls.Config).items() if k not in {*mine, *varied}}
+    return ResolvedMethod(
+        name, variant, cls, config, overrides, file, sha, origin, of_suite=mine, origins=told
+    )
 
 
 def is_built_in(method: ResolvedMethod) -> bool:
@@ -256,34 +270,15 @@ def _defaults(cls: "type[Method[Any]]") -> Config:
         raise _of_method(e) from e
 
 
-def _base_config(cls: "type[Method[Any]]", name: str, variant: str) -> Config:
-    if not variant:
-        return _defaults(cls)
-    if variant not in cls.variants:
+def _base_config(
+    cls: "type[Method[Any]]", name: str, variant: str, settings: Mapping[str, Any]
+) -> Config:
+    if variant and variant not in cls.variants:
         raise no_variant(name, variant, cls.variants)
-    return replace(_defaults(cls), **cls.variants[variant])
+    return replace(_defaults(cls), **{**settings, **(cls.variants[variant] if variant else {})})
 
 
 def no_variant(name: str, variant: str, known: Collection[str]) -> BenchError:
     """The error for a variant that a method does not have; `known` are those that it has."""
     fix = nearest(variant, known) if known else f"use --method {name}"
     return BenchError(f"a variant of {name} ({', '.join(known) or 'none'})", f"'{variant}'", fix)
-
-
-def _changes(config: Config, name: str, hp: list[str]) -> dict[str, Any]:
-    types = field_types(type(config))
-    changes: dict[str, Any] = {}
-    for item in hp:
-        key, equals, text = item.partition("=")
-        if not equals or key not in types:
-            raise BenchError(
-                f"--hp key=value with a setting of {name} ({', '.join(types)})",
-                f"'{item}'",
-                f"give it a value, such as --hp {key}={getattr(config, key)}"
-                if key in types
-                else nearest(key, types),
-            )
-        if key in changes:
-            raise BenchError("each key once in --hp", f"'{key}' twice", "remove one of them")
-        changes[key] = parse_setting(types[key], key, text)
-    return changes

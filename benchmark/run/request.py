@@ -1,7 +1,7 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -123,7 +123,7 @@ def make_plan(request: Request) -> Plan:
     suite = find_suite(request.suite, request.cache_dir, templates=request.templates)
     backbone = request.backbone or suite.backbone
     check_backbone(backbone)
-    method = find_method(request.method, list(request.hp))
+    method = find_method(request.method, list(request.hp), suite.settings)
     names = [d.name for d in suite.tasks]
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
@@ -203,13 +203,12 @@ def _asked(
     recipe: Recipe, precision: Precision, prepared: PreparedData | None,
 ) -> dict[str, Any]:  # fmt: skip
     """See `Plan.asked`. Its entries are compared with those of records: none changes its form."""
-    config = asdict(method.config).items()
     asked = {
         "suite": suite.name,
         "suite_version": suite.version,
         "method": method.name,
         "variant": method.variant,
-        "config": {k: list(v) if isinstance(v, tuple) else v for k, v in config},
+        "config": _plain(asdict(method.config)),
         "recipe": recipe.asked(),
         "backbone": backbone,
         "pretrained": pretrained,
@@ -220,7 +219,14 @@ def _asked(
         "precision": precision,
         "data": own_content(suite) if prepared is None else prepared.content,
     }
+    if method.of_suite:
+        asked["suite_settings"] = _plain(method.of_suite)
     return asked if suite.templates is None else {**asked, "templates": suite.templates}
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
 
 
 def _check_range(request: Request) -> None:

@@ -38,8 +38,8 @@ def check_kinds(method: ResolvedMethod, kinds: Mapping[str, Kind]) -> None:
                 f"'{name}', of the kind '{kind}': {refused[kind]}",
                 _OTHER,
             )
-    # An upper bound mixes the examples of all tasks, and the two kinds have no common batch.
-    if len(set(kinds.values())) > 1 and "upper bound" in method.uses:
+    # The examples of all tasks are joined, and the two kinds have no common batch.
+    if len(set(kinds.values())) > 1 and "all tasks at once" in method.uses:
         first = {kind: name for name, kind in reversed(list(kinds.items()))}
         raise BenchError(
             f"tasks of one kind, which {method.cls.label} trains jointly",

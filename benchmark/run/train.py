@@ -59,22 +59,34 @@ def learning_rate(step: int, total: int, warmup: float) -> float:
 
 
 def _by_origin(method: Method, groups: list[ParamGroup], recipe: Recipe) -> list[dict[str, Any]]:
-    """AdamW's groups: pretrained weights and parameters that the method added, at their rates."""
+    """AdamW's groups: pretrained weights and parameters that the method added, at their rates.
+
+    Gains, biases and other vectors have groups without weight decay, unless all shall decay or the
+    method itself gives their group one.
+    """
     pretrained = {id(p) for p in method.clip.parameters()}
     config, found = method.config, []
+    vectors = (config.decay or recipe.decay) == "matrices"
     for group in groups:
-        decay = (group.weight_decay, config.weight_decay, recipe.weight_decay)
+        given = (group.weight_decay, config.weight_decay, recipe.weight_decay)
+        decay = next(d for d in given if d is not None)
         for added, rate in ((False, recipe.lr), (True, recipe.lr_added)):
-            params = [p for p in group.params if (id(p) not in pretrained) == added]
-            if params:
-                found.append(
-                    {
-                        "params": params,
-                        "lr": (rate if config.lr is None else config.lr) * group.lr_scale,
-                        "weight_decay": next(d for d in decay if d is not None),
-                        "betas": group.betas,
-                    }
-                )
+            mine = [p for p in group.params if (id(p) not in pretrained) == added]
+            spares = vectors and decay and group.weight_decay is None
+            spared = [p for p in mine if spares and p.ndim < 2]
+            apart = {id(p) for p in spared}
+            for params, amount in (
+                ([p for p in mine if id(p) not in apart], decay), (spared, 0.0),
+            ):  # fmt: skip
+                if params:
+                    found.append(
+                        {
+                            "params": params,
+                            "lr": (rate if config.lr is None else config.lr) * group.lr_scale,
+                            "weight_decay": amount,
+                            "betas": group.betas,
+                        }
+                    )
     return found
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from ..backbones.known import Precision
 from ..common.titles import LONGEST_TITLE, plain_title
@@ -16,14 +16,14 @@ from ..data.split_rules import ByColumn, ByFraction, DivisionRule
 from ..errors import quoted
 from . import hub_keys
 from .mini import RECIPE
-from .names import ClassScope, is_reserved
+from .names import ClassScope, Decay, is_reserved
 from .suite import Dataset, Recipe, Suite
 from .toml_keys import Keys
 
 TEMPLATES = ("a photo of a {}.",)
 
 _TEXTS = ("name", "version", "about", "backbone", "pretrained", "class_scope")
-_SUITE = (*_TEXTS, "recipe", "task", "held_out")
+_SUITE = (*_TEXTS, "recipe", "settings", "task", "held_out")
 _FILES = ("train", "test", "data")
 _TABLES = ("train_table", "test_table", "table")
 _TABLE_OF = dict(zip(_FILES, _TABLES, strict=True))
@@ -41,7 +41,8 @@ _RECIPE: dict[str, tuple[float, float, bool]] = {
     "warmup": (0, 1, False),
     "grad_clip": (0, inf, False),
 }
-_RECIPE_KEYS = (*_RECIPE, "precision")
+_WORDS: dict[str, Any] = {"precision": Precision, "decay": Decay}
+_RECIPE_KEYS = (*_RECIPE, *_WORDS)
 
 
 def read_suite(path: str) -> Suite:
@@ -86,6 +87,7 @@ def _read(file: Path) -> tuple[Suite, HubPins]:
         class_scope=_class_scope(keys, [*tasks, *held_out]),
         about=keys.text("about", f"declared by {file.name}"),
         folder=file.parent,
+        settings=_settings(keys.table("settings")),
     )
     return suite, pins
 
@@ -112,16 +114,36 @@ def _named(keys: Keys, kind: str, file: Path) -> Keys:
 
 
 def _recipe(keys: Keys) -> Recipe:
-    values = {
+    values: dict[str, Any] = {
         key: keys.number(key, low, high, whole=whole)
         for key, (low, high, whole) in _RECIPE.items()
         if key in keys
     }
-    precision = keys.text("precision", RECIPE.precision)
-    if precision not in get_args(Precision):
-        known = ", ".join(f'"{one}"' for one in get_args(Precision))
-        keys.bad(f"`precision` of {known}", quoted(precision), "choose one")
-    return replace(RECIPE, **values, precision=cast(Precision, precision))
+    for key, words in _WORDS.items():
+        values[key] = keys.text(key, getattr(RECIPE, key))
+        if values[key] not in get_args(words):
+            known = ", ".join(f'"{one}"' for one in get_args(words))
+            keys.bad(f"`{key}` of {known}", quoted(values[key]), "choose one")
+    return replace(RECIPE, **values)
+
+
+def _settings(keys: Keys, of_method: bool = False) -> dict[str, Any]:
+    """Values for methods that have a setting of the name, which is known when one runs.
+
+    Tables are of the methods whose names they have.
+    """
+    found: dict[str, Any] = {}
+    for key, value in keys.raw.items():
+        if isinstance(value, dict) and not of_method:
+            found[key] = _settings(keys.table(key), True)
+            continue
+        parts = value if isinstance(value, list) else [value]
+        if not all(isinstance(part, str | bool | int | float) for part in parts):
+            keys.bad(
+                f"a plain value for `{key}`", quoted(value), "write a number, a text or a list"
+            )
+        found[key] = tuple(value) if isinstance(value, list) else value
+    return found
 
 
 def _class_scope(keys: Keys, datasets: list[Keys]) -> ClassScope:

@@ -3,6 +3,7 @@
 `mini-xtail` has 16 shots and the classes of all tasks at every step, `mini-mtil` 5 shots and each
 task's own classes. Both test on the same images, and hold out what `mini` holds out of labels.
 `mini-peft` has 16 shots of three of the tasks, each learned alone and tested among its own classes.
+All start from weights that tell these domains apart and know a part of their classes, as CLIP does.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +11,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..common.origins import Origin
 from .mini import LABELLED, held_out, reference
 from .names import ClassScope, SplitName, Templates
 from .suite import Dataset, Recipe, Suite
+from .tuned import tuned, tuned_origins
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -41,6 +44,11 @@ TRAIN_SEEDS = {"xtail": 16, "mtil": 5, "peft": 7}
 RECIPE = Recipe(epochs=1, batch_size=32, lr=3e-4, lr_added=1e-3, weight_decay=0.0, warmup=0.1)
 # With 5 shots `joint` learns as much in 40 steps a task as in 80.
 STEPS = {"xtail": 80, "mtil": 40, "peft": 80}
+# CoDyRA, section 4.1: thresholds that rise to 0.005 in 500 steps, dense steps for a half of them in
+# X-TAIL and for 0.7 in MTIL. Gates shrink by the sum of thresholds, so that fewer steps need larger
+# ones; with these, as with the paper's, about half of the ranks are kept at dense = 0.5.
+KAPPA_MAX, KAPPA_STEPS = 0.005, 500
+DENSE = {"xtail": 0.5, "mtil": 0.7, "peft": 0.5}
 
 
 def _load(
@@ -57,6 +65,7 @@ def _load(
     sets = {
         "generic": GENERIC,
         "per-dataset": found.templates[:1],
+        "first": found.templates[:1],
         "ensemble": found.templates,
     }
     return replace(found, templates=sets[templates])
@@ -66,18 +75,18 @@ def _few_shot(
     protocol: str, shots: int, scope: ClassScope, default: Templates, about: str,
     templates: Templates | None, tasks: Sequence[str] = tuple(TASKS), alone: bool = False,
 ) -> Suite:  # fmt: skip
-    chosen = templates or default
+    chosen, name = templates or default, f"mini-{protocol}"
     load = partial(_load, protocol=protocol, shots=shots, templates=chosen)
     return Suite(
-        name=f"mini-{protocol}",
-        version="1.0",
+        name=name,
+        version="2.0",
         tasks=tuple(
-            Dataset(name, TASKS[name], partial(load, name=name), "MIT", "cl-bench", kind="labelled")
-            for name in tasks
+            Dataset(task, TASKS[task], partial(load, name=task), "MIT", "cl-bench", kind="labelled")
+            for task in tasks
         ),
-        held_out=() if alone else tuple(held_out(name) for name in LABELLED),
+        held_out=() if alone else tuple(map(held_out, LABELLED)),
         backbone="tiny-s",
-        pretrained="bundled",
+        pretrained="bundled-few-shot",
         recipe=replace(RECIPE, steps=STEPS[protocol]),
         class_scope=scope,
         about=about,
@@ -85,6 +94,20 @@ def _few_shot(
         templates=chosen,
         order_ii=() if alone else ORDER_II,
         alone=alone,
+        settings={
+            "kappa_max": KAPPA_MAX * KAPPA_STEPS / STEPS[protocol],
+            "dense": DENSE[protocol],
+            **tuned(name),
+        },
+        origins={
+            **tuned_origins(name),
+            "kappa_max": Origin(
+                "CoDyRA, section 4.1",
+                str(KAPPA_MAX),
+                f"the paper's for its {KAPPA_STEPS} steps, in proportion to the suite's",
+            ),
+            "dense": Origin("CoDyRA, section 4.1"),
+        },
     )
 
 
@@ -94,11 +117,11 @@ FEW_SHOT: dict[str, Callable[[Templates | None], Suite]] = {
         "eight rendered labelled domains, 16 shots, 69 classes compete; needs nothing",
     ),
     "mini-mtil": partial(
-        _few_shot, "mtil", 5, "own", "ensemble",
+        _few_shot, "mtil", 5, "own", "first",
         "the same domains, 5 shots, the task is known; needs nothing",
     ),
     "mini-peft": partial(
-        _few_shot, "peft", 16, "own", "per-dataset",
+        _few_shot, "peft", 16, "own", "first",
         "three of the domains, 16 shots, each learned alone (-o curios); needs nothing",
         tasks=ALONE, alone=True,
     ),

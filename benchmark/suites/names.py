@@ -5,7 +5,8 @@ from typing import Literal
 SplitName = Literal["train", "test"]
 ClassScope = Literal["own", "union"]
 Kind = Literal["pairs", "labelled"]
-Templates = Literal["generic", "per-dataset", "ensemble"]
+Decay = Literal["matrices", "all"]
+Templates = Literal["generic", "per-dataset", "first", "ensemble"]
 
 EMBEDDED = ("mini", "mini-xtail", "mini-mtil", "mini-peft")
 PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil", "peft")

@@ -1,13 +1,14 @@
 """What a suite declares: its datasets, their order, and the training budget."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backbones.known import Precision
 from ..common.files import weights_file
-from .names import ClassScope, Kind, SplitName, Templates
+from ..common.origins import Origin
+from .names import ClassScope, Decay, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -24,6 +25,8 @@ class Recipe:
         lr_added: the same for parameters that a method adds (adapters, prompts, heads), which
             start from zero or from random values.
         weight_decay: AdamW's decoupled weight decay.
+        decay: what it falls on: "matrices", with arrays of more dimensions (gains, biases and
+            other vectors are spared, as CLIP and open_clip train), or "all".
         steps: optimiser steps of every task, whatever its size; 0 means that `epochs` says.
         warmup: fraction of a task's steps in which lr rises linearly from 0; a half cosine to 0
             follows.
@@ -42,10 +45,11 @@ class Recipe:
     grad_clip: float = 0.0
     steps: int = 0
     precision: Precision = "fp32"
+    decay: Decay = "matrices"
 
     def asked(self) -> dict[str, Any]:
         """As records have it; what is as it was when there was no choice is not in it."""
-        usual = {"steps": 0, "precision": "fp32"}
+        usual = {"steps": 0, "precision": "fp32", "decay": "all"}
         return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
 
@@ -98,11 +102,16 @@ class Suite:
         reference: image-text data from outside the tasks, for methods that declare it.
         folder: the folder of the file that declares the suite; None for embedded suites.
         templates: which set of prompts the labelled tasks have, where the suite offers a choice:
-            "a photo of a {}." for all, one template for each dataset, or the mean over a list.
+            "a photo of a {}." for all, one template for each dataset, the first of a list, or the
+            mean over the list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
         alone: whether each task is learned by itself, from the pretrained weights: an order is
             then the name of one task, and is complete.
+        settings: values that every method gets which has a setting of that name, and under the name
+            of a method those that it alone gets, where neither its variant nor the call gives
+            another; see `settings_for`.
+        origins: setting, "method.setting" or key of the recipe -> where the value is from.
     """
 
     name: str
@@ -119,6 +128,21 @@ class Suite:
     templates: Templates | None = None
     order_ii: tuple[str, ...] = ()
     alone: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def settings_for(self, method: str) -> dict[str, Any]:
+        """Those that a method gets if it has such settings; as the function of that name."""
+        return settings_for(self.settings, method)
+
+    def origins_for(self, method: str) -> dict[str, Origin]:
+        """Setting, or key of the recipe -> origin of the value that a method gets."""
+        plain = {key: one for key, one in self.origins.items() if "." not in key}
+        own = {
+            key.removeprefix(f"{method}."): one
+            for key, one in self.origins.items() if key.startswith(f"{method}.")
+        }  # fmt: skip
+        return {**plain, **own}
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -131,3 +155,14 @@ class Suite:
         if self.folder is not None and weights_file(self.pretrained) is not None:
             return str(self.folder / self.pretrained)
         return self.pretrained
+
+
+def settings_for(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Of a suite's settings those for a method: everybody's, and then its own.
+
+    Args:
+        settings: `Suite.settings`, or what is pinned of them.
+        method: its name.
+    """
+    plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    return {**plain, **settings.get(method, {})}

@@ -244,8 +244,7 @@ FEW_SHOT_TABLES = (
     ),
     TableSpec(
         7, "One task alone, 16 shots: accuracy, and parameters that are left", "tuning", k=None,
-        order="", rows="named", more=(RowSpec("CoDyRA (dense 0.7)", "codyra.dense70"),),
-        paper="codyra", suites=("peft",), world="own",
+        order="", rows="named", paper="codyra", suites=("peft",), world="own",
     ),
 )  # fmt: skip
 ALL_TABLES = (*TABLES, *FEW_SHOT_TABLES)

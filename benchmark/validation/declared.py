@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..common.files import PACKAGE
-from .literals import Source, SourceReader, Unreadable
+from .literals import MethodSource, Source, SourceReader, Unreadable
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,17 @@ class Declared:
     invariants: Mapping[str, Mapping[str, Any]]
     aliases: Mapping[str, str]
 
-    def config(self, variant: str) -> dict[str, Any]:
-        """The settings of a variant, '' for none; KeyError where there is no such variant."""
-        return {**self.defaults, **(self.variants[variant] if variant else {})}
+    def config(
+        self, variant: str, of_suite: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        """The settings of a variant, '' for none; KeyError where there is no such variant.
+
+        Args:
+            variant: which.
+            of_suite: what the suite gives to methods that have such settings.
+        """
+        mine = {key: value for key, value in of_suite.items() if key in self.defaults}
+        return {**self.defaults, **mine, **(self.variants[variant] if variant else {})}
 
 
 def method_file(name: str) -> str:
@@ -69,8 +78,21 @@ def read_declared(path: str, source: Source) -> Declared:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
-def _read(path: str, source: Source) -> Declared:
+def read_about(path: str, source: Source) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    """The docstring of a method's file; and setting -> what `setting` is told of its default.
+
+    Raises as `read_declared`.
+    """
     reader = SourceReader(source)
+    module, _, (home, config) = _found(reader, path)
+    told = {name: told for name, (_, told) in reader.settings(home, config).items() if told}
+    return ast.get_docstring(module.tree) or "", told
+
+
+def _found(
+    reader: SourceReader, path: str
+) -> tuple[MethodSource, ast.ClassDef, tuple[MethodSource, ast.ClassDef]]:
+    """The file, its method, and the Config of that and where it stands."""
     module = reader.module(path)
     found = [
         (node, named)
@@ -79,7 +101,12 @@ def _read(path: str, source: Source) -> Declared:
     ]
     if len(found) != 1:
         raise Unreadable(f"{len(found)} methods in {path}")
-    node, (home, config) = found[0]
+    return module, *found[0]
+
+
+def _read(path: str, source: Source) -> Declared:
+    reader = SourceReader(source)
+    module, node, (home, config) = _found(reader, path)
     defaults = _plain(reader.fields(home, config))
     attribute = reader.attribute(module, node)
     variants = _plain(attribute("variants", {}))

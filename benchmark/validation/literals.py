@@ -122,19 +122,35 @@ class SourceReader:
 
     def fields(self, module: MethodSource, node: ast.ClassDef) -> dict[str, Any]:
         """Field -> default, of a dataclass and those that it extends."""
-        found: dict[str, Any] = {}
+        return {name: value for name, (value, _) in self.settings(module, node).items()}
+
+    def settings(
+        self, module: MethodSource, node: ast.ClassDef
+    ) -> dict[str, tuple[Any, dict[str, Any]]]:
+        """Field -> default, and what `setting` is told of it."""
+        found: dict[str, tuple[Any, dict[str, Any]]] = {}
         for base in node.bases:
             if not isinstance(base, ast.Name):
                 raise Unreadable("a Config that extends no plain name")
-            found |= self.fields(*self.find_class(module, base.id))
+            found |= self.settings(*self.find_class(module, base.id))
         for statement in node.body:
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
                 if "ClassVar" in ast.unparse(statement.annotation):
                     continue
                 if statement.value is None:
                     raise Unreadable(f"no default of {statement.target.id}")
-                found[statement.target.id] = self.value(statement.value, module, {})
+                found[statement.target.id] = self._setting(statement.value, module)
         return found
+
+    def _setting(self, node: ast.expr, module: MethodSource) -> tuple[Any, dict[str, Any]]:
+        told: dict[str, Any] = {}
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=[value]) if (
+                module.imports.get(name, ("", ""))[1] == "setting"
+            ):
+                told = {k.arg: self.value(k.value, module, {}) for k in node.keywords if k.arg}
+                node = value
+        return self.value(node, module, {}), told
 
     @staticmethod
     def statement(node: ast.ClassDef, name: str) -> ast.expr | None:

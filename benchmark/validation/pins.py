@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ class PinnedSuite:
 
     Attributes:
         suite, version: which.
-        backbone, pretrained, templates, recipe: what a run takes where nothing else is asked for.
+        backbone, pretrained, templates, recipe, settings: what a run takes where nothing else is
+            asked for.
         sets: name -> evaluation set. orders: name -> tasks as they are learned; where each task
             is learned alone, its name -> it, beside "forward", all of them.
         data: transform -> split ("train", "test") -> set -> fingerprint, and "reference".
@@ -64,6 +65,7 @@ class PinnedSuite:
     data: Mapping[str, Mapping[str, Any]]
     weights: Mapping[str, str]
     zero_shot: Mapping[str, ZeroShotHits]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:

@@ -44,7 +44,7 @@ def test_learning_rate_of_short_tasks(total, warmup):
 
 def test_the_optimiser_gets_the_schedule_and_the_overrides(lab):
     feed = lab.feed(lab.clip())
-    method = lab.method("ft", feed, lr=0.02, weight_decay=0.3)
+    method = lab.method("ft", feed, lr=0.02, weight_decay=0.3, decay="all")
     whole = method.trainable()[0].params
     groups = [replace(method.trainable()[0], params=whole[:3], lr_scale=0.1),
               replace(method.trainable()[0], params=whole[3:])]  # fmt: skip
@@ -58,6 +58,25 @@ def test_the_optimiser_gets_the_schedule_and_the_overrides(lab):
     assert [s[1] for s in seen] == pytest.approx(want, rel=1e-12)
     assert [s[0] for s in seen] == pytest.approx([0.1 * w for w in want], rel=1e-12)
     assert all(g["weight_decay"] == 0.3 for g in optimizer.param_groups)
+
+
+@pytest.mark.parametrize("asked", [None, "matrices", "all"])
+@pytest.mark.parametrize("of_suite", ["matrices", "all"])
+def test_gains_and_biases_do_not_decay(asked, of_suite, lab):
+    """As CLIP's authors and open_clip train: what has fewer than two dimensions is exempt."""
+    feed = lab.feed(lab.clip())
+    method = lab.method("ft", feed, decay=asked)
+    task = lab.task(feed, lab.pairs[0], 0, 1)
+    fit = Fit(method, task, replace(lab.recipe, weight_decay=0.3, decay=of_suite), (0,))
+    assert fit.optimizer is not None
+    decay = {id(p): g["weight_decay"] for g in fit.optimizer.param_groups for p in g["params"]}
+    named = dict(method.clip.named_parameters())
+    named.pop("logit_scale")
+    assert decay.keys() == {id(p) for p in named.values()}
+    spared = {name for name, p in named.items() if decay[id(p)] == 0.0}
+    gains = {n for n in named if n.endswith("bias") or ".ln_" in f".{n}" or "class_embed" in n}
+    assert spared == (set() if (asked or of_suite) == "all" else gains)
+    assert {decay[id(p)] for n, p in named.items() if n not in spared} == {0.3}
 
 
 @pytest.mark.parametrize("own", [None, 0.5])

@@ -104,7 +104,9 @@ def test_the_example_parses_and_names_every_known_key() -> None:
     assert (suite.recipe.epochs, suite.recipe.lr) == (4, RECIPE.lr)
     text = EXAMPLE.read_text()
     assert all(f"{key} = " in text for key in custom._RECIPE_KEYS)
-    assert all(f"{k} = " in text or k in {"recipe", "task", "held_out"} for k in custom._SUITE)
+    assert all(
+        f"{k} = " in text or k in {"recipe", "settings", "task", "held_out"} for k in custom._SUITE
+    )
     assert all(f"{key} = " in text for key in custom._DATASET)
 
 

@@ -503,7 +503,7 @@ def test_rows_of_ours() -> None:
     labels = {spec.number: list(named_rows(spec)) for spec in FEW_SHOT_TABLES}
     assert labels[5] == ["rail-primal", "codyra-rail-primal", "rail-dual", "codyra-rail-dual"]
     assert labels[6] == ["zs", "rail-primal", "codyra"]
-    assert labels[7] == ["zs", "lora", "codyra", "codyra.dense70"]
+    assert labels[7] == ["zs", "lora", "codyra"]
     assert labels[2][-2:] == ["codyra.dense70", "codyra-plus.dense70-route-oracle"]
 
 

@@ -1,18 +1,22 @@
 """A method as its file declares it: label, paper, badges, settings and variants. No torch."""
 
 import ast
+import inspect
+import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from ...common.origins import Origin
 from ...errors import MethodError
 from ...protocol.badges import Badge
+from ...protocol.config import origins
 from ...run.guards.declared import LONGEST, VARIANT, check_texts
 from ...run.registry import MethodFile, find_method, locate, no_variant
-from ...validation.declared import Declared, installed_source, read_declared
-from ...validation.literals import Unreadable
+from ...validation.declared import Declared, installed_source, read_about, read_declared
+from ...validation.literals import Source, Unreadable
 from .plain import is_plain
 
 
@@ -25,6 +29,8 @@ class Described:
         settings: those of the variant that was asked for.
         call: what stands before a variant's name in --method.
         file: where the values are from.
+        origins: setting -> where its default is from, of those that say it.
+        about: the docstring of the file, which has what differs from the paper.
     """
 
     label: str
@@ -34,6 +40,8 @@ class Described:
     variants: Mapping[str, Mapping[str, Any]]
     call: str
     file: Path
+    origins: Mapping[str, Origin]
+    about: str
 
 
 def describe_method(asked: str) -> Described:
@@ -52,23 +60,37 @@ def describe_method(asked: str) -> Described:
             raise no_variant(place.name, place.variant, read.variants)
         return Described(
             read.label, read.paper, (read.uses or {})[place.variant], read.config(place.variant),
-            read.variants, call, place.file,
+            read.variants, call, place.file, *_about(place),
         )  # fmt: skip
     found = find_method(asked, [])
     cls = found.cls
+    about = inspect.getdoc(sys.modules[cls.__module__]) or ""
     return Described(
-        cls.label, cls.paper, found.uses, vars(found.config), cls.variants, call, found.file
-    )
+        cls.label, cls.paper, found.uses, vars(found.config), cls.variants, call, found.file,
+        origins(type(found.config)), about,
+    )  # fmt: skip
+
+
+def _sources(place: MethodFile) -> tuple[str, Source]:
+    """The path of a method's file, and what gives it and the files of the package."""
+    path = f"methods/{place.file.name}" if place.origin == "methods" else str(place.file)
+
+    def source(asked: str) -> bytes | None:
+        return place.file.read_bytes() if asked == path else installed_source(asked)
+
+    return path, source
+
+
+def _about(place: MethodFile) -> tuple[Mapping[str, Origin], str]:
+    """Origins of the settings and the docstring, of a file that `_read` could read."""
+    about, told = read_about(*_sources(place))
+    return {name: Origin(**parts) for name, parts in told.items()}, about
 
 
 def _read(place: MethodFile) -> Declared | None:
     """What the file says; None where it would have to be imported to know."""
     built_in = place.origin == "methods"
-    path = f"methods/{place.file.name}" if built_in else str(place.file)
-
-    def source(asked: str) -> bytes | None:
-        return place.file.read_bytes() if asked == path else installed_source(asked)
-
+    path, source = _sources(place)
     with suppress(Unreadable, OSError, MethodError, SyntaxError, ValueError):
         found = read_declared(path, source)
         plain = built_in or is_plain(ast.parse(place.file.read_bytes()), _offered())

@@ -225,10 +225,12 @@ OOD: Final[dict[str, tuple[str, ...]]] = {
 #: Table 4).
 GENERIC: Final[tuple[str, ...]] = ("a photo of a {}.",)
 
-#: What `cl-bench run --templates` chooses from: as RAIL, as CoDyRA, as ZSCL. CIFAR100 is no data
-#: set of X-TAIL; it has CoDyRA's template for objects (Caltech101).
+#: What `cl-bench run --templates` chooses from: as RAIL, as CoDyRA in X-TAIL, as CoDyRA's lab in
+#: MTIL (the first of ZSCL's), as ZSCL. CIFAR100 is no data set of X-TAIL; it has CoDyRA's template
+#: for objects (Caltech101).
 SETS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "generic": dict.fromkeys(MTIL, GENERIC),
     "per-dataset": {**XTAIL, "cifar100": GENERIC},
+    "first": {name: templates[:1] for name, templates in MTIL.items()},
     "ensemble": MTIL,
 }

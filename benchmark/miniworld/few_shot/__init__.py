@@ -1,8 +1,9 @@
 """The labelled domains that the few-shot suites learn, each with a look and words of its own.
 
 One class name, "sunflower", is in two of them, as names are in the published union of classes.
-The bundled models have seen none of these renders; class names made of words that their captions
-use start above chance, the others at chance.
+The weights `bundled` have seen none of these renders: class names made of words that their captions
+use start above chance, the others at chance. `bundled-few-shot`, which the few-shot suites start
+from, have seen renders of role "pretrain", and know the domains and a part of the classes.
 """
 
 from ..sampling import Domain

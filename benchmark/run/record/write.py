@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from ... import __version__
 from ...common.files import atomic
+from ...common.origins import Origin, told
 from ...data.cache.decoded import transform_id
 from ...protocol.class_rows import PROMPTS
 from ...records.evidence import evidence_file, write_evidence
@@ -55,6 +56,7 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
             "origin": plan.method.origin,
             "sha256": plan.method.sha,
         },
+        "settings": told(_origins(plan), plan.settings),
         "code": _code(plan),
         "versions": versions(),
         "hardware": {**hardware(), "device": inputs.device.type},
@@ -85,6 +87,13 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
         **_costs(inputs, costs, usage),
     }
     return about | {"identity": identity_of(about)}
+
+
+def _origins(plan: Plan) -> dict[str, Origin]:
+    """Where the values of a run's settings are from: the method's, the suite's, its recipe's."""
+    told = plan.suite.origins_for(plan.method.name)
+    keys = {*plan.method.of_suite, *plan.recipe.asked()}
+    return {**plan.method.origins, **{k: o for k, o in told.items() if k in keys}}
 
 
 def _computing(plan: Plan, inputs: Inputs) -> dict[str, Any]:

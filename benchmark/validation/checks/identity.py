@@ -8,6 +8,7 @@ from ...records.identity import identity_of
 from ...records.naming import overrides
 from ...suites.find import find_suite
 from ...suites.names import PUBLISHED
+from ...suites.suite import settings_for
 from ..declared import Declared
 from ..pins import PinnedSuite
 from ..runs import Examined
@@ -15,7 +16,7 @@ from ..runs import Examined
 _AGAIN = "delete the record and repeat its run"
 _SAME = ("suite", "suite_version", "method", "variant", "backbone", "pretrained", "order", "seed")
 _BUDGET = ("epochs", "batch_size")
-_FORMERLY = {"steps": 0, "precision": "fp32"}  # of a recipe that does not say it
+_FORMERLY = {"steps": 0, "precision": "fp32", "decay": "all"}  # of a recipe that does not say it
 
 
 def check_identity(run: Examined, declared: Declared | None, pins: PinnedSuite | None) -> None:
@@ -59,7 +60,7 @@ def _check_settings(
         # Who made it may not be known, and is then said by V04 or V05. An old file may be
         # unreadable, and its records have no evidence either.
         return
-    defaults = declared.config(run.row["variant"])
+    defaults = declared.config(run.row["variant"], of_suite(run, pins))
     if config.keys() != defaults.keys():
         odd = sorted(config.keys() ^ defaults.keys())
         run.error("V03", "the settings of the method's file", f"other ones: {quoted(odd)}", _AGAIN)
@@ -80,6 +81,21 @@ def _check_settings(
         text = ",".join(f"{key}={value}" for key, value in wanted.items())
         expected = f"the settings {quoted(text)}, which is what differs from the defaults"
         run.error("V03", expected, quoted(run.row["settings"]), _AGAIN)
+
+
+def of_suite(run: Examined, pins: PinnedSuite | None) -> Mapping[str, Any]:
+    """The settings that a run's suite gives to methods that have such.
+
+    As pinned, or by the suite's code, where that is of this version; else by the record.
+    """
+    if pins is not None and pins.version == run.row["suite_version"]:
+        return settings_for(pins.settings, run.row["method"])
+    if run.row["suite"] in PUBLISHED:
+        suite = find_suite(run.row["suite"])
+        if suite.version == run.row["suite_version"]:
+            return suite.settings_for(run.row["method"])
+    found = run.part("asked", "suite_settings")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _precision(run: Examined, asked: Mapping[str, Any]) -> Any:

@@ -169,7 +169,7 @@ def check_zero_shot(run: Examined, pins: PinnedSuite) -> None:
     """V10 where the weights are pinned."""
     sha = str(run.part("weights", "sha256"))
     named = pins.weights.get(f"{run.row['backbone']} {run.row['pretrained']}")
-    if named is None and run.row["pretrained"] == "bundled":
+    if named is None and str(run.row["pretrained"]).startswith("bundled"):
         got, there = quoted(run.row["backbone"]), ", ".join(sorted(pins.weights))
         run.error("V10", f"weights that come with the package, {there}", got, "repeat the run")
         return

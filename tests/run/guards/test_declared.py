@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "a name as text": ("training_only = 'head'", "with a comma"),
     "more budget": ("budgets = 5", "`budgets` of Mine of 1, got 5"),
     # variants
-    "an unknown setting": ("variants = {'a': {'rnk': 1}}", "'rnk'.*choose one of 'lr'"),
+    "an unknown setting": ("variants = {'a': {'rnk': 1}}", "'rnk'.*choose one of 'decay'"),
     "a value of another type": ("variants = {'a': {'lr': 'x'}}", "lr of type .*variant 'a'"),
     "a value out of range": ("variants = {'a': {'lr': -1.0}}", "lr and weight_decay .*'a'"),
     "markup in a variant": ("variants = {'<a>': {'lr': 1.0}}", "named by letters"),
