@@ -65,24 +65,28 @@ RETRIEVAL: Families = (
     ("tiny-s", ("mod-x",)),
     ("tiny-s", ("ewc",)),
     ("tiny-s", ("l2p",)),
-    ("tiny-s", ("dar.r8",)),  # Table 3, with r4 and r32
+    ("tiny-s", ("dar.rank4",)),  # Table 3, with the two below and `dar`
+    ("tiny-s", ("dar.rank8",)),
+    ("tiny-s", ("dar.rank32",)),
+    ("tiny-s", ("dar.r8",)),  # the run that the paper's tables call DAR
     ("tiny-s", ("lora-ft",)),
     ("tiny-s", ("ft",)),
     ("tiny-s", ("ta",)),
     ("tiny-s", ("joint",)),
+    ("tiny-s", ("joint.mixed",)),
     ("tiny-s", ("zs",)),
-    ("tiny-b", ("dar.r8",)),  # Table 2
+    ("tiny-b", ("dar",)),  # Table 2
+    ("tiny-b", ("dar.r8",)),
     ("tiny-b", ("c-clip",)),
     ("tiny-b", ("mod-x",)),
     ("tiny-b", ("ft",)),
-    ("tiny-s", ("dar.r4",)),
-    ("tiny-s", ("dar.r32",)),
 )  # fmt: skip
 # The two papers' methods, those of Tables 1 and 2 of the CoDyRA paper first.
 METHODS = (
-    "codyra", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal", "codyra-rail-dual",
+    "codyra", "codyra.released", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal",
+    "codyra-rail-primal.rebuilt", "codyra-rail-dual", "codyra-rail-dual.rebuilt",
     "rail-primal", "rail-dual", "moe-adapter", "zscl", "lora", "lwf",
-    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "dar", "ta", "lora-ft", "ewc",
+    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "joint.mixed", "dar", "ta", "lora-ft", "ewc",
     "mod-x", "dkr", "c-clip", "l2p",
 )  # fmt: skip
 PEFT = ("codyra", "lora", "zs")  # the rows of Table 7

@@ -66,6 +66,14 @@ def run(
     ] = [],  # noqa: B006
     epochs: Annotated[int | None, typer.Option(help="per task [the suite's]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="pairs per step [the suite's]")] = None,
+    caption_sampling: Annotated[
+        str | None,
+        typer.Option(help="captions of an image in an epoch: random (one) | all [the suite's]"),
+    ] = None,
+    crops: Annotated[
+        str | None,
+        typer.Option(help="of training images: none | random (0.9 to 1 of each) [the suite's]"),
+    ] = None,
     templates: Annotated[
         str | None,
         typer.Option(
@@ -137,6 +145,8 @@ def run(
             hp=tuple(hp),
             epochs=epochs,
             batch_size=batch_size,
+            caption_sampling=caption_sampling,  # type: ignore[arg-type]
+            crops=crops,  # type: ignore[arg-type]
             templates=templates,  # type: ignore[arg-type]
             evals=evals,  # type: ignore[arg-type]
             limit=limit,

@@ -4,6 +4,9 @@ import hashlib
 import re
 
 _LONGEST_STEM = 200
+ALL_AT_ONCE = "all tasks at once"
+"""The badge of a method that learns them so."""
+_RENAMED = {"upper bound": ALL_AT_ONCE}  # badges of older records
 
 
 def overrides(settings: str) -> list[str]:
@@ -24,6 +27,15 @@ def method_label(method: str, variant: str = "", settings: str = "") -> str:
         settings: see `overrides`.
     """
     return "+".join([f"{method}.{variant}" if variant else method, *overrides(settings)])
+
+
+def badges_of(uses: str) -> frozenset[str]:
+    """The badges of a record, as they are called now.
+
+    Args:
+        uses: as recorded, comma separated.
+    """
+    return frozenset(_RENAMED.get(badge, badge) for badge in uses.split(",") if badge)
 
 
 def _clean(part: str) -> str:

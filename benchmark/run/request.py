@@ -13,9 +13,9 @@ from ..errors import BenchError
 from ..hub.lock import lock_path
 from ..records.naming import file_stem, suite_folder
 from ..suites.find import find_suite
-from ..suites.names import PUBLISHED, Templates
+from ..suites.names import PUBLISHED, CaptionSampling, Crops, Templates
 from ..suites.ready import PreparedData, ready
-from ..suites.suite import Recipe, Suite
+from ..suites.suite import Recipe, Suite, check_recipe
 from .provenance.code import code_sha, git_dirty, git_state
 from .provenance.given import own_content, weights_name
 from .registry import ResolvedMethod, find_method, is_built_in
@@ -23,6 +23,10 @@ from .suitable import check_suitable
 from .task_order import check_alone, resolve_order
 
 Evals = Literal["all", "id", "ood"]
+_CHOICES = {
+    "evals": Evals, "precision": Precision, "compile": Compile,
+    "caption_sampling": CaptionSampling, "crops": Crops,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Request:
     hp: tuple[str, ...] = ()
     epochs: int | None = None
     batch_size: int | None = None
+    caption_sampling: CaptionSampling | None = None
+    crops: Crops | None = None
     templates: Templates | None = None
     evals: Evals = "all"
     limit: int | None = None
@@ -171,8 +177,10 @@ def _recipe(request: Request, suite: Suite) -> Recipe:
     recipe = suite.recipe
     if request.epochs is not None:
         recipe = replace(recipe, epochs=request.epochs, steps=0)
-    if request.batch_size is not None:
-        recipe = replace(recipe, batch_size=request.batch_size)
+    for name in ("batch_size", "caption_sampling", "crops"):
+        if (given := getattr(request, name)) is not None:
+            recipe = replace(recipe, **{name: given})
+    check_recipe(suite, recipe)
     return recipe
 
 
@@ -237,11 +245,11 @@ def _check_range(request: Request) -> None:
             raise BenchError(f"{flag} of at least {least}", str(value), "correct it")
     if not 0 <= request.seed < 2**31:
         raise BenchError("--seed in 0 ... 2147483647", str(request.seed), "correct it")
-    for name, kind in (("evals", Evals), ("precision", Precision), ("compile", Compile)):
+    for name, kind in _CHOICES.items():
         value = getattr(request, name)
         if value is not None and value not in get_args(kind):
-            known = ", ".join(get_args(kind))
-            raise BenchError(f"--{name} of {known}", f"'{value}'", "choose one")
+            flag, known = "--" + name.replace("_", "-"), ", ".join(get_args(kind))
+            raise BenchError(f"{flag} of {known}", f"'{value}'", "choose one")
 
 
 def _differences(

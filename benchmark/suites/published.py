@@ -1,8 +1,9 @@
 """The suites of published data: `retrieval` (DAR), `xtail`, `xtail-coop`, `mtil`, `peft`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,14 +103,28 @@ def _dataset(
     from ..data.catalog import declaration
 
     about = declaration(declared)
+    chosen = dict(rules or about.splits)
     load = partial(
-        _load, at=at, declared=declared, rules=dict(rules or about.splits), names=names,
+        _load, at=at, declared=declared, rules=chosen, names=names,
         templates=templates, name=name or declared,
     )  # fmt: skip
     return Dataset(
         name or declared, title or about.title, load, about.licence, about.citation,
         needs=declared, optional=optional, kind=about.kind,
+        test_images=_expected(chosen.get("test"), about.source.rows),
     )  # fmt: skip
+
+
+def _expected(rule: "SplitRule | None", rows: Mapping[str, int]) -> int | None:
+    """Rows of a split as declared; None where the declaration does not say how many."""
+    from ..data.published.declare import Fraction, Whole
+
+    if isinstance(rule, Whole) and rule.group is None and rows.keys() >= set(rule.parts):
+        return sum(rows[part] for part in rule.parts)
+    if isinstance(rule, Fraction) and rule.part in rows:
+        n_test = ceil(rule.test * rows[rule.part])
+        return n_test if rule.side == "test" else rows[rule.part] - n_test
+    return None
 
 
 def retrieval(at: Location) -> Suite:

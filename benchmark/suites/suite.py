@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ..backbones.known import Precision
 from ..common.files import weights_file
 from ..common.origins import Origin
-from .names import ClassScope, Decay, Kind, SplitName, Templates
+from ..errors import BenchError
+from .names import CaptionSampling, ClassScope, Crops, Decay, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
+
+
+UNSAID: Mapping[str, Any] = {
+    "steps": 0, "precision": "fp32", "caption_sampling": "random", "crops": "none", "decay": "all",
+}  # fmt: skip
+"""What a recipe has of which a record says nothing: as it was when there was no choice."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,15 @@ class Recipe:
         precision: that the towers multiply in. "bf16" keeps weights, losses and similarities in
             float32, and lets what else a training step multiplies in float32 do so in TF32, on a
             device that has it; "fp32" lets nothing. A run in another precision is named by it.
+        caption_sampling: what an epoch has of an image with several captions: "random", one of
+            them, drawn anew in every epoch; or "all", each of them once beside the image, so that
+            an epoch has as many steps more. No batch has two captions of one image then, as long
+            as there are batches enough.
+        crops: what training batches have of an image: "none", the view that is tested; or
+            "random", a box of 0.9 to 1 of the whole image, drawn anew at every step and scaled
+            to the model's side (RandomResizedCrop(scale=(0.9, 1)) of the official scripts of
+            X-TAIL and MTIL). Everything that is asked of a batch's image is of its crop; what
+            reads a task's data in order, without training on it, sees the view that is tested.
     """
 
     epochs: int
@@ -46,11 +62,12 @@ class Recipe:
     steps: int = 0
     precision: Precision = "fp32"
     decay: Decay = "matrices"
+    caption_sampling: CaptionSampling = "random"
+    crops: Crops = "none"
 
     def asked(self) -> dict[str, Any]:
         """As records have it; what is as it was when there was no choice is not in it."""
-        usual = {"steps": 0, "precision": "fp32", "decay": "all"}
-        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
+        return {k: v for k, v in asdict(self).items() if k not in UNSAID or v != UNSAID[k]}
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,7 @@ class Dataset:
             hub; None for files of one's own.
         kind: images with captions or with labels, so that a method that is not defined for them
             is refused before anything is read; None where only the loaded split says it.
+        test_images: expected in its test split, None where no declaration says it.
     """
 
     name: str
@@ -80,6 +98,7 @@ class Dataset:
     optional: bool = False
     origin: "Callable[[], str | None]" = lambda: None
     kind: Kind | None = None
+    test_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -166,3 +185,14 @@ def settings_for(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
     """
     plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
     return {**plain, **settings.get(method, {})}
+
+
+def check_recipe(suite: Suite, recipe: Recipe) -> None:
+    """Raises BenchError for a recipe that says something of data that the suite does not have."""
+    kinds = {dataset.kind for dataset in suite.tasks}
+    if recipe.caption_sampling == "all" and "pairs" not in kinds and None not in kinds:
+        raise BenchError(
+            "tasks with captions where `caption_sampling` is all",
+            f"'{suite.name}', whose tasks have labels",
+            "leave it out",
+        )

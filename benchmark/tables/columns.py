@@ -46,6 +46,7 @@ class Column:
         place: which number of a run.
         parts: the sets whose mean it is; one for a number that is no mean.
         contest: whether the best number of the column is marked.
+        remark: on its printed numbers, '' for none.
     """
 
     over: str
@@ -54,6 +55,7 @@ class Column:
     place: At
     parts: tuple[str, ...]
     contest: bool = True
+    remark: str = ""
 
     @property
     def form(self) -> str:

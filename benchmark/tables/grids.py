@@ -76,11 +76,19 @@ class Grid:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and its grids; without grids, why there are none."""
+    """A heading and its grids.
+
+    Attributes:
+        heading: of the block.
+        grids: its tables.
+        absent: why there are none.
+        notes: sentences below the last one.
+    """
 
     heading: str
     grids: tuple[Grid, ...]
     absent: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

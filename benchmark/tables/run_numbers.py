@@ -1,7 +1,7 @@
 """The numbers of a run, read from its record; a mean over a hole is never a number."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import nan
 from statistics import fmean
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import BenchError
 from ..metrics.continual import Hole, set_average, set_transfer
+from ..records.naming import badges_of
 from ..stats.answered import AnsweredRun
 from ..stats.runs import answered_run
 from .groups import ComparableRecord, Group, learned_alone
@@ -92,12 +93,14 @@ class SetInfo:
         kind: pairs or labelled.
         position: when it is learned, from 1; 0 for a held-out set.
         space: of labelled sets, whose classes compete: own or union.
+        images: in its test split; 0 where that is not known.
     """
 
     title: str
     kind: str
     position: int
     space: str = ""
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class RunNumbers:
         reports: what the method said of each task, see `Method.report`.
         answered: what each of its queries got; None without evidence.
         machine: what its times depend on, in words; '' where its record does not say.
+        asked: what the run was asked for: `recipe` and `config`; empty of older records.
+        shots: task -> fingerprint of the images that it was trained on.
     """
 
     group: Group
@@ -135,6 +140,8 @@ class RunNumbers:
     reports: tuple[Mapping[str, Any], ...] = ()
     answered: AnsweredRun | None = None
     machine: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    shots: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def worlds(self) -> frozenset[str]:
@@ -180,7 +187,10 @@ class RunNumbers:
 
 _SCORES = {str(metric): metric for metric in (Metric.RECALL, Metric.ACCURACY)}
 _PHASES = {Metric.MEMORY_TRAINING: "train", Metric.MEMORY_EVALUATION: "evaluate"}
-_OF_SET = ("eval_task", "eval_title", "kind", "eval_position", "label_space", "metric")
+_OF_SET = (
+    "eval_task", "eval_title", "kind", "eval_position", "label_space", "metric", "direction",
+    "n_queries",
+)  # fmt: skip
 _OF_SCORE = ("eval_task", "direction", "metric", "k", "step", "value", "status")
 
 
@@ -188,15 +198,19 @@ def read_run(judged: ComparableRecord) -> RunNumbers:
     """The numbers of a record, without what only diagnoses a method (routes)."""
     sets: dict[str, SetInfo] = {}
     numbers: dict[At, Outcome] = {}
-    shapes = {one[0]: one for one in judged.record.taken(*_OF_SET) if one[-1] in _SCORES}
-    for name, title, kind, position, space, _ in shapes.values():
-        sets[name] = SetInfo(title, kind, position or 0, space or "")
+    shapes = {
+        one[0]: one
+        for one in judged.record.taken(*_OF_SET)
+        if one[5] in _SCORES and one[6] != "t2i"  # of which the queries are captions
+    }
+    for name, title, kind, position, space, _, _, images in shapes.values():
+        sets[name] = SetInfo(title, kind, position or 0, space or "", images)
     for task, direction, metric, k, step, value, status in judged.record.taken(*_OF_SCORE):
         if score := _SCORES.get(metric):
             numbers[At(task, direction or "", score, k, step)] = value, status
-    row = judged.record.row
+    row, about = judged.record.row, judged.record.provenance
     first = str(row["task_order"]).partition(",")[0]
-    for place, count in _costs(judged.record.provenance, first):
+    for place, count in _costs(about, first):
         numbers[place] = float(count), "ok"
     return RunNumbers(
         group=judged.group,
@@ -205,12 +219,14 @@ def read_run(judged: ComparableRecord) -> RunNumbers:
         tasks=str(row["task_order"]),
         seed=int(row["seed"]),
         n_steps=int(row["n_steps"]),
-        uses=frozenset(filter(None, str(row["uses"]).split(","))),
+        uses=badges_of(str(row["uses"])),
         sets=sets,
         numbers=numbers,
-        reports=tuple(judged.record.provenance.get("reports") or ()),
+        reports=tuple(about.get("reports") or ()),
         answered=_answered(judged),
         machine=_machine(judged.record.provenance),
+        asked=about.get("asked", {}),
+        shots=about.get("data", {}).get("train", {}),
     )
 
 

@@ -146,7 +146,7 @@ CHECKS: Mapping[str, Check] = {
     "V14": Check(
         "plausibility",
         "Warnings only: trained, but nothing moved; a twentieth of the others' time; far above "
-        "the upper bounds; answers that differ between seeds less or more evenly than chance has "
+        "what is told more; answers that differ between seeds less or more evenly than chance has "
         "it. Whoever merges such a record should replay it.",
         "Numbers can be consistent and still be invented.",
         "`cl-bench repro` runs it again and compares every cell.",

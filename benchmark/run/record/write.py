@@ -71,6 +71,7 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
             "train": inputs.identity["train"],
             "test": inputs.identity["test"],
             **({} if reference is None else {"reference": reference}),
+            **({"crops": inputs.identity["crops"]} if "crops" in inputs.identity else {}),
             "left_out": list(plan.left_out),
         },
         "sources": {

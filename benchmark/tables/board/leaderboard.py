@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ...records.naming import method_label
 from ..cells import MISSING, named
 from ..groups import ComparableRecord
+from ..notes.bounds import bound_note
+from ..notes.draws import draw_note
 from ..paper.numbers import name_tables, tables_naming
-from ..spec import ABLATED, is_ablation
+from ..spec import ABLATED, UPPER_BOUND, is_ablation
 from ..writers.markdown import cell, pipes
 from .certainty import SectionRanks
 from .legend import LEGEND, SEEDS_TO_RANK
-from .lines import BoardLine, ranks_of, sections
+from .lines import BoardLine, BoardSection, ranks_of, sections
+from .order_effect import order_table
 from .scores import Score
 from .sets import sets_table
 
@@ -20,7 +24,7 @@ Columns = Sequence[tuple[str, Score]]
 """Heads, and the scores below them."""
 _PAIRS: Columns = (("T→I R@1", "last_t2i"), ("I→T R@1", "last_i2t"))
 _LABELLED: Columns = (("Transfer", "transfer"), ("Average", "average"), ("Last", "last"))
-_TEXTS = {"Method", "Runs", "Why not", "Remark", "Verified"}
+_TEXTS = {"Method", "Runs", "Settings", "Why not", "Remark", "Verified"}
 
 
 def _size(number: int | None, unit: str = "") -> str:
@@ -43,6 +47,7 @@ def _cells(line: BoardLine, columns: Columns) -> list[str]:
         ", ".join(counts),
         _size(line.trained),
         _size(line.kept, "B"),
+        cell(line.chosen),
         line.tier,
     ]
 
@@ -53,7 +58,7 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
         return (np.inf if total is None else -total), line.key
 
     heads = [head for head, _ in columns]
-    costs = ["Runs", "Trained", "Kept", "Verified"]
+    costs = ["Runs", "Trained", "Kept", "Settings", "Verified"]
     heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", *costs]
     ranks = ranks_of(lines)
     ranked, others, variants = [], [], []
@@ -97,6 +102,32 @@ def _remark(line: BoardLine) -> str:
     return f"{where}; {reason}" if reason else where
 
 
+def _bounds(section: BoardSection) -> list[str]:
+    """What is said of methods that learn all tasks at once."""
+    told_no_more = [one for one in section.lines if not (one.why or one.told)]
+    totals = {one.label: total for one in told_no_more if (total := one.total()) is not None}
+    return [
+        bound_note(one.label, totals[one.label], {k: totals[k] for k in totals if k != one.label})
+        for one in sorted(told_no_more, key=lambda one: one.key)
+        if one.method == UPPER_BOUND and one.label in totals
+    ]
+
+
+def _draws(section: BoardSection) -> list[str]:
+    """What is said of the draw of shots, in suites of labelled sets."""
+    if section.pairs:
+        return []
+    runs = (
+        (
+            method_label(*(str(one.row[name]) for name in ("method", "variant", "settings"))),
+            int(one.row["seed"]),
+            one.provenance.get("data", {}).get("train", {}),
+        )
+        for one in section.records
+    )
+    return [*filter(None, [draw_note(runs)])]
+
+
 def render_leaderboard(
     judged: Sequence[ComparableRecord], remarks: Mapping[tuple[str, str], str] = NO_REMARKS
 ) -> str:
@@ -112,7 +143,8 @@ def render_leaderboard(
         remark = remarks.get((one.group[0], one.group[1]))
         parts += [remark] if remark else []
         parts.append(_section(one.lines, _PAIRS if one.pairs else _LABELLED))
-        parts += filter(None, [sets_table(one.records)])
+        parts += map(cell, [*_bounds(one), *_draws(one)])
+        parts += filter(None, [order_table(one.lines), sets_table(one.records)])
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")
     return "\n\n".join([*parts, LEGEND]) + "\n"

@@ -14,8 +14,8 @@ that were. Nothing is averaged over a hole: a number that needs a failed cell is
 `53.8 ± 0.3 (1.1)`: the mean; ± the standard deviation over training seeds (ddof = 1), pooled over
 these orders; in brackets the standard error from the draw of the test images, the trained models
 given (all captions of an image together), where the records have evidence of what each query got.
-Neither says what other tasks would give, or other shots: those of a few-shot suite are drawn once,
-and are the same for all seeds. What is in brackets is common to all methods in part, so that a
+Neither says what other tasks would give; whether it says what other shots would, stands below each
+board of a few-shot suite. What is in brackets is common to all methods in part, so that a
 difference may be surer than its two numbers: the ranks say how sure, and
 `cl-bench compare A B` does for two methods.
 
@@ -44,8 +44,14 @@ difference may be surer than its two numbers: the ranks say how sure, and
 - **Ranked** (sorted by the mean of both directions at the end): {SEEDS_TO_RANK} seeds or more in
   both orders over all tasks of the suite, made by committed code with the suite's settings, no
   failed cell at any step, evidence of what each query got, and no error by `cl-bench validate`.
-  `{UPPER_BOUND}` is an upper bound and has no rank, nor has what is told more than a method may
-  know.
+  `{UPPER_BOUND}`, which learns all tasks at once, has no rank, nor has what is told more than a
+  method may know. Below a board stands whether it is an upper bound of that board.
+- **Settings**: how they were chosen, as the records say: `paper's`, all of them the paper's or its
+  code's; `default`, one of them is ours, see `cl-bench ls NAME`; `tuned`, by a sweep on validation
+  images held out of training data, after so many trials; `given`, by whoever made the run.
+- **Over orders of tasks**: the score (mean of both directions at the end) in every order, the
+  worst, and the spread, the best minus the worst. *Seeds alone*: the spread that the draws of the seeds
+  would make on average, were all orders alike. A spread of about that size says nothing of orders.
 - **Verified**: `self`, the word of whoever made the runs; `evidence`, every score recomputes from
   what each query got; `replayed`, run again by others. The least of a line's runs.
 - **Badges** in brackets: what the method used beyond its own weights. Some are told what no method

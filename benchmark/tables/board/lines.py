@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
+from ...records.naming import badges_of
 from ...records.store import Record
 from ...validation.findings import TIERS, Tier
 from ..cells import MISSING
@@ -13,6 +14,7 @@ from .certainty import Answers, SectionRanks, answers_of, rank_section
 from .legend import SEEDS_TO_RANK
 from .scores import LAST_OF, RunScores, Score, held_out, scores_of
 
+_CHOSEN = {"paper": "paper's"}  # other words are shown as they are recorded
 NO_EVIDENCE = "no evidence: below the line until it is made again"
 
 
@@ -35,6 +37,7 @@ class BoardLine:
         trained: trainable parameters of the largest run.
         kept: bytes kept between tasks, of the largest run.
         tier: how far its runs are verified, the least of them.
+        chosen: how its settings were chosen, in words; a dash where no record says it.
     """
 
     label: str
@@ -51,6 +54,7 @@ class BoardLine:
     trained: int | None
     kept: int | None
     tier: Tier
+    chosen: str = MISSING
 
     def _counted(self) -> list[str]:
         return [order for order in self.both if order in self.orders] or sorted(self.orders)
@@ -115,6 +119,15 @@ def _largest(records: Sequence[Record], *keys: str) -> int | None:
     return max(found, default=None)
 
 
+def _how_chosen(record: Record) -> str:
+    """Whose settings a run had, as its record says."""
+    about = record.provenance.get("settings")
+    if not isinstance(about, dict):
+        return MISSING
+    kind = str(about.get("kind", MISSING))
+    return f"tuned ({about.get('trials')} trials)" if kind == "tuned" else _CHOSEN.get(kind, kind)
+
+
 def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine:
     """One line from runs of one row, over the same tasks and of the same standing.
 
@@ -130,7 +143,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
     for record in records:
         row = record.row
         orders.setdefault(str(row["order"]), {})[int(row["seed"])] = scores_of(record, sets)
-        badges |= set(filter(None, str(row["uses"]).split(",")))
+        badges |= badges_of(str(row["uses"]))
     spaces = {
         space
         for record in records
@@ -152,6 +165,7 @@ def _line(judged: Sequence[ComparableRecord], sets: frozenset[str]) -> BoardLine
         trained=_largest(records, "parameters", "trainable"),
         kept=_largest(records, "state_bytes"),
         tier=min((one.tier for one in judged), key=TIERS.index),
+        chosen="; ".join(sorted({_how_chosen(record) for record in records})),
     )
 
 

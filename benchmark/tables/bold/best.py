@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from ..cells import TableCell, TableRow
 from ..columns import Column
 from ..run_numbers import Metric
-from ..spec import UPPER_BOUND, ZERO_SHOT, TableSpec, told
+from ..spec import EXTRA_ROWS, UPPER_BOUND, ZERO_SHOT, TableSpec, told
 from .certain import measured, separated
 
 
 def contends(row: TableRow, column: Column, spec: TableSpec) -> bool:
     """Whether a row may be the best of a column."""
-    if row.why or row.method == UPPER_BOUND or not column.contest:
+    if row.why or row.label in EXTRA_ROWS or row.method == UPPER_BOUND or not column.contest:
         return False
     if any(told(run.uses, spec.world == "own") for run in row.runs):
         return False

@@ -2,13 +2,13 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from ...records.naming import method_label
 from ..run_numbers import At, Metric
-from ..spec import ALL_TABLES, TABLES, Paper, RowSpec, TableSpec
+from ..spec import ALL_TABLES, EXTRA_ROWS, TABLES, Paper, RowSpec, TableSpec
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,18 @@ def printed_in(table: int, paper: Paper = "dar") -> tuple[Printed, ...]:
 
 
 def named_rows(spec: TableSpec) -> dict[str, RowSpec]:
-    """Our label -> the row that a table names: the paper's in its order, then ours."""
+    """Our label -> the row that a table names, in its order.
+
+    The paper's rows in their order, then ours. One of ours with the name of a row of the paper
+    that we have as an extra one (`spec.EXTRA_ROWS`) takes its place; the extra ones are the last.
+    """
     printed = printed_in(spec.number, spec.paper)
-    found = [RowSpec(cell.row, cell.label, printed=True) for cell in printed]
-    return {row.label: row for row in (*dict.fromkeys(found), *spec.more)}
+    rows = {cell.label: RowSpec(cell.row, cell.label, printed=True) for cell in printed}
+    for row in spec.more:
+        rows[row.label] = replace(row, printed=row.label in rows)
+    names = list(dict.fromkeys(row.name for row in rows.values()))
+    order = sorted(rows.values(), key=lambda row: (row.label in EXTRA_ROWS, names.index(row.name)))
+    return {row.label: row for row in order}
 
 
 def tables_naming(label: str) -> list[int]:

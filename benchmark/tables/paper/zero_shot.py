@@ -91,7 +91,7 @@ def _papers(suite: str, backbone: str) -> Iterator[PublishedScore]:
                 continue
             if _is_zero_shot(cell, held_out):
                 direction, table = cell.direction or "acc", str(cell.table)
-                facts = _facts().get((paper, table, cell.dataset), HowMeasured())
+                facts = how_measured().get((paper, table, cell.dataset), HowMeasured())
                 value = float(cell.value)
                 yield PublishedScore(
                     f"{PAPERS[paper]} Table {cell.table}", cell.dataset, direction, value, facts
@@ -114,13 +114,15 @@ def _is_zero_shot(cell: Printed, held_out: bool) -> bool:
 def _open_clip(backbone: str) -> Iterator[PublishedScore]:
     for row in _read("open_clip.csv"):
         if row["backbone"] == backbone:
-            facts = _facts()[OPEN_CLIP, row["table"], row["dataset"]]
+            facts = how_measured()[OPEN_CLIP, row["table"], row["dataset"]]
             direction = row["direction"] or "acc"
             yield PublishedScore(OPEN_CLIP, row["dataset"], direction, float(row["value"]), facts)
 
 
 @cache
-def _facts() -> dict[tuple[str, str, str], HowMeasured]:
+def how_measured() -> dict[tuple[str, str, str], HowMeasured]:
+    """Paper (or `OPEN_CLIP`), table and dataset -> what is known of its scores."""
+
     def whole(text: str) -> int | None:
         return int(text) if text else None
 

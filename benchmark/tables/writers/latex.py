@@ -8,6 +8,7 @@ from ...errors import visible
 from ..cells import MISSING
 from ..columns import Column
 from ..grids import Grid, PaperTable, Section, Shown
+from ..paper.beside import OTHER_SETS
 from ..spec import GAMMA
 from .markdown import MARK
 
@@ -17,7 +18,8 @@ _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$",
     ">": r"$>$", "|": r"$|$", "→": r"$\to$", "Δ": r"$\Delta$",
-    GAMMA: r"$\gamma$", "±": r"$\pm$", "†": r"$\dagger$", MISSING: "--",
+    GAMMA: r"$\gamma$", "±": r"$\pm$", "†": r"$\dagger$", "‡": r"$\ddagger$", OTHER_SETS: r"\S{}",
+    MISSING: "--",
 }  # fmt: skip
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
@@ -66,7 +68,10 @@ def _tabular(grid: Grid) -> Iterator[str]:
     yield "\\toprule"
     if any(column.over for column in grid.columns):
         yield from _spans(grid)
-    heads = [*grid.stubs, *(column.head for column in grid.columns)]
+    heads = [
+        *grid.stubs,
+        *(column.head + f" {OTHER_SETS}" * bool(column.remark) for column in grid.columns),
+    ]
     yield f"{' & '.join(map(escape, heads))} \\\\"
     yield "\\midrule"
     for line in grid.lines:
@@ -94,9 +99,9 @@ def _float(table: PaperTable, section: Section, grid: Grid) -> str:
     lines += ["\\resizebox{\\linewidth}{!}{%"] * wide
     lines += _tabular(grid)
     lines += ["}"] * wide
-    lines += [
-        f"\\par\\smallskip{{\\footnotesize {text}\\par}}" for text in _below(grid, table.errata)
-    ]
+    below = [*_below(grid, table.errata)]
+    below += map(escape, section.notes) if grid is section.grids[-1] else ()
+    lines += [f"\\par\\smallskip{{\\footnotesize {text}\\par}}" for text in below]
     return "\n".join([*lines, "\\end{table}"])
 
 

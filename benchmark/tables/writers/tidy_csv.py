@@ -32,7 +32,8 @@ def _number(value: float | None) -> str:
 
 def _line(column: Column, line: TableLine, shown: Shown, order: str) -> tuple[object, ...]:
     place, printed, row, cell = column.place, shown.printed, line.row, shown.measured
-    printed_text = ("", "") if printed is None else (printed.value, printed.erratum)
+    note = "; ".join(filter(None, (printed.erratum if printed else "", _sets(column))))
+    printed_text = ("", "") if printed is None else (printed.value, note)
     if row is None or cell is None:
         label, step = ("", None) if printed is None else (printed.label, printed.step)
         source, numbers, why = "paper", ("", "", "", "", "ok"), ""
@@ -47,6 +48,10 @@ def _line(column: Column, line: TableLine, shown: Shown, order: str) -> tuple[ob
         )  # fmt: skip
     what = (label, place.dataset, place.direction, place.metric, place.k, step)
     return source, *column.group, order, *what, *numbers, *printed_text, why
+
+
+def _sets(column: Column) -> str:
+    return f"other test images: {column.remark}" if column.remark else ""
 
 
 def _lines(grid: Grid, order: str) -> Iterator[tuple[object, ...]]:

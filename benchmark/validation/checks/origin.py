@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from ...errors import nearest, quoted
+from ...records.naming import badges_of
 from ...records.schema import SCHEMA_VERSION
 from ..code_book import CodeBook
 from ..declared import Declared
@@ -130,7 +131,7 @@ def _check_declared(run: Examined, declared: Declared) -> None:
     if declared.uses is None or run.part("asked", "config") != declared.config(variant):
         return  # settings that change it are named, and such a row has no rank
     wanted_uses = ",".join(declared.uses[variant])
-    if run.row["uses"] != wanted_uses:
+    if badges_of(run.row["uses"]) != badges_of(wanted_uses):
         got = quoted(run.row["uses"])
         run.error("V17", f"the badges of the method, '{wanted_uses}'", got, _AGAIN)
 

@@ -6,13 +6,13 @@ from itertools import groupby
 from pathlib import Path
 from statistics import fmean, median, variance
 
+from ...records.naming import ALL_AT_ONCE, badges_of
 from ..runs import Examined, final_rows, pairs_of
 from .beside import ZERO_SHOT, Promises, believed_first, promised
 
 _REPLAY = "run it again with `cl-bench repro`"
 _FAST, _OUTLIERS, _LEAST_PEERS, _CHURN, _LEAST_CHURN = 20, 3.0, 3, 10, 20
-_JOINT = ("all tasks at once", "upper bound")  # the second is what it was called before
-_UPPER = (*_JOINT, "task id")
+_UPPER = {ALL_AT_ONCE, "task id"}
 
 
 def check_plausible(
@@ -89,7 +89,7 @@ def _score(run: Examined) -> float | None:
 
 
 def _check_bounds(by_label: Mapping[str, list[Examined]]) -> None:
-    """Above everything that knows more than a method may, by more than chance has it."""
+    """Above all that learn all tasks at once or are told the task, by more than chance has it."""
     order = sorted({run.row["order"] for runs in by_label.values() for run in runs})
     for name in order:
         scores = {
@@ -101,9 +101,11 @@ def _check_bounds(by_label: Mapping[str, list[Examined]]) -> None:
         bounds = [
             label
             for label, runs in by_label.items()
-            if set(str(runs[0].row["uses"]).split(",")) & set(_UPPER) and len(scores[label]) > 1
+            if badges_of(str(runs[0].row["uses"])) & _UPPER and len(scores[label]) > 1
         ]
-        if not any(one in str(by_label[b][0].row["uses"]) for one in _JOINT for b in bounds):
+        if not any(
+            ALL_AT_ONCE in badges_of(str(by_label[label][0].row["uses"])) for label in bounds
+        ):
             continue
         best = max(bounds, key=lambda label: fmean(scores[label]))
         for label, found in scores.items():
