@@ -106,10 +106,12 @@ ROOMS: dict[str, set[str]] = {
     "tables": {"common", "errors", "metrics", "records", "stats", "suites", "validation"},
     "run": {"backbones", "common", "data", "errors", "hub", "metrics", "protocol", "records",
             "suites"},
+    "study": {"backbones", "common", "data", "errors", "protocol", "records", "run", "suites",
+              "toolkit"},
     "check": {"backbones", "common", "data", "errors", "protocol", "records", "run", "suites",
               "validation"},
     "cli": {"backbones", "check", "common", "data", "errors", "hub", "protocol", "records", "run",
-            "stats", "suites", "tables", "validation"},
+            "stats", "study", "suites", "tables", "validation"},
     "api": {"backbones", "errors", "protocol", "toolkit"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -13,6 +13,7 @@ from .check import check_method, init_method
 from .compare import compare
 from .data.app import app as data_app
 from .display import DisplayOption, first_word, make_display
+from .experiments.study import app as study_app
 from .order.command import order
 from .repro import noise, repro
 from .terminal import going_on, guarded_streams, streams, told
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="Benchmark of continual learning of vision-language models.",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 
 Methods = Annotated[
     list[str],

@@ -1,6 +1,5 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -10,15 +9,15 @@ from ..backbones.known import Compile, Precision, check_backbone, image_side
 from ..common.files import cache_root
 from ..common.index import open_index
 from ..errors import BenchError
-from ..hub.lock import lock_path
 from ..records.naming import file_stem, suite_folder
 from ..suites.find import find_suite
 from ..suites.names import PUBLISHED, CaptionSampling, Crops, Templates
 from ..suites.ready import PreparedData, ready
 from ..suites.suite import Recipe, Suite, check_recipe
-from .provenance.code import code_sha, git_dirty, git_state
+from .official import code_reasons
+from .provenance.code import code_sha, git_state
 from .provenance.given import own_content, weights_name
-from .registry import ResolvedMethod, find_method, is_built_in
+from .registry import ResolvedMethod, find_method
 from .suitable import check_suitable
 from .task_order import check_alone, resolve_order
 
@@ -286,19 +285,4 @@ def _unofficial(
         reasons.append(f"limited to {request.limit} images a split")
     if request.evals != "all":
         reasons.append(f"evaluated on --evals {request.evals} only")
-    if os.environ.get("CL_BENCH_LOCK"):
-        reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
-    elif published and git["commit"] is not None and git_dirty(lock_path()):
-        reasons.append(f"{lock_path().name} is not committed")
-    # Whatever it was called by: its code must be in the commit that the record names.
-    if not is_built_in(method):
-        reasons.append(
-            "the method is an entry point"
-            if method.origin == "entry point"
-            else "the method is a file outside methods/"
-        )
-    if git["commit"] is None:
-        reasons.append("the code is not in a git checkout")
-    elif git["dirty"]:
-        reasons.append(f"the code is not committed ({git['dirty'][0]} ...)")
-    return reasons
+    return reasons + code_reasons(method, git, published)

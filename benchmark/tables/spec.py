@@ -9,6 +9,7 @@ ARROWS = dict(DIRECTIONS)
 AVERAGE, HELD_OUT = "average", "ood"
 """Names of means over sets: the learned image-caption sets, and the held-out ones."""
 UPPER_BOUND = "joint"
+LOW_RANK, PRUNED = "lora", "codyra"  # what studies of updates compare
 GAMMA = "γ"  # noqa: RUF001 - the paper's letter for the margin
 PAPER_PRETRAINED = "openai"
 PAPER_BACKBONES = ("ViT-B-32-quickgelu", "ViT-B-16-quickgelu", "ViT-L-14-quickgelu")
