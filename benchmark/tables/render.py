@@ -18,6 +18,15 @@ from .figures.drawn import drawn
 from .figures.figure_1 import FIGURE, TITLE, make_figures
 from .figures.kept_ranks import RANKS, make_rank_figures
 from .figures.kept_ranks import TITLE as RANKS_TITLE
+from .figures.stages.learning import (
+    CURVES,
+    CURVES_TITLE,
+    MATRICES,
+    MATRICES_TITLE,
+    make_curves,
+    make_matrices,
+)
+from .figures.stages.sheets import Sheet
 from .grids import PaperTable
 from .groups import judge
 from .kept import KeptTables, Trace, trace_of
@@ -40,6 +49,7 @@ backbone) with records, then the printed block; printed numbers that are known t
 footnote, and `cl-bench tables --lint` recomputes them all. The `.csv` holds one number a line, the
 `.tex` one float a block."""
 _OVERLAP = f"[Sets that overlap]({PAGE}): pictures and captions in more than one split of a suite."
+_STEMS = (FIGURE, RANKS, CURVES, MATRICES)
 _COMPARISON = "[what it compares, in our words](../docs/table-15.md)"
 
 
@@ -49,7 +59,24 @@ _FIGURES: tuple[tuple[Paper, str, str, str], ...] = (
 )
 
 
-def _index(tables: Sequence[PaperTable], figures: Mapping[str, Picture]) -> str:
+# Of no paper: what the stages of every suite's runs look like.
+_SHEETS = ((CURVES, CURVES_TITLE), (MATRICES, MATRICES_TITLE))
+_Figures = Mapping[str, Picture | Sheet]
+
+
+def _shown(figures: _Figures) -> str:
+    """The section of the pictures that are of no paper; '' without records."""
+    parts = []
+    for stem, title in _SHEETS:
+        own = [name for name in figures if name.startswith(f"{stem}-")]
+        for name in own:
+            links = ", ".join(f"[{kind}]({name}.{kind})" for kind in KINDS if kind != "png")
+            shown = cell(name.removeprefix(f"{stem}-"))
+            parts.append(f"{title}: {shown} ({links})\n\n![{title}]({name}.png)")
+    return "\n\n".join(["## Stages", *parts]) if parts else ""
+
+
+def _index(tables: Sequence[PaperTable], figures: _Figures) -> str:
     def listed(paper: Paper) -> list[list[str]]:
         lines = []
         for table in (one for one in tables if one.spec.paper == paper):
@@ -70,10 +97,10 @@ def _index(tables: Sequence[PaperTable], figures: Mapping[str, Picture]) -> str:
     heads = ["Number", "What", "Suites with records", "Files"]
     parts = (f"## {PAPERS[paper]}\n\n{pipes(heads, found[paper], heads)}" for paper in PAPERS)
     head = f"{GENERATED}\n# Tables and figure\n\n{_INDEX}\n\n{_OVERLAP}"
-    return "\n\n".join([head, *parts]) + "\n"
+    return "\n\n".join(filter(None, [head, *parts, _shown(figures)])) + "\n"
 
 
-def _draw(figures: Mapping[str, Picture], index: Index) -> Iterator[tuple[str, bytes]]:
+def _draw(figures: _Figures, index: Index) -> Iterator[tuple[str, bytes]]:
     """File name and content of every picture."""
     for name, picture in figures.items():
         for kind, content in drawn(picture, MARK, index).items():
@@ -88,7 +115,9 @@ def _render_all(
     judged = judge(records, standings_of(records))
     runs = [read_run(one) for one in judged]
     tables = [make_table(runs, spec) for spec in ALL_TABLES]
-    figures = make_figures(runs) | make_rank_figures(runs)
+    figures: _Figures = {
+        **make_figures(runs), **make_rank_figures(runs), **make_curves(runs), **make_matrices(runs)
+    }  # fmt: skip
     texts = {
         f"{table.spec.stem}.{kind}": render(table)
         for table in tables
@@ -114,7 +143,7 @@ def _remarks(overlaps: Mapping[str, SuiteOverlap], page: str) -> dict[tuple[str,
 
 def _left_over(out_dir: Path, files: Collection[Path]) -> list[Path]:
     """Figures that an earlier call made, of suites that have no records any more."""
-    names = (f"{stem}-*.{kind}" for stem in (FIGURE, RANKS) for kind in KINDS)
+    names = (f"{stem}-*.{kind}" for stem in _STEMS for kind in KINDS)
     others = sorted(path for name in names for path in out_dir.glob(name) if path not in files)
     return [path for path in others if MARK.encode() in path.read_bytes()]
 
@@ -133,8 +162,9 @@ def build_tables(
     Args:
         results_dir: holds `<suite>/<record>.parquet`.
         out_dir: where `table-<n>.md`, `.csv` and `.tex` (of the CoDyRA paper
-            `codyra-table-<n>...`), `figure-1-<suite>` and `codyra-ranks-<suite>` as `.pdf`, `.svg`
-            and `.png`, and their index go. Figures of suites without records are removed from it.
+            `codyra-table-<n>...`), `figure-1-<suite>`, `codyra-ranks-<suite>`,
+            `learning-<suite>` and `stages-<suite>-<page>` as `.pdf`, `.svg` and `.png`, and their
+            index go. Figures of suites without records are removed from it.
         leaderboard: the file of the leaderboard.
         standings_of: says how far each record is verified; None for `standings`.
         index: of what was made before. Where the same records gave the very files that are there,
