@@ -10,6 +10,7 @@ from ..common.index import NO_INDEX, Index
 from ..common.limits import bounded_memory, uncollected
 from ..records.overlap import SuiteOverlap, overlap_line, read_overlaps
 from ..records.store import Record, read_records
+from ..records.study.file import STUDIES, read_studies
 from ..validation.findings import Standing
 from .assemble import make_table
 from .board.leaderboard import render_leaderboard
@@ -27,13 +28,17 @@ from .figures.stages.learning import (
     make_matrices,
 )
 from .figures.stages.sheets import Sheet
+from .figures.studies.every import ANALYSES, make_analyses
+from .figures.studies.panels import Analysis
+from .figures.studies.whole_runs import is_study_row
 from .grids import PaperTable
-from .groups import judge
+from .groups import ComparableRecord, judge, learned_alone
 from .kept import KeptTables, Trace, trace_of
 from .matrix import matrix
 from .run_numbers import read_run
 from .spec import ALL_TABLES, PAPERS, Paper
 from .terminal import final_row, render_matrix
+from .writers.analysis_page import render_analysis
 from .writers.latex import render_latex
 from .writers.markdown import GENERATED, MARK, cell, pipes, render_markdown
 from .writers.overlap_page import PAGE, render_overlap_page
@@ -49,19 +54,20 @@ backbone) with records, then the printed block; printed numbers that are known t
 footnote, and `cl-bench tables --lint` recomputes them all. The `.csv` holds one number a line, the
 `.tex` one float a block."""
 _OVERLAP = f"[Sets that overlap]({PAGE}): pictures and captions in more than one split of a suite."
-_STEMS = (FIGURE, RANKS, CURVES, MATRICES)
+_STEMS = (FIGURE, RANKS, CURVES, MATRICES, *(stem for _, stem, _ in ANALYSES))
 _COMPARISON = "[what it compares, in our words](../docs/table-15.md)"
 
 
 _FIGURES: tuple[tuple[Paper, str, str, str], ...] = (
     ("dar", "Figure 1", FIGURE, TITLE),
-    ("codyra", "Figures 5, 6, 11 to 17", RANKS, RANKS_TITLE),
+    ("codyra", "Figures 5, 6, 11 to 17, summed up", RANKS, RANKS_TITLE),
+    *(("codyra", number, stem, title) for number, stem, title in ANALYSES),
 )
 
 
 # Of no paper: what the stages of every suite's runs look like.
 _SHEETS = ((CURVES, CURVES_TITLE), (MATRICES, MATRICES_TITLE))
-_Figures = Mapping[str, Picture | Sheet]
+_Figures = Mapping[str, Picture | Sheet | Analysis]
 
 
 def _shown(figures: _Figures) -> str:
@@ -90,7 +96,10 @@ def _index(tables: Sequence[PaperTable], figures: _Figures) -> str:
     lines = found["dar"]
     for paper, number, stem, title in _FIGURES:
         own = [name for name in figures if name.startswith(f"{stem}-")]
-        drawn = ", ".join(f"[{kind}]({name}.{kind})" for name in own for kind in KINDS)
+        kinds = {
+            name: ("md", *KINDS) if isinstance(figures[name], Analysis) else KINDS for name in own
+        }
+        drawn = ", ".join(f"[{kind}]({name}.{kind})" for name in own for kind in kinds[name])
         suites = ", ".join(name.removeprefix(f"{stem}-") for name in own)
         found[paper].append([number, title, cell(suites or "none yet"), drawn])
     lines.append(["Table 15", "Training and evaluation data of other papers", "", _COMPARISON])
@@ -107,29 +116,49 @@ def _draw(figures: _Figures, index: Index) -> Iterator[tuple[str, bytes]]:
             yield f"{name}.{kind}", content
 
 
-def _render_all(
-    results_dir: Path, out_dir: Path, leaderboard: Path, standings_of: StandingsOf, index: Index
-) -> dict[Path, bytes]:
+class _Places(NamedTuple):
+    """What is read and written: see `build_tables`."""
+
+    results: Path
+    out: Path
+    leaderboard: Path
+    studies: Path
+
+
+def _of_a_study(one: ComparableRecord) -> bool:
+    """Whether a run varies what an analysis is of: it is in that, and no row beside others."""
+    row = one.record.row
+    return is_study_row(row["method"], row["variant"], row["settings"])
+
+
+def _render_all(places: _Places, standings_of: StandingsOf, index: Index) -> dict[Path, bytes]:
+    results_dir, out_dir, leaderboard, studies = places
     with bounded_memory():
         records = read_records(results_dir)
-    judged = judge(records, standings_of(records))
+    every = judge(records, standings_of(records))
+    judged = [one for one in every if not _of_a_study(one)]
     runs = [read_run(one) for one in judged]
+    varied = [read_run(one) for one in every if _of_a_study(one)]
+    analyses = make_analyses([*runs, *varied], list(read_studies(studies)))
     tables = [make_table(runs, spec) for spec in ALL_TABLES]
     figures: _Figures = {
-        **make_figures(runs), **make_rank_figures(runs), **make_curves(runs), **make_matrices(runs)
+        **make_figures(runs), **make_rank_figures(runs), **make_curves(runs),
+        **make_matrices(runs), **analyses,
     }  # fmt: skip
     texts = {
         f"{table.spec.stem}.{kind}": render(table)
         for table in tables
         for kind, render in _WRITERS.items()
     }
+    texts |= {f"{name}.md": render_analysis(one, f"{name}.png") for name, one in analyses.items()}
     texts["README.md"] = _index(tables, figures)
     overlaps = read_overlaps(results_dir)
     texts[PAGE] = render_overlap_page(overlaps)
     files = {out_dir / name: text.encode() for name, text in texts.items()}
     files |= {out_dir / name: content for name, content in _draw(figures, index)}
     page = Path(os.path.relpath(out_dir / PAGE, leaderboard.parent)).as_posix()
-    board = render_leaderboard(judged, _remarks(overlaps, page))
+    ranked = [one for one in judged if not learned_alone(one.group[0])]
+    board = render_leaderboard(ranked, _remarks(overlaps, page))
     return files | {leaderboard: f"{GENERATED}\n{board}".encode()}
 
 
@@ -143,7 +172,7 @@ def _remarks(overlaps: Mapping[str, SuiteOverlap], page: str) -> dict[tuple[str,
 
 def _left_over(out_dir: Path, files: Collection[Path]) -> list[Path]:
     """Figures that an earlier call made, of suites that have no records any more."""
-    names = (f"{stem}-*.{kind}" for stem in _STEMS for kind in KINDS)
+    names = (f"{stem}-*.{kind}" for stem in _STEMS for kind in (*KINDS, "md"))
     others = sorted(path for name in names for path in out_dir.glob(name) if path not in files)
     return [path for path in others if MARK.encode() in path.read_bytes()]
 
@@ -154,6 +183,7 @@ def build_tables(
     leaderboard: Path,
     standings_of: StandingsOf | None = None,
     index: Index = NO_INDEX,
+    studies: Path = STUDIES,
 ) -> list[Path]:
     """Write every table, the figures and the leaderboard; the same records give the same bytes.
 
@@ -163,10 +193,11 @@ def build_tables(
         results_dir: holds `<suite>/<record>.parquet`.
         out_dir: where `table-<n>.md`, `.csv` and `.tex` (of the CoDyRA paper
             `codyra-table-<n>...`), `figure-1-<suite>`, `codyra-ranks-<suite>`,
-            `learning-<suite>` and `stages-<suite>-<page>` as `.pdf`, `.svg` and `.png`, and their
-            index go. Figures of suites without records are removed from it.
+            `learning-<suite>`, `stages-<suite>-<page>` and those of `ANALYSES` as `.pdf`, `.svg`
+            and `.png`, and their index go. Figures of suites without records are removed from it.
         leaderboard: the file of the leaderboard.
         standings_of: says how far each record is verified; None for `standings`.
+        studies: holds `<suite>/<study>.json`, see `records.study`; need not be there.
         index: of what was made before. Where the same records gave the very files that are there,
             nothing is read or written again; with another `standings_of` it is of pictures alone.
 
@@ -177,13 +208,12 @@ def build_tables(
         BenchError: a record is invalid, or two that would be compared contradict each other
             (code 5); a file cannot be written (code 6).
     """
-    kept = KeptTables(results_dir, out_dir, leaderboard, NO_INDEX if standings_of else index)
+    places = _Places(results_dir, out_dir, leaderboard, studies)
+    kept = KeptTables(*places, NO_INDEX if standings_of else index)
     known = kept.known()
     if known is None or not all(_there(path) == trace for path, trace in known.items()):
         with uncollected():
-            files = _render_all(
-                results_dir, out_dir, leaderboard, standings_of or kept.standings, index
-            )
+            files = _render_all(places, standings_of or kept.standings, index)
         known = kept.keep(files)
         for path, content in files.items():
             with atomic(path) as temporary:
@@ -222,6 +252,7 @@ def check_tables(
     leaderboard: Path,
     standings_of: StandingsOf | None = None,
     index: Index = NO_INDEX,
+    studies: Path = STUDIES,
 ) -> Freshness:
     """Whether the generated files are what the records say. Writes none of them.
 
@@ -230,13 +261,12 @@ def check_tables(
     reason alone: of these, the digest of what they show is compared. Args and errors are those of
     `build_tables`.
     """
-    kept = KeptTables(results_dir, out_dir, leaderboard, NO_INDEX if standings_of else index)
+    places = _Places(results_dir, out_dir, leaderboard, studies)
+    kept = KeptTables(*places, NO_INDEX if standings_of else index)
     wanted = kept.known()
     if wanted is None:
         with uncollected():
-            files = _render_all(
-                results_dir, out_dir, leaderboard, standings_of or kept.standings, index
-            )
+            files = _render_all(places, standings_of or kept.standings, index)
         wanted = kept.keep(files)
     stale: list[Path] = []
     not_compared: list[Path] = []

@@ -36,6 +36,8 @@ from .lettering import (
 from .page import EDGE, INK, LINES, PALE, Page, dashes, settings, software
 from .stages.draw_sheet import make_sheet
 from .stages.sheets import Sheet
+from .studies.draw_analysis import make_analysis
+from .studies.panels import Analysis
 
 AXIS, PLOT, HEIGHT = 34.0, 290.0, 200.0  # width of the tick labels, width and height of a plot
 ABOVE, BELOW = 26.0, 40.0  # a plot: its title, its tick labels and axis title
@@ -122,10 +124,12 @@ def _column(charts: Sequence[Chart]) -> float:
     return AXIS + max(PLOT + GAP + 8 + max(labels), *titles)
 
 
-def make_figure(picture: Picture | Sheet) -> Figure:
+def make_figure(picture: Picture | Sheet | Analysis) -> Figure:
     """The picture as matplotlib's: axes in reading order, labels and headings on the figure."""
     if isinstance(picture, Sheet):
         return make_sheet(picture)
+    if isinstance(picture, Analysis):
+        return make_analysis(picture)
     with settings():
         charts = [chart for block in picture.blocks for chart in block.charts]
         column = _column(charts)
@@ -157,7 +161,7 @@ def make_figure(picture: Picture | Sheet) -> Figure:
         return page.figure
 
 
-def draw(picture: Picture | Sheet, mark: str) -> dict[str, bytes]:
+def draw(picture: Picture | Sheet | Analysis, mark: str) -> dict[str, bytes]:
     """Kind of file (see `KINDS`) -> its bytes.
 
     Args:

@@ -91,6 +91,17 @@ class Page:
         )  # fmt: skip
         self.figure.add_artist(line)
 
+    def dot(
+        self, x: float, y: float, colour: str, marker: str, size: float, hollow: bool = False
+    ) -> None:
+        """A point of a legend, of that size in points."""
+        line = Line2D(
+            [x], [y], transform=self.places, marker=marker, markersize=size, linewidth=0,
+            markerfacecolor="#ffffff" if hollow else colour, markeredgecolor=colour,
+            markeredgewidth=1.3,
+        )  # fmt: skip
+        self.figure.add_artist(line)
+
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Axes in a rectangle of the page."""
         bottom = self.height - top - height

@@ -65,7 +65,7 @@ def make_sheet(sheet: Sheet) -> Figure:
         page = Page(ceil(2 * EDGE + widest), ceil(y + EDGE))
         for at, words, font, ink in texts:
             page.text(EDGE, at, words, font, ink)
-        numbers = _Digits(page)
+        numbers = Digits(page)
         for left, top, panel in placed:
             if isinstance(panel, Heat):
                 _heat(page, numbers, panel, left, top)
@@ -95,7 +95,7 @@ def _heat_size(heat: Heat) -> tuple[float, float]:
     return max(width, title), 18 + _head(heat) + ROW * len(heat.rows) + GAP
 
 
-def _heat(page: Page, numbers: "_Digits", heat: Heat, left: float, top: float) -> None:
+def _heat(page: Page, numbers: "Digits", heat: Heat, left: float, top: float) -> None:
     name = make_font(NAME)
     page.text(left, top + 12, plain(heat.title, LONGEST), make_font(TEXT, bold=True))
     x0, y0 = left + _stub(heat), top + 18 + _head(heat)
@@ -127,7 +127,7 @@ def _heat(page: Page, numbers: "_Digits", heat: Heat, left: float, top: float) -
         _add(page, patches)
 
 
-class _Digits:
+class Digits:
     """Numbers written as outlines of digits, each drawn once: texts would take ten times as long.
 
     Args:
