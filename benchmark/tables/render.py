@@ -183,7 +183,7 @@ def build_tables(
     leaderboard: Path,
     standings_of: StandingsOf | None = None,
     index: Index = NO_INDEX,
-    studies: Path = STUDIES,
+    studies: Path | None = None,
 ) -> list[Path]:
     """Write every table, the figures and the leaderboard; the same records give the same bytes.
 
@@ -197,7 +197,8 @@ def build_tables(
             and `.png`, and their index go. Figures of suites without records are removed from it.
         leaderboard: the file of the leaderboard.
         standings_of: says how far each record is verified; None for `standings`.
-        studies: holds `<suite>/<study>.json`, see `records.study`; need not be there.
+        studies: holds `<suite>/<study>.json`, see `records.study`, and need not be there; None for
+            `studies` beside `results_dir`.
         index: of what was made before. Where the same records gave the very files that are there,
             nothing is read or written again; with another `standings_of` it is of pictures alone.
 
@@ -208,7 +209,8 @@ def build_tables(
         BenchError: a record is invalid, or two that would be compared contradict each other
             (code 5); a file cannot be written (code 6).
     """
-    places = _Places(results_dir, out_dir, leaderboard, studies)
+    beside = results_dir.parent / STUDIES if studies is None else studies
+    places = _Places(results_dir, out_dir, leaderboard, beside)
     kept = KeptTables(*places, NO_INDEX if standings_of else index)
     known = kept.known()
     if known is None or not all(_there(path) == trace for path, trace in known.items()):
@@ -252,7 +254,7 @@ def check_tables(
     leaderboard: Path,
     standings_of: StandingsOf | None = None,
     index: Index = NO_INDEX,
-    studies: Path = STUDIES,
+    studies: Path | None = None,
 ) -> Freshness:
     """Whether the generated files are what the records say. Writes none of them.
 
@@ -261,7 +263,8 @@ def check_tables(
     reason alone: of these, the digest of what they show is compared. Args and errors are those of
     `build_tables`.
     """
-    places = _Places(results_dir, out_dir, leaderboard, studies)
+    beside = results_dir.parent / STUDIES if studies is None else studies
+    places = _Places(results_dir, out_dir, leaderboard, beside)
     kept = KeptTables(*places, NO_INDEX if standings_of else index)
     wanted = kept.known()
     if wanted is None:
