@@ -23,10 +23,35 @@ from benchmark.run.evaluate import evaluate
 from benchmark.run.inputs import Inputs, open_inputs
 from benchmark.run.record.rows import evidence_of
 from benchmark.run.request import Plan, Request, make_plan
+from benchmark.suites.find import find_suite
 from benchmark.suites.names import suite_names
 from benchmark.validation.pins import PinnedSet, PinnedSuite, parsed_pins, pins_file
 
 ZERO_SHOT = "zs"
+
+
+def pins_for(asked: Request) -> PinnedSuite:
+    """All that is pinned of a suite; where each task is learned alone, from a run of each."""
+    suite = find_suite(asked.suite)
+    if not suite.alone:
+        return make_pins(make_plan(asked))
+    orders = [task.name for task in suite.tasks]
+    first, *others = (make_pins(make_plan(replace(asked, order=name))) for name in orders)
+    for one in others:
+        first = replace(
+            first,
+            sets={**first.sets, **one.sets},
+            data=_joined(first.data, one.data),
+            zero_shot=_joined(first.zero_shot, one.zero_shot),
+        )
+    return replace(first, orders={"forward": orders} | {name: [name] for name in orders})
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """Two nested mappings as one; what is no mapping is the same in both, or the other's."""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return other
+    return {**one, **{k: _joined(one.get(k), v) for k, v in other.items()}}
 
 
 @float32_products(tf32=False)
@@ -117,12 +142,8 @@ def main() -> None:
     parser.add_argument("--pretrained", help="its weights [the suite's]")
     asked = parser.parse_args()
     for suite in asked.suite:
-        found = make_pins(
-            make_plan(
-                Request(
-                    ZERO_SHOT, suite=suite, backbone=asked.backbone, pretrained=asked.pretrained
-                )
-            )
+        found = pins_for(
+            Request(ZERO_SHOT, suite=suite, backbone=asked.backbone, pretrained=asked.pretrained)
         )
         path = pins_file(suite)
         if path.exists():

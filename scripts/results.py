@@ -36,6 +36,7 @@ from benchmark.records.store import read_record, read_records, record_files
 from benchmark.run.provenance.code import unchanged
 from benchmark.run.provenance.machine import hardware, versions
 from benchmark.run.request import Plan, Request, make_plan
+from benchmark.suites.mini_few_shot import ALONE
 from benchmark.validation.checks.history import supersede
 from benchmark.validation.ledger import LEDGER, renew_ledger
 
@@ -43,6 +44,7 @@ SEEDS = (42, 43, 44)
 FEW_SHOT_ORDERS = ("forward", "ii")  # orders I and II
 ORDERS = {
     "mini": ("forward", "reverse"), "mini-xtail": FEW_SHOT_ORDERS, "mini-mtil": FEW_SHOT_ORDERS,
+    "mini-peft": ALONE,
 }  # fmt: skip
 Families = tuple[tuple[str, tuple[str, ...]], ...]
 """Backbone and rows; rows that share what they train stand together: one process runs them."""
@@ -87,10 +89,12 @@ METHODS = (
     "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "joint.mixed", "dar", "ta", "lora-ft", "ewc",
     "mod-x", "dkr", "c-clip", "l2p",
 )  # fmt: skip
+PEFT = ("codyra", "lora", "zs")  # the rows of Table 7
 FAMILIES: dict[str, Families] = {
     "mini": RETRIEVAL,
     "mini-xtail": tuple(("tiny-s", (name,)) for name in METHODS),
     "mini-mtil": tuple(("tiny-s", (name,)) for name in METHODS),
+    "mini-peft": tuple(("tiny-s", (name,)) for name in PEFT),
 }
 COMMITTED = Path("results")
 AGAIN = Path("scratch") / "again"

@@ -84,9 +84,10 @@ def _suite(name: str) -> list[str]:
     given = " --from FOLDER" if name.endswith(("-coop", "-zscl")) else ""
     return [
         f"  {name} {suite.version}: {suite.about}",
-        f"    tasks     {', '.join(d.name for d in suite.tasks)}",
+        f"    tasks     {', '.join(d.name for d in suite.tasks)}"
+        f"{' (each alone)' if suite.alone else ''}",
         *([f"    order ii  {', '.join(suite.order_ii)}"] if suite.order_ii else []),
-        f"    held out  {', '.join(d.name for d in suite.held_out)}",
+        f"    held out  {', '.join(d.name for d in suite.held_out) or 'none'}",
         *([f"    reference {suite.reference.title}"] if suite.reference else []),
         *([f"    prompts   {suite.templates} (--templates)"] if suite.templates else []),
         f"    backbone  {suite.backbone} ({suite.pretrained})",

@@ -9,10 +9,12 @@ import typer
 
 from .. import __version__
 from ..errors import BenchError
+from ..records.study.file import STUDIES
 from .check import check_method, init_method
 from .compare import compare
 from .data.app import app as data_app
 from .display import DisplayOption, first_word, make_display
+from .experiments.study import app as study_app
 from .experiments.sweep import sweep
 from .order.command import order
 from .repro import noise, repro
@@ -28,6 +30,7 @@ app = typer.Typer(
     help="Benchmark of continual learning of vision-language models.",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 
 Methods = Annotated[
     list[str],
@@ -208,6 +211,7 @@ def show(
 @app.command()
 def tables(
     results: Annotated[Path, typer.Option(help="folder of records")] = RESULTS,
+    studies: Annotated[Path, typer.Option(help="folder of the points of studies")] = STUDIES,
     out: Annotated[Path, typer.Option(help="folder for the tables")] = TABLES,
     leaderboard: Annotated[Path, typer.Option(help="the leaderboard")] = LEADERBOARD,
     check: Annotated[bool, typer.Option(help="change nothing; fail if one is stale")] = False,
@@ -225,8 +229,8 @@ def tables(
     from ..tables.render import build_tables, check_tables
 
     if lint:
-        given = (results, out, leaderboard, cache_dir)
-        if check or given != (RESULTS, TABLES, LEADERBOARD, None):
+        given = (results, studies, out, leaderboard, cache_dir)
+        if check or given != (RESULTS, STUDIES, TABLES, LEADERBOARD, None):
             raise BenchError(
                 "--lint alone, as it reads the papers' numbers and writes nothing",
                 "other options with it",
@@ -236,7 +240,9 @@ def tables(
         return
     index = open_index(cache_dir)
     if check:
-        stale, not_compared = found = check_tables(results, out, leaderboard, index=index)
+        stale, not_compared = found = check_tables(
+            results, out, leaderboard, index=index, studies=studies
+        )
         if stale:
             raise BenchError(
                 "tables that fit the records", ", ".join(map(str, stale)), "run `make tables`", 5
@@ -245,7 +251,7 @@ def tables(
         if not_compared:
             typer.echo(found.remark())
         return
-    for path in build_tables(results, out, leaderboard, index=index):
+    for path in build_tables(results, out, leaderboard, index=index, studies=studies):
         typer.echo(str(path))
 
 

@@ -1,6 +1,5 @@
 """What was asked for, made exact: suite, method, backbone, recipe, and the name of the record."""
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -10,19 +9,18 @@ from ..backbones.known import Compile, Precision, check_backbone, image_side
 from ..common.files import cache_root
 from ..common.index import open_index
 from ..errors import BenchError
-from ..hub.lock import lock_path
 from ..records.naming import file_stem, suite_folder
 from ..suites.find import find_suite
 from ..suites.names import PUBLISHED, CaptionSampling, Crops, Templates
 from ..suites.ready import PreparedData, ready
 from ..suites.suite import Recipe, Suite, check_recipe
-from .asked.official import of_code
+from .asked.official import code_reasons
 from .asked.validation import Validation, validation_suite
-from .provenance.code import code_sha, git_dirty, git_state
+from .provenance.code import code_sha, git_state
 from .provenance.given import own_content, weights_name
 from .registry import ResolvedMethod, find_method
 from .suitable import check_suitable
-from .task_order import resolve_order
+from .task_order import check_alone, resolve_order
 
 Evals = Literal["all", "id", "ood"]
 _CHOICES = {"evals": Evals, "precision": Precision, "compile": Compile, "crops": Crops}
@@ -134,6 +132,7 @@ def make_plan(request: Request) -> Plan:
     names = [d.name for d in suite.tasks]
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
+    check_alone(request.order, tasks, suite)
     if request.suite in PUBLISHED:  # its images are read at the backbone's side
         side = image_side(backbone)
         suite = find_suite(request.suite, request.cache_dir, side, request.templates)
@@ -155,7 +154,7 @@ def make_plan(request: Request) -> Plan:
         **_differences(request, suite, recipe, pretrained, precision),
         **{f"source.{name}": source for name, source in sorted(copies.items())},
     }
-    git, left_out = git_state(method.file), len(names) - len(tasks)
+    git, left_out = git_state(method.file), 0 if suite.alone else len(names) - len(tasks)
     return Plan(
         request=request,
         suite=suite,
@@ -290,8 +289,4 @@ def _unofficial(
         reasons.append(f"limited to {request.limit} images a split")
     if request.evals != "all":
         reasons.append(f"evaluated on --evals {request.evals} only")
-    if os.environ.get("CL_BENCH_LOCK"):
-        reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
-    elif published and git["commit"] is not None and git_dirty(lock_path()):
-        reasons.append(f"{lock_path().name} is not committed")
-    return [*reasons, *of_code(method, git)]
+    return reasons + code_reasons(method, git, published)

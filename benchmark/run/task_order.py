@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import BenchError, nearest
+from ..suites.suite import Suite
 
 KINDS = (
     "forward (order I), reverse, ii (order II, of suites that have one), measured, random:<seed> "
@@ -63,3 +64,14 @@ def resolve_order(
     if len(set(given)) < len(given):
         raise BenchError("each task once in --order", f"'{asked}'", "remove the repetition")
     return given, {}
+
+
+def check_alone(asked: str, tasks: Sequence[str], suite: Suite) -> None:
+    """Refuse a sequence of tasks where each is learned by itself; raises BenchError."""
+    if suite.alone and len(tasks) != 1:
+        names = ", ".join(d.name for d in suite.tasks)
+        raise BenchError(
+            f"--order with one task of '{suite.name}' ({names}), as each is learned alone",
+            f"'{asked}', which names {len(tasks)}",
+            f"give -o {suite.tasks[0].name}, or several -o of one task each",
+        )

@@ -10,8 +10,8 @@ Templates = Literal["generic", "per-dataset", "first", "ensemble"]
 CaptionSampling = Literal["random", "all"]
 Crops = Literal["none", "random"]
 
-EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
-PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil", "mtil-zscl")
+EMBEDDED = ("mini", "mini-xtail", "mini-mtil", "mini-peft")
+PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil", "mtil-zscl", "peft")
 # Suites that come or will come with the package, and the folder of unfinished work.
 RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
 

@@ -1,6 +1,6 @@
 """The suites of published data: `retrieval` (DAR), and those of CoDyRA.
 
-`xtail` and `mtil` have the splits on the hub; `xtail-coop` and `mtil-zscl` those of the papers.
+`xtail`, `mtil` and `peft` have the splits on the hub; `xtail-coop` and `mtil-zscl` the papers' own.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,6 +39,8 @@ MTIL_II = (
     "stanford-cars", "food101", "mnist", "oxford-pets", "flowers102", "sun397", "aircraft",
     "caltech101", "dtd", "eurosat", "cifar100",
 )  # fmt: skip
+# CoDyRA's Table 7: each of these alone.
+PEFT = ("caltech101", "stanford-cars", "oxford-pets")
 
 # DAR, Section 4.1: AdamW, 1e-4, batch 256, 20 epochs; decay, 5 warm-up epochs and the cosine are in
 # the arXiv version.
@@ -184,8 +186,9 @@ def _reference(at: Location) -> Dataset:
 
 
 def _few_shot(
-    protocol: str, task: str, k: int, at: Location, templates: tuple[str, ...], own: str
-) -> Dataset:
+    protocol: str, task: str, k: int, at: Location, templates: tuple[str, ...], own: str,
+    names: str = "",
+) -> Dataset:  # fmt: skip
     """One task; without a training image to spare, validation images are shots too.
 
     `own` ends the names of sets in a paper's own splits; of others the test images are the hub's.
@@ -202,7 +205,8 @@ def _few_shot(
         "train": Shots(protocol, parts, k, SHOTS_SEED),
         "test": about.splits["test"],
     }
-    return _dataset(declared, at, rules, protocol, templates, name=task, title=about.title)
+    names = names or protocol
+    return _dataset(declared, at, rules, names, templates, name=task, title=about.title)
 
 
 def xtail(at: Location, coop: bool = False) -> Suite:
@@ -253,10 +257,33 @@ def mtil(at: Location, zscl: bool = False) -> Suite:
     )
 
 
+def peft(at: Location) -> Suite:
+    """16 shots of three sets, each learned alone: names of classes and test sets are MTIL's."""
+    from ..data.catalog.templates import SETS
+
+    chosen = at.templates or "first"
+    tasks = (_few_shot("peft", t, 16, at, SETS[chosen][t], "", names="mtil") for t in PEFT)
+    return Suite(
+        name="peft",
+        version="1.0",
+        tasks=tuple(tasks),
+        held_out=(),
+        backbone=BACKBONE,
+        pretrained=PRETRAINED,
+        recipe=_CODYRA,
+        class_scope="own",
+        about="three labelled datasets, 16 shots, each learned alone (-o caltech101)",
+        reference=_reference(at),
+        templates=chosen,
+        alone=True,
+    )
+
+
 BUILDERS: dict[str, Callable[[Location], Suite]] = {
     "retrieval": retrieval,
     "xtail": xtail,
     "xtail-coop": partial(xtail, coop=True),
     "mtil": mtil,
     "mtil-zscl": partial(mtil, zscl=True),
+    "peft": peft,
 }

@@ -128,6 +128,8 @@ class Suite:
             mean over the list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
+        alone: whether each task is learned by itself, from the pretrained weights: an order is
+            then the name of one task, and is complete.
         settings: values that every method gets which has a setting of that name, and under the name
             of a method those that it alone gets, where neither its variant nor the call gives
             another; see `settings_for`.
@@ -147,6 +149,7 @@ class Suite:
     folder: Path | None = None
     templates: Templates | None = None
     order_ii: tuple[str, ...] = ()
+    alone: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
 

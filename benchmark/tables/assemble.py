@@ -12,7 +12,7 @@ from .notes.block import block_notes
 from .notes.settings import extra_notes
 from .paper.beside import OTHER_SETS, PaperNumbers
 from .paper.numbers import Printed, named_rows
-from .run_numbers import RunNumbers, first_tasks
+from .run_numbers import RunNumbers, tasks_alone
 from .spec import EXTRA_ROWS, PAPERS, RowSpec, TableSpec, backbone_key, is_ablation
 
 APART, EXTRA = "†", "‡"
@@ -147,8 +147,10 @@ def _printed(spec: TableSpec, paper: PaperNumbers) -> Section:
         return Section("Printed in the paper", (), "The paper's text has lost this table.")
     models = {cell.backbone for cell in paper.cells}
     where = f", {models.pop()}" if len(models) == 1 else ""
-    whose = "the paper" if spec.paper == "dar" else f"the {PAPERS[spec.paper]} paper"
-    heading = f"Printed in {whose}: {spec.suites[0]}{where}, {_which(spec)}"
+    whose = "in the paper" if spec.paper == "dar" else f"in the {PAPERS[spec.paper]} paper"
+    if spec.columns == "cost":  # the text of the paper has lost it
+        whose = f"on the project page of the {PAPERS[spec.paper]} paper"
+    heading = f"Printed {whose}: {spec.suites[0]}{where}, {_which(spec)}"
     unknown = paper.unknown([column for grid in grids for column in grid.columns])
     absent = f"How many test images the paper has is not known of: {', '.join(unknown)}."
     return Section(heading, tuple(grids), notes=(absent,) if unknown else ())
@@ -175,7 +177,7 @@ def make_table(runs: Sequence[RunNumbers], spec: TableSpec) -> PaperTable:
         return suite, version, *model, *(() if spec.order else (run.tasks,))
 
     paper = PaperNumbers(spec, runs)
-    runs = runs if spec.order else first_tasks(runs)
+    runs = runs if spec.order else tasks_alone(runs)
     ordered = (run for run in runs if run.order == spec.order)
     here = (run for run in ordered if spec.world is None or spec.world in run.worlds)
     these = (run for run in here if not spec.backbones or run.group[2] in spec.backbones)

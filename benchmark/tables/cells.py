@@ -13,7 +13,7 @@ from .spec import row_key
 
 MISSING = "–"  # noqa: RUF001 - an en dash is what a table wants here
 # What a number is multiplied by, and the unit written after it; fractions are shown in percent.
-MILLIONS, MEBIBYTES = (1e-6, "M"), (2**-20, " MiB")
+MILLIONS, MEBIBYTES, SECONDS = (1e-6, "M"), (2**-20, " MiB"), (1, " s")
 UNITS = {
     **dict.fromkeys(
         (Metric.PARAMETERS_KEPT, Metric.PARAMETERS_TRAINED, Metric.NUMBERS_READ), MILLIONS
@@ -22,6 +22,7 @@ UNITS = {
         (Metric.BYTES_READ, Metric.BYTES_KEPT, Metric.MEMORY_TRAINING, Metric.MEMORY_EVALUATION),
         MEBIBYTES,
     ),
+    Metric.TIME_TRAINING: SECONDS,
 }
 
 

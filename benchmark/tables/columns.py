@@ -31,6 +31,7 @@ COST = {
     Metric.BYTES_KEPT: "Kept",
     Metric.MEMORY_TRAINING: "Memory, training",
     Metric.MEMORY_EVALUATION: "Memory, evaluation",
+    Metric.TIME_TRAINING: "Time, training",
 }
 
 
@@ -187,7 +188,7 @@ def _unseen(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
 
 
 def _tuning(runs: Sequence[RunNumbers], spec: TableSpec) -> Iterator[Panel]:
-    titles = learned(runs, "labelled")  # one, see `run_numbers.first_tasks`
+    titles = learned(runs, "labelled")
     places = (At(name, "", metric, None, 1) for name in titles for metric in TUNING)
     yield "", [_column(spec, runs[0].group, place, (place.dataset,), titles) for place in places]
 

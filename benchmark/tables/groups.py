@@ -42,6 +42,11 @@ class ComparableRecord:
     unsound: bool = False
 
 
+def learned_alone(suite: str) -> bool:
+    """Whether each task of a suite is learned by itself, so that a run has one."""
+    return suite in suite_names() and find_suite(suite).alone
+
+
 def ranking_orders(suite: str) -> tuple[str, str]:
     """The two orders in which a method is ranked on a suite: those of its protocol, if it has two.
 
@@ -129,7 +134,7 @@ def judge(
     for record in sorted(records, key=lambda record: record.path):
         row, tasks = record.row, _tasks(record)
         group = tuple(str(row[name]) for name in _GROUP)
-        missing = whole[group[:2]] - set(tasks)
+        missing = set() if learned_alone(group[0]) else whole[group[:2]] - set(tasks)
         standing = standings.get(record.path, _UNKNOWN)
         reasons = [*filter(None, [standing.why()]), *record.provenance.get("unofficial", [])]
         if missing:

@@ -49,13 +49,15 @@ class KeptTables:
     names a commit that the ledger does not have, the state of git. Times of files say nothing.
 
     Args:
-        results, out, leaderboard: the places.
+        results, out, leaderboard, studies: the places.
         index: where outcomes are kept.
     """
 
-    def __init__(self, results: Path, out: Path, leaderboard: Path, index: Index) -> None:
-        self._results, self._index = results, index
-        self._places = [str(results), str(out), str(leaderboard), str(Path.cwd())]
+    def __init__(
+        self, results: Path, out: Path, leaderboard: Path, studies: Path, index: Index
+    ) -> None:
+        self._results, self._studies, self._index = results, studies, index
+        self._places = [*map(str, (results, out, leaderboard, studies)), str(Path.cwd())]
         self._of = self._depends_on() if index.folder is not None else None
         self._git = ""
         self._beyond = True
@@ -95,11 +97,12 @@ class KeptTables:
             ledger = ROOT / LEDGER
             commits = hashlib.sha256(ledger.read_bytes()).hexdigest() if ledger.exists() else ""
             records = folder_sha(self._results, (RANKS_SUFFIX,))
+            points = folder_sha(self._studies) if self._studies.is_dir() else ""
         except (Unplain, OSError):
             return None
         if code is None:
             return None
-        return [*self._places, records, commits, code, software(*_LIBRARIES)]
+        return [*self._places, records, points, commits, code, software(*_LIBRARIES)]
 
 
 def _git_state() -> str:

@@ -12,7 +12,7 @@ from ..metrics.continual import Hole, set_average, set_transfer
 from ..records.naming import badges_of
 from ..stats.answered import AnsweredRun
 from ..stats.runs import answered_run
-from .groups import ComparableRecord, Group
+from .groups import ComparableRecord, Group, learned_alone
 
 MIB = 2**20
 
@@ -26,7 +26,8 @@ class Metric(StrEnum):
     - Of one task: PARAMETERS_KEPT, those that its update leaves.
     - Of a whole run: PARAMETERS_TRAINED, the most that a task trains; NUMBERS_READ and BYTES_READ,
       what predictions at the end read beside one copy of the model; BYTES_KEPT, what is stored at
-      the end beside it; MEMORY_TRAINING and MEMORY_EVALUATION, the most memory, in bytes.
+      the end beside it; MEMORY_TRAINING and MEMORY_EVALUATION, the most memory, in bytes;
+      TIME_TRAINING, seconds.
     """
 
     RECALL = "hit"
@@ -41,6 +42,7 @@ class Metric(StrEnum):
     BYTES_KEPT = "extra"
     MEMORY_TRAINING = "train"
     MEMORY_EVALUATION = "evaluate"
+    TIME_TRAINING = "seconds"
 
 
 class At(NamedTuple):
@@ -118,6 +120,7 @@ class RunNumbers:
         numbers: where -> value and status; a score has its step, never None for the end.
         reports: what the method said of each task, see `Method.report`.
         answered: what each of its queries got; None without evidence.
+        machine: what its times depend on, in words; '' where its record does not say.
         asked: what the run was asked for: `recipe` and `config`; empty of older records.
         shots: task -> fingerprint of the images that it was trained on.
     """
@@ -136,6 +139,7 @@ class RunNumbers:
     numbers: Mapping[At, Outcome]
     reports: tuple[Mapping[str, Any], ...] = ()
     answered: AnsweredRun | None = None
+    machine: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)
     shots: Mapping[str, str] = field(default_factory=dict)
 
@@ -220,9 +224,16 @@ def read_run(judged: ComparableRecord) -> RunNumbers:
         numbers=numbers,
         reports=tuple(about.get("reports") or ()),
         answered=_answered(judged),
+        machine=_machine(judged.record.provenance),
         asked=about.get("asked", {}),
         shots=about.get("data", {}).get("train", {}),
     )
+
+
+def _machine(about: Mapping[str, Any]) -> str:
+    found = about.get("hardware") or {}
+    name = found.get("gpu") or found.get("cpu") or ""
+    return f"{name}, {found['threads']} threads" if name and "threads" in found else str(name)
 
 
 def _answered(judged: ComparableRecord) -> AnsweredRun | None:
@@ -233,19 +244,9 @@ def _answered(judged: ComparableRecord) -> AnsweredRun | None:
         return None
 
 
-def first_tasks(runs: Iterable[RunNumbers]) -> list[RunNumbers]:
-    """Every run cut to its first task: a run of that task alone would start from the same model.
-
-    Of runs that differ only in their order of tasks, the one whose order has the first name counts.
-    """
-    found: dict[tuple[object, ...], RunNumbers] = {}
-    for run in sorted(runs, key=lambda run: run.order):
-        first = run.tasks.partition(",")[0]
-        row = (run.group, run.method, run.variant, run.settings, run.why)
-        alone = {name: one for name, one in run.sets.items() if name == first}
-        one = replace(run, order="", tasks=first, n_steps=1, sets=alone)
-        found.setdefault((*row, first, run.seed), one)
-    return list(found.values())
+def tasks_alone(runs: Iterable[RunNumbers]) -> list[RunNumbers]:
+    """The runs of suites whose tasks are learned alone: of one task each, and of no order."""
+    return [replace(run, order="") for run in runs if learned_alone(run.group[0])]
 
 
 def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[At, float]]:
@@ -265,6 +266,9 @@ def _costs(about: Mapping[str, Any], first: str) -> Iterator[tuple[At, float]]:
     states = about.get("state_bytes")
     if isinstance(states, list) and states:
         yield of_run(Metric.BYTES_KEPT), states[-1]
+    if (seconds := about.get("seconds", {}).get("train")) is not None:
+        # What an earlier run had trained was trained all the same.
+        yield of_run(Metric.TIME_TRAINING), seconds + sum(filter(None, about.get("shared") or ()))
     for metric, phase in _PHASES.items():
         peaks = about.get("peak_memory", {}).get(phase)
         if isinstance(peaks, dict) and peaks:  # of a GPU where there is one

@@ -9,6 +9,7 @@ ARROWS = dict(DIRECTIONS)
 AVERAGE, HELD_OUT = "average", "ood"
 """Names of means over sets: the learned image-caption sets, and the held-out ones."""
 UPPER_BOUND = "joint"
+LOW_RANK, PRUNED = "lora", "codyra"  # what studies of updates compare
 GAMMA = "γ"  # noqa: RUF001 - the paper's letter for the margin
 PAPER_PRETRAINED = "openai"
 PAPER_BACKBONES = ("ViT-B-32-quickgelu", "ViT-B-16-quickgelu", "ViT-L-14-quickgelu")
@@ -124,7 +125,7 @@ class TableSpec:
             mean over all steps; `tuning`: one task just after it, and what is kept of it;
             `cost`: parameters and memory.
         k: the K of Recall@K; None for accuracy.
-        order: of the tasks, as named in records; '' for the first task of every order.
+        order: of the tasks, as named in records; '' for tasks that are learned alone.
         rows: `all` methods; the `named` ones, which are those of the paper and `more`; or these and
             those that ran on several backbones (`shared`).
         more: rows that the paper does not have.
@@ -231,7 +232,8 @@ FEW_SHOT_TABLES = (
         2, f"MTIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=("mtil",), world="own"
     ),
     TableSpec(
-        3, "Cost: parameters and memory, order I", "cost", k=None, paper="codyra", suites=_XTAIL,
+        3, "Cost: parameters, memory and time, order I", "cost", k=None, paper="codyra",
+        suites=_XTAIL,
     ),
     TableSpec(
         4, "Held-out sets: zero-shot accuracy, mean over all steps, order I", "unseen", k=None,
@@ -251,8 +253,8 @@ FEW_SHOT_TABLES = (
         pretrained=("itm-coco", "itm-flickr"),
     ),
     TableSpec(
-        7, "One task alone: accuracy, and parameters that are left", "tuning", k=None, order="",
-        rows="named", paper="codyra", suites=("mtil",), world="own",
+        7, "One task alone, 16 shots: accuracy, and parameters that are left", "tuning", k=None,
+        order="", rows="named", paper="codyra", suites=("peft",), world="own",
     ),
 )  # fmt: skip
 ALL_TABLES = (*TABLES, *FEW_SHOT_TABLES)

@@ -47,7 +47,8 @@ class PinnedSuite:
         suite, version: which.
         backbone, pretrained, templates, recipe, settings: what a run takes where nothing else is
             asked for.
-        sets: name -> evaluation set. orders: name -> tasks as they are learned.
+        sets: name -> evaluation set. orders: name -> tasks as they are learned; where each task
+            is learned alone, its name -> it, beside "forward", all of them.
         data: transform -> split ("train", "test") -> set -> fingerprint, and "reference".
         weights: "backbone pretrained" -> sha256 of these weights.
         zero_shot: sha256 of weights -> hits of the untouched backbone.

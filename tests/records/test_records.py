@@ -463,7 +463,9 @@ def test_every_family_is_run_once_and_every_name_exists(script: ModuleType) -> N
         for _, name in rows:
             assert find_method(name, []).cls.label
         names = {name.partition(".")[0] for _, name in rows}
-        if suite != "mini":
+        if suite == "mini-peft":  # the rows of a table alone
+            assert names == {"zs", "lora", "codyra"}
+        elif suite != "mini":
             assert names == set(method_names())
     mini = [name for _, names in script.FAMILIES["mini"] for name in names]
     dar = {name.partition(".")[2] for name in mini if name.startswith("dar.")}

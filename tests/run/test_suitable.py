@@ -105,7 +105,8 @@ def test_joint_training_is_of_one_kind(both: Suite) -> None:
 def test_the_reference_data_are_asked_of_the_suite(both: Suite) -> None:
     said = refusal(both, "zscl")
     assert "got 'both', which declares none" in said
-    assert "--suite mini, mini-xtail, mini-mtil, xtail, xtail-coop, mtil or mtil-zscl" in said
+    known = "mini, mini-xtail, mini-mtil, mini-peft, xtail, xtail-coop, mtil, mtil-zscl or peft"
+    assert f"--suite {known}" in said
     assert "retrieval" not in said
     for name in ("mini", "mtil"):
         check_suitable(find_method("zscl", []), find_suite(name), [])
@@ -127,7 +128,7 @@ def test_the_plan_is_refused_for_what_the_method_refuses(name: str) -> None:
     [
         ("dar", "targets=attn.out_prj", "did you mean 'attn.out_proj'"),
         ("codyra", "targets=mlp.c_fcc", "did you mean 'mlp.c_fc'"),
-        ("lora", "targets=mlp.parallel", "targets in attn.q"),
+        ("lora", "targets=mlp.parallel", "targets of attn.q"),
     ],
 )
 def test_a_map_that_no_block_has_is_a_mistake_of_the_request(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.run.request import Request, make_plan
+from benchmark.run.request import Request
 from benchmark.suites.find import find_suite
 from benchmark.suites.names import EMBEDDED
 from benchmark.validation.pins import parsed_pins, pinned, pins_file
@@ -23,6 +23,8 @@ def test_they_are_those_of_the_suite(name: str) -> None:
     assert pins.recipe == suite.recipe.asked()
     assert pins.tasks == [d.name for d in suite.tasks]
     assert pins.orders.get("ii", []) == list(suite.order_ii)
+    alone = {name: [name] for name in pins.tasks if suite.alone}
+    assert {n: o for n, o in pins.orders.items() if n not in ("forward", "ii")} == alone
     titles = {d.name: d.title for d in (*suite.tasks, *suite.held_out)}
     assert {task: one.title for task, one in pins.sets.items()} == titles
     assert {task for task, one in pins.sets.items() if one.task} == set(pins.tasks)
@@ -69,5 +71,5 @@ def test_they_are_measured_anew(name: str, backbone: str) -> None:
     assert spec.loader is not None
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
-    found = script.make_pins(make_plan(Request("zs", suite=name, backbone=backbone)))
+    found = script.pins_for(Request("zs", suite=name, backbone=backbone))
     assert script.merged(pinned()[name], found) == pinned()[name]

@@ -50,8 +50,8 @@ difference may be surer than its two numbers: the ranks say how sure, and
   code's; `default`, one of them is ours, see `cl-bench ls NAME`; `tuned`, by a sweep on validation
   images held out of training data, after so many trials; `given`, by whoever made the run.
 - **Over orders of tasks**: the score (mean of both directions at the end) in every order, the
-  worst, and the spread, the best minus the worst. *Seeds alone*: the spread that the draws of the seeds
-  would make on average, were all orders alike. A spread of about that size says nothing of orders.
+  worst, and the spread, the best minus the worst. *Seeds alone*: the spread that the draws of the
+  seeds would make on average, were all orders alike. A spread of that size says nothing of orders.
 - **Verified**: `self`, the word of whoever made the runs; `evidence`, every score recomputes from
   what each query got; `replayed`, run again by others. The least of a line's runs.
 - **Badges** in brackets: what the method used beyond its own weights. Some are told what no method

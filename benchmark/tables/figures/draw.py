@@ -11,21 +11,12 @@ and percent.
 """
 
 import io
-import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from math import ceil
-from typing import Any, Literal
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.ft2font import __freetype_version__
-from matplotlib.lines import Line2D
-from matplotlib.transforms import Affine2D, Transform
 
 from .charts import KINDS, Chart, Curve, Picture, Style
 from .lettering import (
@@ -42,40 +33,17 @@ from .lettering import (
     width_of,
     words_of,
 )
+from .page import EDGE, INK, LINES, PALE, Page, dashes, settings, software
+from .stages.draw_sheet import make_sheet
+from .stages.sheets import Sheet
+from .studies.draw_analysis import make_analysis
+from .studies.panels import Analysis
 
-INK, PALE, LINES = "#222222", "#595959", "#e4e4e4"
-EDGE = 24.0  # around the picture
 AXIS, PLOT, HEIGHT = 34.0, 290.0, 200.0  # width of the tick labels, width and height of a plot
 ABOVE, BELOW = 26.0, 40.0  # a plot: its title, its tick labels and axis title
 GAP = 26.0  # from a curve's end to its label
 DOT = 2.2
 MOST_STAGES = 16  # with a number below them
-POINT = 1 / 72  # in inches, matplotlib's unit of length
-PIXELS = 100  # of the PNG, an inch
-_SETTINGS: Mapping[Any, Any] = {
-    "path.simplify": False,
-    "lines.scale_dashes": False,
-    "text.parse_math": False,  # a label is text, whatever it holds
-    "svg.fonttype": "path",  # looks the same where the font is not installed
-    "svg.hashsalt": "cl-bench",
-    "pdf.fonttype": 42,  # publishers refuse Type 3
-    "pdf.compression": 0,  # what zlib makes of it depends on its version
-}
-
-
-def _software() -> str:
-    """What the bytes of a picture depend on: versions, and the machine that they were built for."""
-    parts = [f"{name} {version(name)}" for name in ("matplotlib", "fonttools", "pillow")]
-    machine = f"{platform.system()} {platform.machine()}"
-    return ", ".join([*parts, f"FreeType {__freetype_version__}", machine])
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        yield
 
 
 @dataclass(frozen=True)
@@ -93,44 +61,6 @@ class _Plot:
     def y(self, value: float) -> float:
         axis = self.chart.axis
         return self.top + self.height * (axis.high - value) / (axis.high - axis.low)
-
-
-class _Page:
-    """A figure on which a place is in points from its upper left corner."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width * POINT, height * POINT), dpi=PIXELS)
-        down = Affine2D().scale(POINT, -POINT).translate(0, height * POINT)
-        self.places: Transform = down + self.figure.dpi_scale_trans
-
-    def text(
-        self, x: float, y: float, words: str, font: FontProperties, colour: str = INK,
-        align: Literal["left", "center"] = "left",
-    ) -> None:  # fmt: skip
-        self.figure.text(
-            x, y, words, transform=self.places, fontproperties=font, color=colour, ha=align
-        )
-
-    def line(
-        self, start: tuple[float, float], end: tuple[float, float], style: Style, alpha: float = 1
-    ) -> None:
-        line = Line2D(
-            *zip(start, end, strict=True), transform=self.places, color=style.colour, alpha=alpha,
-            linestyle=_dashes(style), linewidth=style.width,
-        )  # fmt: skip
-        self.figure.add_artist(line)
-
-    def axes(self, plot: _Plot) -> Axes:
-        bottom = self.height - plot.top - plot.height
-        return self.figure.add_axes((
-            plot.left / self.width, bottom / self.height, PLOT / self.width,
-            plot.height / self.height,
-        ))  # fmt: skip
-
-
-def _dashes(style: Style) -> tuple[float, tuple[float, ...]] | Literal["-"]:
-    return (0, style.dash) if style.dash else "-"
 
 
 def _frame(axes: Axes, chart: Chart) -> None:
@@ -165,12 +95,12 @@ def _curve(axes: Axes, curve: Curve, order: int) -> None:
             )  # fmt: skip
         axes.plot(
             stages, [mean for _, mean, _ in piece], color=look.colour, linewidth=look.width,
-            linestyle=_dashes(look), marker="o", markersize=2 * DOT, markeredgewidth=0,
+            linestyle=dashes(look), marker="o", markersize=2 * DOT, markeredgewidth=0,
             clip_on=False, zorder=order, label=curve.label,
         )  # fmt: skip
 
 
-def _labels(page: _Page, plot: _Plot) -> None:
+def _labels(page: Page, plot: _Plot) -> None:
     """The curves' names beside their ends, with a line from one to the other."""
     ordered = sorted(plot.chart.curves, key=lambda curve: (plot.y(curve.end()[1]), curve.label))
     wanted = [plot.y(curve.end()[1]) for curve in ordered]
@@ -194,9 +124,13 @@ def _column(charts: Sequence[Chart]) -> float:
     return AXIS + max(PLOT + GAP + 8 + max(labels), *titles)
 
 
-def make_figure(picture: Picture) -> Figure:
+def make_figure(picture: Picture | Sheet | Analysis) -> Figure:
     """The picture as matplotlib's: axes in reading order, labels and headings on the figure."""
-    with _settings():
+    if isinstance(picture, Sheet):
+        return make_sheet(picture)
+    if isinstance(picture, Analysis):
+        return make_analysis(picture)
+    with settings():
         charts = [chart for block in picture.blocks for chart in block.charts]
         column = _column(charts)
         height = max(HEIGHT, PITCH * max(len(chart.curves) for chart in charts) + 4)
@@ -213,11 +147,11 @@ def make_figure(picture: Picture) -> Figure:
                 y += height + BELOW if side or number == len(block.charts) - 1 else 0
         texts = [(at, plain(words, LONGEST_LINE), font, ink) for at, words, font, ink in lines]
         widest = max(width_of(words, font) for _, words, font, _ in texts)
-        page = _Page(ceil(2 * EDGE + max(2 * column + EDGE, widest)), ceil(y + EDGE))
+        page = Page(ceil(2 * EDGE + max(2 * column + EDGE, widest)), ceil(y + EDGE))
         for at, words, font, ink in texts:
             page.text(EDGE, at, words, font, ink)
         for plot in plots:
-            axes = page.axes(plot)
+            axes = page.axes(plot.left, plot.top, PLOT, plot.height)
             _frame(axes, plot.chart)
             for order, curve in enumerate(plot.chart.curves, start=3):
                 _curve(axes, curve, order)
@@ -227,14 +161,14 @@ def make_figure(picture: Picture) -> Figure:
         return page.figure
 
 
-def draw(picture: Picture, mark: str) -> dict[str, bytes]:
+def draw(picture: Picture | Sheet | Analysis, mark: str) -> dict[str, bytes]:
     """Kind of file (see `KINDS`) -> its bytes.
 
     Args:
         picture: what to draw.
         mark: plain words that stand in the metadata of every file, as they are.
     """
-    about = f"{mark}; shows {picture.digest}, drawn by {_software()}"
+    about = f"{mark}; shows {picture.digest}, drawn by {software()}"
     title = plain(picture.title, LONGEST_LINE)
     metadata: dict[str, dict[str, str | None]] = {
         "pdf": {"Subject": about, "Creator": None, "Producer": None, "CreationDate": None},
@@ -242,7 +176,7 @@ def draw(picture: Picture, mark: str) -> dict[str, bytes]:
         "png": {"Description": about, "Software": None},
     }
     figure, files = make_figure(picture), {}
-    with _settings():
+    with settings():
         for kind in KINDS:
             file = io.BytesIO()
             figure.savefig(file, format=kind, metadata={"Title": title, **metadata[kind]})

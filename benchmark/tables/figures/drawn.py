@@ -4,11 +4,13 @@ from base64 import b64decode, b64encode
 
 from ...common.index import Index, code_sha, software
 from .charts import Picture
+from .stages.sheets import Sheet
+from .studies.panels import Analysis
 
 KIND = "pictures"
 
 
-def drawn(picture: Picture, mark: str, index: Index) -> dict[str, bytes]:
+def drawn(picture: Picture | Sheet | Analysis, mark: str, index: Index) -> dict[str, bytes]:
     """As `draw.draw`, which is asked only for a picture that is not in the index."""
     of = [picture.digest, mark, code_sha(), software("numpy", "matplotlib", "fonttools", "pillow")]
     kept = None if of[2] is None else index.get(KIND, of)

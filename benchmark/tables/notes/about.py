@@ -45,12 +45,13 @@ _COLUMNS = {
         "routers, those of both modalities), without models that a method rebuilds from them and "
         "holds in memory; a dash: of a record that is older than this count. Kept: all "
         "that is there at the end beside it, for the next task too. Memory: the most that the "
-        "process (on a GPU: its tensors) held. Brackets beside a method: what it used beyond its "
-        "own weights."
+        "process (on a GPU: its tensors) held. Time: seconds in training; they depend on the "
+        "machine, and on what else ran there. Brackets beside a method: what it used beyond its "
+        "own weights; beside a number: what the paper's project page prints, None for nothing."
     ),
     "tuning": (
-        "Ours: the first task of a run, whatever its order, which starts from the pretrained model "
-        "as one alone would, and of its parameters those that its update leaves."
+        "Each task is learned alone, from the pretrained model. Parameters: of those that the task "
+        "trains, the ones that its update leaves."
     ),
 }
 

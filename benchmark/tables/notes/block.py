@@ -11,6 +11,7 @@ from ..run_numbers import Metric
 from ..spec import AVERAGE, UPPER_BOUND, TableSpec, told
 from .bounds import bound_note
 from .draws import draw_note
+from .machines import machine_notes
 from .settings import settings_notes
 
 # Tables with a mean over the learned sets at the end, which is what a bound is one of.
@@ -31,7 +32,9 @@ def block_notes(
     """
     yield from _bounds(grids, spec)
     yield from settings_notes(rows)
-    if spec.columns != "cost":
+    if spec.columns == "cost":
+        yield from machine_notes(rows)
+    else:
         few = (run for row in rows for run in row.runs if run.worlds & {"own", "union"})
         runs = (
             (" ".join((*r.group, r.method, r.variant, r.settings)), r.seed, r.shots) for r in few

@@ -25,10 +25,10 @@ class Printed:
         order: order of tasks, '' where each set is learned alone.
         dataset: dataset name, 'average' over the table's sets, or 'ood', over COCO and NoCaps.
         direction: t2i or i2t; '' for accuracy.
-        metric: see `Metric`; no number of a whole run.
+        metric: see `Metric`.
         k: the K of Recall@K; None for accuracy.
         step: tasks learned; None for what is of no single step.
-        value: percent (of kept, a number of parameters), the characters that are printed.
+        value: percent, or a number of parameters; the characters that are printed.
         erratum: what is wrong with it, '' for nothing known; begins with the kind and a colon.
     """
 

@@ -44,7 +44,9 @@ class TestSets:
         }  # fmt: skip
 
     def printed(self, dataset: str) -> tuple[str, ...]:
-        """The sets behind a printed column: one, or those of a mean."""
+        """The sets behind a printed column: one, those of a mean, or none of a whole run's."""
+        if not dataset:
+            return ()
         if dataset not in (AVERAGE, HELD_OUT):
             return (dataset,)
         spec = self._spec

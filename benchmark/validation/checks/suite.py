@@ -60,6 +60,7 @@ def _of_sets(run: Examined, pins: PinnedSuite) -> Iterator[tuple[str, str]]:
         needed = set()
     if len(run.tasks) < len(pins.tasks) and not run.official:  # an order that leaves tasks out
         needed -= set(pins.tasks) - set(run.tasks)
+    needed -= set(pins.tasks) - set(_complete(run, pins))
     if lacks := sorted(needed - there.keys()):
         yield f"the set '{lacks[0]}'", "none"
     if odd := sorted(set(run.tasks) - set(pins.tasks)):
@@ -76,6 +77,11 @@ def _of_sets(run: Examined, pins: PinnedSuite) -> Iterator[tuple[str, str]]:
         ):
             if wanted != got:
                 yield f"the {name} of {cell.eval_task}, '{wanted}'", quoted(got)
+
+
+def _complete(run: Examined, pins: PinnedSuite) -> list[str]:
+    """The tasks of a complete run: all, or the one of a suite whose tasks are learned alone."""
+    return list(pins.orders.get(run.row["order"], pins.tasks))
 
 
 def _order(run: Examined, pins: PinnedSuite) -> list[str] | None:
@@ -104,7 +110,7 @@ def _order(run: Examined, pins: PinnedSuite) -> list[str] | None:
 
 
 def _of_counts(run: Examined, pins: PinnedSuite) -> Iterator[tuple[str, str, str]]:
-    whole = set(run.tasks) == set(pins.tasks)  # else fewer classes compete
+    whole = set(run.tasks) == set(_complete(run, pins))  # else fewer classes compete
     for cell in run.scores.values():
         wanted = pins.sets[cell.eval_task].counts(cell.direction)
         both = cell.n_queries, cell.n_gallery

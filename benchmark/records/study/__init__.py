@@ -1,0 +1,1 @@
+"""What studies found that are no runs of a suite."""

@@ -1,0 +1,1 @@
+"""What every method scores at every stage of a run: matrices and curves."""
