@@ -489,10 +489,12 @@ def test_the_second_row_of_codyra_is_perfect_retention() -> None:
 
 def test_rows_of_ours() -> None:
     labels = {spec.number: list(named_rows(spec)) for spec in FEW_SHOT_TABLES}
-    assert labels[5] == ["rail-primal", "codyra-rail-primal", "rail-dual", "codyra-rail-dual"]
+    coupled = ["codyra-rail-primal", "codyra-rail-dual"]
+    assert labels[5][:4] == ["rail-primal", coupled[0], "rail-dual", coupled[1]]
+    assert labels[5][4:] == [f"{name}.rebuilt" for name in coupled]
     assert labels[6] == ["zs", "rail-primal", "codyra"]
-    assert labels[7] == ["zs", "lora", "codyra", "codyra.dense70"]
-    assert labels[2][-2:] == ["codyra.dense70", "codyra-plus.dense70-route-oracle"]
+    assert labels[7] == ["zs", "lora", "codyra"]
+    assert labels[2][-2:] == ["codyra", "codyra-plus.route-oracle"]
 
 
 if __name__ == "__main__":
