@@ -1,12 +1,13 @@
 """Where a method can act inside a block without touching weights or state-dict keys.
 
 - Every linear map of a block is a `Site`: y = W x + b (+ delta(x)).
+- "attn.q" as a target means that map in both towers, "image.attn.q" and "text.attn.q" in one.
 - Beside the MLP is a plain `Place`: x + MLP(norm(x)) (+ delta(x)), with x the residual stream after
   the attention, as it is.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -21,6 +22,32 @@ Delta = Callable[[Tensor], Tensor]
 PROJECTIONS = ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
 ROWS = 16  # see `linear`
 MAPS = ("attn.q", "attn.k", "attn.v", *PROJECTIONS)  # every linear map of a block
+TOWERS = ("image", "text")
+TARGETS = (*MAPS, *(f"{tower}.{name}" for tower in TOWERS for name in MAPS))  # see `of_towers`
+
+
+def of_towers(targets: Iterable[str]) -> list[str]:
+    """Targets with the tower of each: one that names none stands for two, the image tower's first.
+
+    What a tower has under that name is not looked at.
+    """
+    found = []
+    for target in targets:
+        alone = target.partition(".")[0] in TOWERS
+        found += [target] if alone else [f"{tower}.{target}" for tower in TOWERS]
+    return found
+
+
+def shortest(targets: Iterable[str]) -> tuple[str, ...]:
+    """The same maps, of `MAPS`, always in the same words, whatever the order and the spelling.
+
+    A map that both towers have stands first, without a tower, then those of one tower alone.
+    """
+    named = {*of_towers(targets)}
+    both = {name for name in MAPS if named.issuperset(of_towers([name]))}
+    return tuple(
+        t for t in TARGETS if t in both or (t in named and t.partition(".")[2] not in both)
+    )
 
 
 class Place(nn.Module):
@@ -167,36 +194,40 @@ class Adaptable(nn.Module, ABC):
     """Two towers of blocks, every linear map of which is a site."""
 
     def sites(self, targets: tuple[str, ...]) -> dict[str, Site]:
-        """Linear maps of both towers whose name ends in one of the targets, in model order.
+        """Linear maps that the targets name, as "image.0.attn.q", in model order.
 
         Args:
-            targets: of "attn.q", "attn.k", "attn.v", "attn.out_proj", "mlp.c_fc", "mlp.c_proj".
+            targets: of `TARGETS`, in any order.
 
         Raises:
             BenchError: a target that no block has, or that has no weight.
         """
-        found: dict[str, Site] = {}
+        named, found = {*of_towers(targets)}, dict[str, Site]()
         for tower, i, block in self._blocks():
             here = self._maps(block)
-            if unknown := [t for t in targets if t not in here]:
+            wanted = {t.removeprefix(f"{tower}.") for t in named if t.startswith(f"{tower}.")}
+            if unknown := sorted(wanted - here.keys()):
                 raise BenchError(
                     f"adapter targets of {', '.join(here)}",
                     f"'{unknown[0]}'",
                     nearest(unknown[0], here),
                 )
-            found |= {f"{tower}.{i}.{t}": here[t] for t in targets}
+            found |= {f"{tower}.{i}.{name}": here[name] for name in here if name in wanted}
         return found
 
     def places(self, targets: tuple[str, ...]) -> dict[str, Place]:
-        """Sites of both towers as in `sites`, and for "mlp.parallel" the place beside each MLP.
+        """Sites as in `sites`, and for "mlp.parallel" the place beside each MLP, of both towers.
 
         What is added to the residual stream there goes in parallel to the MLP: a block's output
         is x + MLP(norm(x)) + delta(x), with x the stream after the attention. There is no weight
         that the delta could be merged into, so `sites`, which merging asks, does not know it.
         """
-        found: dict[str, Place] = dict(self.sites(tuple(t for t in targets if t != PARALLEL)))
-        if PARALLEL in targets:
-            found |= {f"{tower}.{i}.{PARALLEL}": b.parallel for tower, i, b in self._blocks()}
+        named = of_towers(targets)
+        beside = {t for t in named if t.endswith(f".{PARALLEL}")}
+        found: dict[str, Place] = dict(self.sites(tuple(t for t in named if t not in beside)))
+        for tower, i, block in self._blocks():
+            if f"{tower}.{PARALLEL}" in beside:
+                found[f"{tower}.{i}.{PARALLEL}"] = block.parallel
         return found
 
     def types(self) -> frozenset[type]:

@@ -75,7 +75,9 @@ class Lab:
     ) -> Task:
         """The lease of one task."""
         key = (seed, data.fingerprint)
-        loader = make_loader(feed, data, key, batch_size or self.recipe.batch_size)
+        every_caption = self.recipe.caption_sampling == "all"
+        size = batch_size or self.recipe.batch_size
+        loader = make_loader(feed, data, key, size, every_caption)
         classes = None
         if isinstance(data, LabelTensors):
             classes = feed.classes((data,), first_prompt_only=True)

@@ -11,6 +11,7 @@ from ..run.registry import method_names
 from ..run.task_order import KINDS
 from ..suites.find import find_suite
 from ..suites.names import suite_names
+from ..suites.suite import Recipe
 from .described.method import describe_method
 
 RESULTS = Path("results")
@@ -90,10 +91,17 @@ def _suite(name: str) -> list[str]:
         *([f"    prompts   {suite.templates} (--templates)"] if suite.templates else []),
         f"    backbone  {suite.backbone} ({suite.pretrained})",
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
-        f" (added parameters {r.lr_added:g}), {r.precision}",
+        f" (added parameters {r.lr_added:g}), {r.precision}{_views(r)}",
         *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
         f"    overlap   {_overlap(name)}",
     ]
+
+
+def _views(recipe: Recipe) -> str:
+    """What training sees of an image and of its captions, where it is not the usual."""
+    captions = "every caption in an epoch" if recipe.caption_sampling == "all" else ""
+    crops = "random crops of 0.9 to 1" if recipe.crops == "random" else ""
+    return "".join(f", {said}" for said in (captions, crops) if said)
 
 
 def _overlap(name: str) -> str:

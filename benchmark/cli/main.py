@@ -13,6 +13,7 @@ from .check import check_method, init_method
 from .compare import compare
 from .data.app import app as data_app
 from .display import DisplayOption, first_word, make_display
+from .experiments.sweep import sweep
 from .order.command import order
 from .repro import noise, repro
 from .terminal import going_on, guarded_streams, streams, told
@@ -66,6 +67,14 @@ def run(
     ] = [],  # noqa: B006
     epochs: Annotated[int | None, typer.Option(help="per task [the suite's]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="pairs per step [the suite's]")] = None,
+    caption_sampling: Annotated[
+        str | None,
+        typer.Option(help="captions of an image in an epoch: random (one) | all [the suite's]"),
+    ] = None,
+    crops: Annotated[
+        str | None,
+        typer.Option(help="of training images: none | random (0.9 to 1 of each) [the suite's]"),
+    ] = None,
     templates: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +87,14 @@ def run(
     ] = "all",
     limit: Annotated[
         int | None, typer.Option(help="N images of every split, evenly spaced; never ranked")
+    ] = None,
+    validate: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="learn the first N tasks from a part of their training data and score the rest of "
+            "it; no test set is read; never ranked",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda[:N]")] = "auto",
     precision: Annotated[
@@ -123,6 +140,7 @@ def run(
 
         named, why = default_suite(cache_dir, backbone)
     make_display(display).line(first_word(named, method, order, seed))
+    from ..run.asked.validation import Validation
     from ..run.request import Request
     from .run import run_all
 
@@ -137,9 +155,12 @@ def run(
             hp=tuple(hp),
             epochs=epochs,
             batch_size=batch_size,
+            caption_sampling=caption_sampling,  # type: ignore[arg-type]
+            crops=crops,  # type: ignore[arg-type]
             templates=templates,  # type: ignore[arg-type]
             evals=evals,  # type: ignore[arg-type]
             limit=limit,
+            validation=None if validate is None else Validation(validate),
             device=device,
             precision=precision,  # type: ignore[arg-type]
             output_dir=output_dir,
@@ -228,7 +249,7 @@ def tables(
         typer.echo(str(path))
 
 
-for command in (compare, validate, repro, noise, init_method, check_method):
+for command in (sweep, compare, validate, repro, noise, init_method, check_method):
     app.command()(command)
 
 

@@ -15,16 +15,14 @@ from ..common.report import Say
 from ..errors import BenchError
 from ..protocol.items import Images, Texts, together
 from ..protocol.types import Batch, Loader
+from .crops.cropped import cropped_images
 from .device.ahead import Reading, SetRows
 from .device.moved import moved
 from .items import Items
 from .lease import Lease
-from .sampler import sample_epoch
+from .sampler import Examples, Part, Place, captions_of, places
 from .tensors import LabelTensors, PairTensors, Tensors
 from .turns import TurnLoader
-
-Place = list[tuple[Tensor, Tensor]]
-"""A batch: of each set its rows, and the draws in [0, 1) that pick their captions."""
 
 
 def _check_open(leases: tuple[Lease, ...]) -> None:
@@ -40,7 +38,8 @@ def _check_open(leases: tuple[Lease, ...]) -> None:
 class PairLoader:
     """Training batches over one or several sets of pairs. Implements `protocol.types.Loader`.
 
-    Every image once per epoch, with one of its captions drawn anew in every epoch.
+    Every image once per epoch, with one of its captions drawn anew in every epoch; or, with
+    `every_caption`, every caption once per epoch, with its image.
     """
 
     feed: Items
@@ -48,9 +47,10 @@ class PairLoader:
     seed: tuple[object, ...]
     batch_size: int
     leases: tuple[Lease, ...]
+    every_caption: bool = False
 
     def __len__(self) -> int:
-        return -(-sum(_sizes(self)) // self.batch_size)
+        return _batches(self)
 
     def epoch(self, index: int, start: int = 0) -> Iterator[Batch]:
         """The batches of that epoch, from batch `start` on."""
@@ -58,12 +58,11 @@ class PairLoader:
             yield self._batch(place, reading)
 
     def _batch(self, place: Place, reading: Reading | None) -> Batch:
-        texts = []
-        for data, (row, draw) in zip(self.sets, place, strict=True):
-            if len(row):
-                first, count = data.first_N[row], data.first_N[row + 1] - data.first_N[row]
-                caption = first + (draw * count).long()
-                texts.append(self.feed.texts(data.tokens_ML, data.text_key, caption))
+        texts = [
+            self.feed.texts(data.tokens_ML, data.text_key, part.captions)
+            for data, part in zip(self.sets, place, strict=True)
+            if part.captions is not None and len(part.captions)
+        ]
         images = _images(self, place, reading)
         target = torch.arange(sum(map(len, images)), device=self.feed.device)
         return Batch(_cat_images(images), _cat_texts(texts), target, paired=True)
@@ -73,7 +72,7 @@ class PairLoader:
         for data, lease in zip(self.sets, self.leases, strict=True):
             for rows in lease.places(data).split(self.batch_size):
                 _check_open(self.leases)
-                captions, counts = _captions(data, rows)
+                captions, counts = captions_of(data, rows)
                 target = moved(counts.cumsum(0) - counts, self.feed.device)
                 texts = self.feed.texts(data.tokens_ML, data.text_key, captions)
                 single = len(captions) == len(rows)
@@ -99,7 +98,7 @@ class LabelLoader:
     leases: tuple[Lease, ...]
 
     def __len__(self) -> int:
-        return -(-sum(_sizes(self)) // self.batch_size)
+        return _batches(self)
 
     def keep(self, rows: Tensor) -> None:
         """Give up all images but these."""
@@ -114,7 +113,7 @@ class LabelLoader:
         classes = self.feed.classes(self.sets, first_prompt_only=True)
         for place, reading in _places(self, index, start):
             each = zip(self.sets, self._offsets(), place, strict=True)
-            target = torch.cat([data.label_N[row] + offset for data, offset, (row, _) in each])
+            target = torch.cat([data.label_N[part.rows] + start for data, start, part in each])
             images = _cat_images(_images(self, place, reading))
             yield Batch(images, classes.prompts, moved(target, self.feed.device), paired=False)
 
@@ -137,26 +136,24 @@ def _parts(loader: Loaders) -> list[tuple[Tensors, Lease]]:
     return list(zip(sets, loader.leases, strict=True))
 
 
-def _sizes(loader: Loaders) -> list[int]:
-    return [lease.count(data) for data, lease in _parts(loader)]
+def _examples(loader: Loaders) -> list[Examples]:
+    every = isinstance(loader, PairLoader) and loader.every_caption
+    return [Examples.of(data, lease.rows, every) for data, lease in _parts(loader)]
+
+
+def _batches(loader: Loaders) -> int:
+    return -(-sum(map(len, _examples(loader))) // loader.batch_size)
 
 
 def _places(
     loader: Loaders, epoch: int, start: int
 ) -> Generator[tuple[Place, Reading | None], None, None]:
     """As `sample_epoch`, over the images that are left, with what reads their pixels."""
-    sets, left = [data for data, _ in _parts(loader)], [lease.rows for lease in loader.leases]
-    sizes, size = _sizes(loader), loader.batch_size
+    left, sets = [lease.rows for lease in loader.leases], _examples(loader)
 
     def drawn() -> Iterator[tuple[Place, list[SetRows]]]:
-        for of_set, row, draw in sample_epoch(sizes, size, loader.seed, epoch, start):
-            mine = [of_set == s for s in range(len(sizes))]
-            rows = [
-                row[its] if those is None else those[row[its]]
-                for its, those in zip(mine, left, strict=True)
-            ]
-            parts = [SetRows(d.pixels, d.pixel_key, r) for d, r in zip(sets, rows, strict=True)]
-            yield [(r, draw[its]) for r, its in zip(rows, mine, strict=True)], parts
+        for place in places(sets, loader.batch_size, loader.seed, epoch, start):
+            yield place, [_read(one.data, part) for one, part in zip(sets, place, strict=True)]
 
     with closing(loader.feed.ahead.each(drawn())) as batches:
         for one in batches:
@@ -170,13 +167,24 @@ def _places(
             yield one
 
 
+def _read(data: Tensors, part: Part) -> SetRows:
+    """Where the pixels of a part come from."""
+    if part.box_B4 is None or data.wide is None:
+        return SetRows(data.pixels, data.pixel_key, part.rows)
+    return SetRows(data.wide.pixels, data.wide.digest, part.rows)
+
+
 def _images(loader: Loaders, place: Place, reading: Reading | None) -> list[Images]:
     """Those of each set that has some in a batch."""
-    check, images = partial(_check_open, loader.leases), []
-    for s, ((data, _), (row, _)) in enumerate(zip(_parts(loader), place, strict=True)):
-        if len(row):
-            early = None if reading is None else partial(reading.take, s)
-            images.append(loader.feed.images(data, row, check=check, early=early))
+    check, images, feed = partial(_check_open, loader.leases), [], loader.feed
+    for s, ((data, _), part) in enumerate(zip(_parts(loader), place, strict=True)):
+        if not len(part.rows):
+            continue
+        early = None if reading is None else partial(reading.take, s)
+        if part.box_B4 is None or data.wide is None:
+            images.append(feed.images(data, part.rows, check=check, early=early))
+        else:
+            images.append(cropped_images(feed, data.wide, part.rows, part.box_B4, check, early))
     return images
 
 
@@ -191,18 +199,24 @@ def _keep(loader: Loaders, rows: Tensor) -> None:
     loader.leases[0].keep(loader.sets[0], rows)
 
 
-def _captions(data: PairTensors, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """All captions of the images at `rows`, image by image, and how many each has."""
-    first, counts = data.first_N[rows], data.first_N[rows + 1] - data.first_N[rows]
-    starts = counts.cumsum(0) - counts
-    shift = (first - starts).repeat_interleave(counts)
-    return torch.arange(len(shift)) + shift, counts
+def make_loader(
+    feed: Items,
+    data: Tensors,
+    seed: tuple[object, ...],
+    batch_size: int,
+    every_caption: bool = False,
+) -> Loaders:
+    """The training loader of a loaded split.
 
-
-def make_loader(feed: Items, data: Tensors, seed: tuple[object, ...], batch_size: int) -> Loaders:
-    """The training loader of a loaded split."""
+    Args:
+        feed: makes its items.
+        data: the split; of images that it has to be cropped, every batch has new crops.
+        seed: of the draws.
+        batch_size: most examples of a batch.
+        every_caption: whether an epoch has every caption of an image, and not one of them.
+    """
     if isinstance(data, PairTensors):
-        return PairLoader(feed, (data,), seed, batch_size, (Lease(),))
+        return PairLoader(feed, (data,), seed, batch_size, (Lease(),), every_caption)
     return LabelLoader(feed, (data,), seed, batch_size, (Lease(),))
 
 
@@ -231,7 +245,8 @@ def join(loaders: Iterable[Loader], mixed: bool = True) -> Loader:
         return TurnLoader(tuple(same), seed)
     leases = tuple(lease for p in same for lease in p.leases)
     if pairs:
-        return PairLoader(feed, tuple(s for p in pairs for s in p.sets), seed, size, leases)
+        every = pairs[0].every_caption
+        return PairLoader(feed, tuple(s for p in pairs for s in p.sets), seed, size, leases, every)
     return LabelLoader(feed, tuple(s for p in labelled for s in p.sets), seed, size, leases)
 
 
@@ -253,7 +268,7 @@ def kept_bytes(loader: Loader) -> int:
             if not lease.closed:
                 total += data.pixels.nbytes // len(data) * lease.count(data)
                 if isinstance(data, PairTensors):
-                    captions, _ = _captions(data, lease.places(data))
+                    captions, _ = captions_of(data, lease.places(data))
                     total += data.tokens_ML[captions].nbytes
                 else:
                     total += data.label_N[lease.places(data)].nbytes

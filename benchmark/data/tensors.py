@@ -1,6 +1,6 @@
 """Splits made ready for the model: decoded pixels, tokens, fingerprints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..common.report import SILENT, Report
 from ..errors import BenchError
 from .cache.decoded import decoded
 from .cache.tokens import Tokenize, tokens_of
+from .crops.wide import WideImages, wide_images
 from .pixels import PixelRows
 from .split import Labelled, Pairs, Split
 
@@ -25,6 +26,7 @@ class PairTensors:
             image of each caption, ascending. first_N: the first caption of each image, with N+1
             entries.
         pixel_key: sha256 of the pixels; text_key: of the tokens; fingerprint: of both.
+        wide: what training crops are taken from; None where it has the images as they are.
     """
 
     name: str
@@ -35,6 +37,7 @@ class PairTensors:
     owner_M: Tensor
     first_N: Tensor
     fingerprint: str
+    wide: WideImages | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -57,6 +60,7 @@ class LabelTensors:
     prompts_CPL: Tensor
     text_key: str
     fingerprint: str
+    wide: WideImages | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -78,6 +82,7 @@ def load_split(
     limit: int | None = None,
     tokenizer: str = "",
     report: Report = SILENT,
+    crops: bool = False,
 ) -> Tensors:
     """Decode (or map from the cache) and tokenise one split.
 
@@ -90,6 +95,8 @@ def load_split(
             run is never ranked.
         tokenizer: names what the tokens derive from, see `cache.tokens.tokens_of`.
         report: is told how far it is, and of a damaged cache file that is made again.
+        crops: whether its batches have random crops of the images. The fingerprint is the same:
+            so are the images, and the draws that depend on it.
 
     Raises:
         BenchError: an empty split, or what decoding raises.
@@ -99,19 +106,24 @@ def load_split(
     with report.phase(f"images of {split.name}", split.images.size, "images") as advance:
         done = decoded(split.images, size, root, advance, report.line)
     total = len(done.pixels)
+    wide = None
+    if crops:
+        with report.phase(f"images of {split.name} to crop", total, "images") as advance:
+            wide = wide_images(split.images, size, root, advance, report.line)
     if limit is None or limit >= total:
         rows, pixels, key = list(range(total)), done.pixels, done.digest
     else:
         rows = [i * total // limit for i in range(limit)]
         pixels, key = done.pixels.pick(rows), digest([done.digest, str(limit)])
+        wide = None if wide is None else wide.pick(rows, digest([wide.digest, str(limit)]))
 
     def encode(texts: list[str]) -> Tensor:
         with report.phase(f"tokens of {split.name}", len(texts), "texts") as advance:
             return tokens_of(texts, tokenize, tokenizer, root, advance, report.line)
 
     if isinstance(split, Pairs):
-        return _pairs(split, rows, pixels, key, encode)
-    return _labelled(split, rows, pixels, key, encode)
+        return replace(_pairs(split, rows, pixels, key, encode), wide=wide)
+    return replace(_labelled(split, rows, pixels, key, encode), wide=wide)
 
 
 def _text_key(tokens: Tensor) -> str:

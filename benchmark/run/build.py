@@ -53,9 +53,10 @@ class Ground:
     def read(self, dataset: Dataset, split: Any) -> Tensors:
         """A split as tensors; BenchError for whatever is wrong with it."""
         clip, limit = self.clip, self.plan.request.limit
+        trained = split == "train" and dataset in self.plan.suite.tasks
         return load_split(
             dataset.load(split), clip.size, clip.tokenize, self.root, limit, clip.tokenizer,
-            self.report,
+            self.report, crops=trained and self.plan.recipe.crops == "random",
         )  # fmt: skip
 
     def reference_data(self) -> Tensors | None:

@@ -8,12 +8,15 @@ import torch
 
 from ..backbones.backbone import Backbone
 from ..common.report import Report
+from ..data.batches import make_loader
 from ..data.cache.decoded import check_ahead, transform_id
+from ..data.crops.wide import wide_id
 from ..data.items import Items
 from ..data.own.apart import copies
 from ..data.tensors import LabelTensors, PairTensors, Tensors
 from ..errors import BenchError
 from ..protocol.method import Frozen
+from ..protocol.types import Loader
 from ..suites.names import Kind
 from ..suites.suite import Dataset, Recipe, Suite
 from .build import Ground, open_ground
@@ -47,8 +50,13 @@ class Inputs:
 
     def steps(self, recipe: Recipe) -> list[int]:
         """Steps of each task, where a method makes those of the recipe."""
-        batches = [-(-len(self.train[name]) // recipe.batch_size) for name in self.order]
-        return [recipe.steps or recipe.epochs * count for count in batches]
+        loaders = (self.loader(self.train[name], (), recipe) for name in self.order)
+        return [recipe.steps or recipe.epochs * len(loader) for loader in loaders]
+
+    def loader(self, data: Tensors, seed: tuple[object, ...], recipe: Recipe) -> Loader:
+        """The training batches of a task, as the recipe has them."""
+        every_caption = recipe.caption_sampling == "all"
+        return make_loader(self.feed, data, seed, recipe.batch_size, every_caption)
 
 
 def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inputs:
@@ -107,6 +115,7 @@ def open_inputs(plan: Plan, report: Report, ground: Ground | None = None) -> Inp
             "train": {name: data.fingerprint for name, data in train.items()},
             "test": {which.name: which.data.fingerprint for which in evals},
             "reference": None if reference_data is None else reference_data.fingerprint,
+            **({"crops": wide_id(clip.size)} if plan.recipe.crops == "random" else {}),
         },
     )
 

@@ -1,6 +1,5 @@
 """Finds a method by name, entry point or path. Listing imports nothing."""
 
-import ast
 import importlib
 import importlib.util
 import inspect
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..common.files import ROOT, module_file
 from ..common.origins import Origin
-from ..errors import BenchError, MethodError, nearest, quoted
+from ..errors import BenchError, MethodError, nearest
 from ..protocol.config import Config, field_types, origins, parse_changes
+from ..suites.given import of_suite
 from .guards.crash import is_failure, said
 from .guards.declared import check_answers, check_declared, check_name
 from .provenance.method_code import method_sha
@@ -139,7 +139,7 @@ def find_method(
     Args:
         asked: "name", "name.variant", or a path to a .py file (with ".py:variant" for a variant).
         hp: "key=value" overrides of the config.
-        settings: the suite's, for methods that have such; see `Suite.settings`.
+        settings: the suite's; see `Suite.settings`.
 
     Raises:
         BenchError: unknown name, variant, key or value; two methods of one name; a file that
@@ -154,10 +154,7 @@ def find_method(
     cls = _only_method(module, asked)
     _own_code(f"declarations of '{asked}' that can be read", file, lambda: check_declared(cls))
     what = f"a Config of '{asked}' that can be made (a frozen dataclass that extends Config)"
-    mine = {k: v for k, v in settings.items() if k in field_types(cls.Config)}
-    if odd := settings.keys() - mine.keys() - _known_settings():
-        fix = "correct `settings` of the suite"
-        raise BenchError("settings that a method has", quoted(sorted(odd)[0]), fix)
+    mine = of_suite(settings, name, field_types(cls.Config), method_names(), _built_in().values())
     base = _own_code(what, file, lambda: _base_config(cls, name, variant, mine))
     changes = parse_changes(base, name, hp)
     config = _own_code(what, file, lambda: replace(base, **changes))
@@ -174,14 +171,6 @@ def find_method(
     return ResolvedMethod(
         name, variant, cls, config, overrides, file, sha, origin, of_suite=mine, origins=told
     )
-
-
-def _known_settings() -> set[str]:
-    """Names of the settings of all methods in methods/, which are not imported for it."""
-    trees = (ast.parse(file.read_bytes()) for file in _built_in().values())
-    classes = (n for tree in trees for n in tree.body if isinstance(n, ast.ClassDef))
-    fields = (n for cls in classes for n in cls.body if isinstance(n, ast.AnnAssign))
-    return {n.target.id for n in fields if isinstance(n.target, ast.Name)}
 
 
 def is_built_in(method: ResolvedMethod) -> bool:

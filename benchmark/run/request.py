@@ -13,16 +13,22 @@ from ..errors import BenchError
 from ..hub.lock import lock_path
 from ..records.naming import file_stem, suite_folder
 from ..suites.find import find_suite
-from ..suites.names import PUBLISHED, Templates
+from ..suites.names import PUBLISHED, CaptionSampling, Crops, Templates
 from ..suites.ready import PreparedData, ready
-from ..suites.suite import Recipe, Suite
+from ..suites.suite import Recipe, Suite, check_recipe
+from .asked.official import of_code
+from .asked.validation import Validation, validation_suite
 from .provenance.code import code_sha, git_dirty, git_state
 from .provenance.given import own_content, weights_name
-from .registry import ResolvedMethod, find_method, is_built_in
+from .registry import ResolvedMethod, find_method
 from .suitable import check_suitable
 from .task_order import resolve_order
 
 Evals = Literal["all", "id", "ood"]
+_CHOICES = {
+    "evals": Evals, "precision": Precision, "compile": Compile,
+    "caption_sampling": CaptionSampling, "crops": Crops,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,12 @@ class Request:
     hp: tuple[str, ...] = ()
     epochs: int | None = None
     batch_size: int | None = None
+    caption_sampling: CaptionSampling | None = None
+    crops: Crops | None = None
     templates: Templates | None = None
     evals: Evals = "all"
     limit: int | None = None
+    validation: Validation | None = None
     device: str = "auto"
     precision: Precision | None = None
     output_dir: Path | None = None
@@ -127,10 +136,13 @@ def make_plan(request: Request) -> Plan:
     names = [d.name for d in suite.tasks]
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
-    check_suitable(method, suite, tasks)
     if request.suite in PUBLISHED:  # its images are read at the backbone's side
         side = image_side(backbone)
         suite = find_suite(request.suite, request.cache_dir, side, request.templates)
+    if request.validation is not None:  # nothing of the other tasks, and no test set
+        suite, tasks = validation_suite(suite, request.validation, request.order, tasks)
+        request = replace(request, order=",".join(tasks))
+    check_suitable(method, suite, tasks)
     prepared = _prepared(request, suite, tasks, backbone, method.uses)
     if prepared is not None:
         held_out = tuple(d for d in suite.held_out if d.name not in prepared.left_out)
@@ -170,8 +182,10 @@ def _recipe(request: Request, suite: Suite) -> Recipe:
     recipe = suite.recipe
     if request.epochs is not None:
         recipe = replace(recipe, epochs=request.epochs, steps=0)
-    if request.batch_size is not None:
-        recipe = replace(recipe, batch_size=request.batch_size)
+    for name in ("batch_size", "caption_sampling", "crops"):
+        if (given := getattr(request, name)) is not None:
+            recipe = replace(recipe, **{name: given})
+    check_recipe(suite, recipe)
     return recipe
 
 
@@ -220,7 +234,8 @@ def _asked(
     }
     if method.of_suite:
         asked["suite_settings"] = _plain(method.of_suite)
-    return asked if suite.templates is None else {**asked, "templates": suite.templates}
+    asked |= {} if suite.templates is None else {"templates": suite.templates}
+    return asked if (held := request.validation) is None else {**asked, "validation": held.asked()}
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,11 +251,11 @@ def _check_range(request: Request) -> None:
             raise BenchError(f"{flag} of at least {least}", str(value), "correct it")
     if not 0 <= request.seed < 2**31:
         raise BenchError("--seed in 0 ... 2147483647", str(request.seed), "correct it")
-    for name, kind in (("evals", Evals), ("precision", Precision), ("compile", Compile)):
+    for name, kind in _CHOICES.items():
         value = getattr(request, name)
         if value is not None and value not in get_args(kind):
-            known = ", ".join(get_args(kind))
-            raise BenchError(f"--{name} of {known}", f"'{value}'", "choose one")
+            flag, known = "--" + name.replace("_", "-"), ", ".join(get_args(kind))
+            raise BenchError(f"{flag} of {known}", f"'{value}'", "choose one")
 
 
 def _differences(
@@ -261,6 +276,7 @@ def _differences(
         found["evals"] = request.evals
     if request.limit is not None:
         found["limit"] = str(request.limit)
+    found |= {} if request.validation is None else request.validation.settings
     chosen = request.templates
     if chosen not in (None, find_suite(request.suite, request.cache_dir).templates):
         found["templates"] = str(chosen)
@@ -270,7 +286,7 @@ def _differences(
 def _unofficial(
     request: Request, method: ResolvedMethod, git: dict[str, Any], left_out: int, published: bool
 ) -> list[str]:
-    reasons = []
+    reasons = [] if request.validation is None else [request.validation.claim]
     if left_out:
         reasons.append(f"the order leaves {left_out} of the suite's tasks out")
     if request.limit is not None:
@@ -281,15 +297,4 @@ def _unofficial(
         reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
     elif published and git["commit"] is not None and git_dirty(lock_path()):
         reasons.append(f"{lock_path().name} is not committed")
-    # Whatever it was called by: its code must be in the commit that the record names.
-    if not is_built_in(method):
-        reasons.append(
-            "the method is an entry point"
-            if method.origin == "entry point"
-            else "the method is a file outside methods/"
-        )
-    if git["commit"] is None:
-        reasons.append("the code is not in a git checkout")
-    elif git["dirty"]:
-        reasons.append(f"the code is not committed ({git['dirty'][0]} ...)")
-    return reasons
+    return [*reasons, *of_code(method, git)]

@@ -15,7 +15,7 @@ import torch
 from ..common.digests import digest
 from ..common.report import Report
 from ..common.seeds import generator, seed_globally
-from ..data.batches import close, kept_bytes, make_loader
+from ..data.batches import close, kept_bytes
 from ..data.tensors import LabelTensors
 from ..errors import BenchError, MethodError
 from ..protocol.method import Frozen, no_grad_after_task, trainable_count
@@ -86,7 +86,7 @@ class Run:
         name = self.inputs.order[index]
         data = self.inputs.train[name]
         seed = self._seed(data.fingerprint)
-        loader = make_loader(self.inputs.feed, data, seed, self.plan.recipe.batch_size)
+        loader = self.inputs.loader(data, seed, self.plan.recipe)
         classes = None
         if isinstance(data, LabelTensors):
             classes = self.inputs.feed.classes((data,), first_prompt_only=True)

@@ -16,8 +16,8 @@ from ..data.split_rules import ByColumn, ByFraction, DivisionRule
 from ..errors import quoted
 from . import hub_keys
 from .mini import RECIPE
-from .names import ClassScope, Decay, is_reserved
-from .suite import Dataset, Recipe, Suite
+from .names import CaptionSampling, ClassScope, Crops, Decay, is_reserved
+from .suite import Dataset, Recipe, Suite, check_recipe
 from .toml_keys import Keys
 
 TEMPLATES = ("a photo of a {}.",)
@@ -41,8 +41,13 @@ _RECIPE: dict[str, tuple[float, float, bool]] = {
     "warmup": (0, 1, False),
     "grad_clip": (0, inf, False),
 }
-_WORDS: dict[str, Any] = {"precision": Precision, "decay": Decay}
-_RECIPE_KEYS = (*_RECIPE, *_WORDS)
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": get_args(Precision),
+    "decay": get_args(Decay),
+    "caption_sampling": get_args(CaptionSampling),
+    "crops": get_args(Crops),
+}
+_RECIPE_KEYS = (*_RECIPE, *_CHOICES)
 
 
 def read_suite(path: str) -> Suite:
@@ -89,6 +94,7 @@ def _read(file: Path) -> tuple[Suite, HubPins]:
         folder=file.parent,
         settings=_settings(keys.table("settings")),
     )
+    check_recipe(suite, suite.recipe)
     return suite, pins
 
 
@@ -119,18 +125,24 @@ def _recipe(keys: Keys) -> Recipe:
         for key, (low, high, whole) in _RECIPE.items()
         if key in keys
     }
-    for key, words in _WORDS.items():
+    for key, known in _CHOICES.items():
         values[key] = keys.text(key, getattr(RECIPE, key))
-        if values[key] not in get_args(words):
-            known = ", ".join(f'"{one}"' for one in get_args(words))
-            keys.bad(f"`{key}` of {known}", quoted(values[key]), "choose one")
+        if values[key] not in known:
+            names = ", ".join(f'"{one}"' for one in known)
+            keys.bad(f"`{key}` of {names}", quoted(values[key]), "choose one")
     return replace(RECIPE, **values)
 
 
-def _settings(keys: Keys) -> dict[str, Any]:
-    """Values for methods that have a setting of the name; that one has is known when it runs."""
+def _settings(keys: Keys, of_method: bool = False) -> dict[str, Any]:
+    """Values for methods that have a setting of the name, which is known when one runs.
+
+    Tables are of the methods whose names they have.
+    """
     found: dict[str, Any] = {}
     for key, value in keys.raw.items():
+        if isinstance(value, dict) and not of_method:
+            found[key] = _settings(keys.table(key), True)
+            continue
         parts = value if isinstance(value, list) else [value]
         if not all(isinstance(part, str | bool | int | float) for part in parts):
             keys.bad(

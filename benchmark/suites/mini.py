@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from .names import Kind, SplitName
 from .suite import Dataset, Recipe, Suite
+from .tuned import tuned, tuned_origins
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -58,7 +59,7 @@ def mini() -> Suite:
     """The suite; nothing is rendered before a split is loaded."""
     return Suite(
         name="mini",
-        version="2.0",
+        version="1.1",
         tasks=tuple(_dataset(*item) for item in TASKS.items()),
         held_out=tuple(held_out(name) for name in HELD_OUT),
         backbone="tiny-s",
@@ -67,4 +68,6 @@ def mini() -> Suite:
         class_scope="own",
         about="seven rendered image-caption domains and four held-out sets; needs nothing",
         reference=reference(),
+        settings=tuned("mini"),
+        origins=tuned_origins("mini"),
     )

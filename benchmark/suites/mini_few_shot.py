@@ -14,6 +14,7 @@ from ..common.origins import Origin
 from .mini import LABELLED, held_out, reference
 from .names import ClassScope, SplitName, Templates
 from .suite import Dataset, Recipe, Suite
+from .tuned import tuned, tuned_origins
 
 if TYPE_CHECKING:
     from ..data.split import Split
@@ -72,16 +73,16 @@ def _few_shot(
     protocol: str, shots: int, scope: ClassScope, default: Templates, about: str,
     templates: Templates | None,
 ) -> Suite:  # fmt: skip
-    chosen = templates or default
+    chosen, name = templates or default, f"mini-{protocol}"
     load = partial(_load, protocol=protocol, shots=shots, templates=chosen)
     return Suite(
-        name=f"mini-{protocol}",
+        name=name,
         version="2.0",
         tasks=tuple(
-            Dataset(name, title, partial(load, name=name), "MIT", "cl-bench", kind="labelled")
-            for name, title in TASKS.items()
+            Dataset(task, title, partial(load, name=task), "MIT", "cl-bench", kind="labelled")
+            for task, title in TASKS.items()
         ),
-        held_out=tuple(held_out(name) for name in LABELLED),
+        held_out=tuple(map(held_out, LABELLED)),
         backbone="tiny-s",
         pretrained="bundled-few-shot",
         recipe=replace(RECIPE, steps=STEPS[protocol]),
@@ -93,8 +94,10 @@ def _few_shot(
         settings={
             "kappa_max": KAPPA_MAX * KAPPA_STEPS / STEPS[protocol],
             "dense": DENSE[protocol],
+            **tuned(name),
         },
         origins={
+            **tuned_origins(name),
             "kappa_max": Origin(
                 "CoDyRA, section 4.1",
                 str(KAPPA_MAX),

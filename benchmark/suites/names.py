@@ -7,6 +7,8 @@ ClassScope = Literal["own", "union"]
 Kind = Literal["pairs", "labelled"]
 Decay = Literal["matrices", "all"]
 Templates = Literal["generic", "per-dataset", "first", "ensemble"]
+CaptionSampling = Literal["random", "all"]
+Crops = Literal["none", "random"]
 
 EMBEDDED = ("mini", "mini-xtail", "mini-mtil")
 PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil")

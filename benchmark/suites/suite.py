@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ..backbones.known import Precision
 from ..common.files import weights_file
 from ..common.origins import Origin
-from .names import ClassScope, Decay, Kind, SplitName, Templates
+from ..errors import BenchError
+from .names import CaptionSampling, ClassScope, Crops, Decay, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
     from ..data.split import Split
+
+
+UNSAID: Mapping[str, Any] = {
+    "steps": 0, "precision": "fp32", "caption_sampling": "random", "crops": "none", "decay": "all",
+}  # fmt: skip
+"""What a recipe has of which a record says nothing: as it was when there was no choice."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,15 @@ class Recipe:
         precision: that the towers multiply in. "bf16" keeps weights, losses and similarities in
             float32, and lets what else a training step multiplies in float32 do so in TF32, on a
             device that has it; "fp32" lets nothing. A run in another precision is named by it.
+        caption_sampling: what an epoch has of an image with several captions: "random", one of
+            them, drawn anew in every epoch; or "all", each of them once beside the image, so that
+            an epoch has as many steps more. No batch has two captions of one image then, as long
+            as there are batches enough.
+        crops: what training batches have of an image: "none", the view that is tested; or
+            "random", a box of 0.9 to 1 of the whole image, drawn anew at every step and scaled
+            to the model's side (RandomResizedCrop(scale=(0.9, 1)) of the official scripts of
+            X-TAIL and MTIL). Everything that is asked of a batch's image is of its crop; what
+            reads a task's data in order, without training on it, sees the view that is tested.
     """
 
     epochs: int
@@ -46,11 +62,12 @@ class Recipe:
     steps: int = 0
     precision: Precision = "fp32"
     decay: Decay = "matrices"
+    caption_sampling: CaptionSampling = "random"
+    crops: Crops = "none"
 
     def asked(self) -> dict[str, Any]:
         """As records have it; what is as it was when there was no choice is not in it."""
-        usual = {"steps": 0, "precision": "fp32", "decay": "all"}
-        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
+        return {k: v for k, v in asdict(self).items() if k not in UNSAID or v != UNSAID[k]}
 
 
 @dataclass(frozen=True)
@@ -108,9 +125,10 @@ class Suite:
             mean over the list.
             Training sees the first template of a set. Held-out sets keep their own.
         order_ii: all tasks in the protocol's second order; empty where it has one only.
-        settings: values that every method gets which has a setting of that name, where neither its
-            variant nor the call gives another.
-        origins: setting, or key of the recipe -> where the suite's value is from.
+        settings: values that every method gets which has a setting of that name, and under the name
+            of a method those that it alone gets, where neither its variant nor the call gives
+            another; see `settings_for`.
+        origins: setting, "method.setting" or key of the recipe -> where the value is from.
     """
 
     name: str
@@ -129,6 +147,19 @@ class Suite:
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
+    def settings_for(self, method: str) -> dict[str, Any]:
+        """Those that a method gets if it has such settings; as the function of that name."""
+        return settings_for(self.settings, method)
+
+    def origins_for(self, method: str) -> dict[str, Origin]:
+        """Setting, or key of the recipe -> origin of the value that a method gets."""
+        plain = {key: one for key, one in self.origins.items() if "." not in key}
+        own = {
+            key.removeprefix(f"{method}."): one
+            for key, one in self.origins.items() if key.startswith(f"{method}.")
+        }  # fmt: skip
+        return {**plain, **own}
+
     @property
     def datasets(self) -> tuple[Dataset, ...]:
         """Tasks, held-out sets and reference data."""
@@ -140,3 +171,25 @@ class Suite:
         if self.folder is not None and weights_file(self.pretrained) is not None:
             return str(self.folder / self.pretrained)
         return self.pretrained
+
+
+def settings_for(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Of a suite's settings those for a method: everybody's, and then its own.
+
+    Args:
+        settings: `Suite.settings`, or what is pinned of them.
+        method: its name.
+    """
+    plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    return {**plain, **settings.get(method, {})}
+
+
+def check_recipe(suite: Suite, recipe: Recipe) -> None:
+    """Raises BenchError for a recipe that says something of data that the suite does not have."""
+    kinds = {dataset.kind for dataset in suite.tasks}
+    if recipe.caption_sampling == "all" and "pairs" not in kinds and None not in kinds:
+        raise BenchError(
+            "tasks with captions where `caption_sampling` is all",
+            f"'{suite.name}', whose tasks have labels",
+            "leave it out",
+        )

@@ -33,7 +33,7 @@ def check_gated(rank: int, targets: Sequence[str], kappa_max: float, dense: floa
     """Refuse settings of a gated update that would run and mean nothing; for a Config's check.
 
     Raises:
-        BenchError: rank below 1, no target, or one twice; kappa_max below 0 or infinite, dense
+        BenchError: what `check_targets` refuses; kappa_max below 0 or infinite, dense
             outside [0, 1).
     """
     check_targets(rank, targets)
@@ -117,7 +117,7 @@ def null_ranks(rank: int, total: int, pruning: Pruning, modules: int = MODULES) 
 
 
 class Gated(nn.Module):
-    """One update: factors A and B for every target of every block of both towers, and all gates.
+    """One update: factors A and B for every target of every block, and all gates.
 
     Args:
         clip: the backbone whose linear maps set the shapes; its weights are not touched.

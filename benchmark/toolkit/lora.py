@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al., 2022) on the linear maps of both towers.
+"""Low-rank adapters (Hu et al., 2022) on the linear maps of the towers.
 
 Shapes: x (B, L, in), A (R, in), B (out, R); delta(x) = scale * (dropout(x) A^T) B^T with
 scale = alpha / R. B starts at zero, so that a new adapter changes nothing.
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
 from ..backbones.content import set_mode
-from ..backbones.sites import MAPS, Delta
-from ..protocol.config import require, require_choice
+from ..backbones.sites import MAPS, TARGETS, Delta, of_towers, shortest
+from ..errors import nearest
+from ..protocol.config import require
 from ..protocol.types import Images, Texts
 from .low_rank import Factored, add_low_rank, dropout, factored, low_rank, mapped
 
@@ -35,21 +36,23 @@ def check_targets(rank: int, targets: Sequence[str]) -> None:
     """The part of such a check that every low-rank update has.
 
     Raises:
-        BenchError: rank below 1, no target, one twice, or one that no block has.
+        BenchError: rank below 1, no target, one that no block has, or a map that two of them name.
     """
     require(rank >= 1, "rank >= 1", rank)
-    once = len(set(targets)) == len(targets) > 0
-    require(once, "targets with at least one map, each once", ", ".join(targets) or "none")
     for target in targets:  # here and not at the first task, hours later
-        require_choice("targets", target, MAPS)
+        known = f"targets of {', '.join(MAPS)}, or one of these of one tower, as image.attn.q"
+        require(target in TARGETS, known, f"'{target}'", nearest(target, TARGETS))
+    named = of_towers(targets)
+    once = len(set(named)) == len(named) > 0
+    require(once, "targets with at least one map, each once", ", ".join(targets) or "none")
 
 
 class LoRA(nn.Module):
-    """One adapter: factors A and B for every target of every block of both towers.
+    """One adapter: factors A and B for every target of every block.
 
     Args:
         clip: the backbone whose linear maps set the shapes; its weights are not touched.
-        targets: which linear maps (see `Backbone.sites`).
+        targets: which linear maps, see `Backbone.sites`; kept as `shortest` words them.
         rank: R, at least 1.
         alpha: numerator of the scale alpha / R.
         dropout: probability of dropping an input feature in training, in [0, 0.99].
@@ -66,7 +69,7 @@ class LoRA(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.targets, self.scale, self.dropout = tuple(targets), alpha / rank, dropout
+        self.targets, self.scale, self.dropout = shortest(targets), alpha / rank, dropout
         self._digest: tuple[tuple[int, ...], str] = (), ""
         self.names: dict[str, str] = {}
         self.A, self.B = nn.ParameterDict(), nn.ParameterDict()

@@ -215,6 +215,7 @@ def _header(stream: BufferedReader) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 FEATURES = CachedArrays("features", lambda _, array: digest([array.tobytes()]))
+SIZES = CachedArrays("sizes", lambda _, array: digest([array.tobytes()]))
 TOKENS = CachedArrays(
     "tokens", lambda head, array: hashlib.sha256(head + array.tobytes()).hexdigest()
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,7 @@ from ...common.report import Advance, Say, ignore, silent
 from ...errors import BenchError
 from ..pixels import PixelRows, Pixels
 from ..split import ImageSource, StoredImages
-from .arrays import CachedArrays
+from .arrays import Array, CachedArrays, Note
 
 VERSION = "1"  # of the transform below; a change makes every cache stale
 AHEAD = 16  # images per worker that wait to be written
@@ -41,11 +42,15 @@ def transform_id(size: int) -> str:
     return f"shortest-{size}-bicubic-centre-crop-uint8-v{VERSION}"
 
 
-PIXELS = CachedArrays(
-    "pixels",
-    None,
-    lambda note, array: digest([str(note["content"]), transform_id(array.shape[1])]),
-)
+def _key(note: Note, array: Array) -> str:
+    """What the note of an array says that it is of; the eval transform goes without saying."""
+    made_by = note.get("transform", transform_id(array.shape[1]))
+    return digest([str(note["content"]), str(made_by)])
+
+
+PIXELS = CachedArrays("pixels", None, _key)
+Fit = Callable[[int, Image.Image], Pixels]
+"""A source's index and its image -> pixels (S, S, 3) as they are kept."""
 
 
 def fit(image: Image.Image, size: int) -> Pixels:
@@ -89,15 +94,11 @@ def decoded(
     if isinstance(source, StoredImages):
         return Decoded(*source.pixels(size))
     path = PIXELS.path(root, digest([source.content, transform_id(size)]))
-    found = _mapped(path, source.size, size, say)
+    found = mapped(path, source.size, size, say)
     if found is None:
-        _build(source, size, path, advance)
-        found = _mapped(path, source.size, size, say)
-    if found is None:
-        raise BenchError(
-            f"a readable cache file '{path}'", "one that changed while it was written", "run again"
-        )
-    return found
+        build(source, size, path, lambda _, image: fit(image, size), advance)
+        found = mapped(path, source.size, size, say)
+    return found or unread(path)
 
 
 def check_ahead(sources: Iterable[ImageSource | StoredImages], size: int, root: Path) -> None:
@@ -117,21 +118,56 @@ def check_ahead(sources: Iterable[ImageSource | StoredImages], size: int, root: 
         list(pool.map(PIXELS.trouble, paths))
 
 
-def _mapped(path: Path, n: int, size: int, say: Say) -> Decoded | None:
+def unread(path: Path) -> NoReturn:
+    """Raises the BenchError for a file that cannot be read where it was just written."""
+    raise BenchError(
+        f"a readable cache file '{path}'", "one that changed while it was written", "run again"
+    )
+
+
+def mapped(path: Path, n: int, size: int, say: Say = silent) -> Decoded | None:
+    """Decoded images as they lie in the cache; None where they have to be made.
+
+    Args:
+        path: of the array.
+        n: number of images.
+        size: side in pixels.
+        say: is told of a file that is there and of no use.
+    """
     found = PIXELS.load(path, (n, size, size, 3), np.uint8, say)
     if found is None:
         return None
     return Decoded(PixelRows.of([found[0]], (size, size, 3)), found[1])
 
 
-def _pixels(opened: Callable[[], Image.Image], size: int) -> bytes:
-    return fit(opened(), size).tobytes()
+def build(
+    source: ImageSource,
+    size: int,
+    path: Path,
+    fit: Fit,
+    advance: Advance = ignore,
+    **about: str,
+) -> None:
+    """Decode every image of a source into one array (N, size, size, 3), with its note.
 
+    Args:
+        source: the images.
+        size: side in pixels.
+        path: of the array.
+        fit: makes an image's pixels; in several threads at a time.
+        advance: is called with the number of images that were decoded.
+        about: what the note says beside the source's content.
 
-def _build(source: ImageSource, size: int, path: Path, advance: Advance) -> None:
+    Raises:
+        BenchError: an image cannot be decoded, or the cache cannot be written.
+    """
     workers = os.cpu_count() or 1
     shape = (source.size, size, size, 3)
     waiting: deque[tuple[int, Future[bytes]]] = deque()
+
+    def pixels(i: int, opened: Callable[[], Image.Image]) -> bytes:
+        return fit(i, opened()).tobytes()
+
     # Plain writes: a memory map of a full disk would end the process instead of raising.
     with (
         atomic(path) as temporary,
@@ -151,7 +187,7 @@ def _build(source: ImageSource, size: int, path: Path, advance: Advance) -> None
 
         try:
             for i, opened in source.each():
-                waiting.append((i, pool.submit(_pixels, opened, size)))
+                waiting.append((i, pool.submit(pixels, i, opened)))
                 if len(waiting) >= workers * AHEAD:
                     write()
             while waiting:
@@ -161,4 +197,4 @@ def _build(source: ImageSource, size: int, path: Path, advance: Advance) -> None
                 block.cancel()
         out.seek(first)
         sha256 = hashlib.file_digest(out, "sha256").hexdigest()
-    PIXELS.note(path, sha256, content=source.content)
+    PIXELS.note(path, sha256, content=source.content, **about)

@@ -17,6 +17,7 @@ from ..device.moved import constant, moved
 from ..pixels import PixelRows, Pixels
 from .decoded import transform_id
 from .embeddings import PRISTINE, Embeddings
+from .pieces import in_pieces
 from .plain import contents
 
 TOWERS: tuple[Tower, ...] = ("image", "text")
@@ -90,6 +91,18 @@ class FrozenFeatures:
         return self._rows(self.store.texts(tokens_ML, key, rows), encode, lengths)
 
     @torch.no_grad()
+    def of_pixels(self, places: Tensor, pixels: Callable[[Tensor], Tensor]) -> Tensor:
+        """Rows (B, D) of images that are in no set, which are computed and not kept.
+
+        Args:
+            places: int64 (B,), on the CPU.
+            pixels: some of the places -> their pixels, normalised and on the device.
+        """
+        if not len(places):
+            return torch.empty(0, self._pristine().dim)
+        return in_pieces(places, lambda some: self._pristine().image(pixels(some)), None)
+
+    @torch.no_grad()
     def _rows(
         self,
         item_B: Tensor,
@@ -119,8 +132,13 @@ def normalise(pixels_BHW3: Pixels, clip: Backbone) -> Tensor:
 
 def normalised(pixels_BHW3: Tensor, clip: Backbone) -> Tensor:
     """As `normalise`, of pixels that are on the device."""
-    mean, std = (constant(v, pixels_BHW3.device)[:, None, None] for v in (clip.mean, clip.std))
-    return pixels_BHW3.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+    return standardised(pixels_BHW3.permute(0, 3, 1, 2).float(), clip)
+
+
+def standardised(pixels_B3HW: Tensor, clip: Backbone) -> Tensor:
+    """Float32 in [0, 255] -> the same tensor with mean and std applied."""
+    mean, std = (constant(v, pixels_B3HW.device)[:, None, None] for v in (clip.mean, clip.std))
+    return pixels_B3HW.div_(255).sub_(mean).div_(std)
 
 
 def on_device(tokens_ML: Tensor, clip: Backbone) -> Tensor:

@@ -7,7 +7,7 @@ from ...common.files import file_sha256
 from ...common.report import Advance
 from ...errors import BenchError
 from ...hub import lock
-from ..cache.arrays import FEATURES, TOKENS
+from ..cache.arrays import FEATURES, SIZES, TOKENS
 from ..cache.decoded import PIXELS
 from .declare import Declaration
 from .load import lock_key
@@ -43,7 +43,7 @@ def damage(store: Store, declared: Declaration, advance: Advance) -> Iterator[st
 
 def noted_damage(root: Path, advance: Advance) -> Iterator[str]:
     """The same for decoded images of other suites, frozen features and tokens."""
-    for kind in (PIXELS, FEATURES, TOKENS):
+    for kind in (PIXELS, SIZES, FEATURES, TOKENS):
         for path in kind.paths(root):
             if (why := kind.trouble(path)) is not None:
                 yield f"{path} {why}"

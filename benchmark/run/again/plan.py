@@ -19,7 +19,7 @@ from ...records.identity import same_request
 from ...records.schema import invalid
 from ...suites.find import find_suite
 from ...suites.names import suite_names
-from ...suites.suite import Suite
+from ...suites.suite import UNSAID, Suite
 from ..provenance.given import weights_name
 from ..registry import find_method, method_names
 from ..request import Plan, Request, make_plan
@@ -100,6 +100,11 @@ def _request(original: Original, given: Given) -> Request:
     epochs = recipe.get("epochs"), recipe.get("steps", 0)
     own_epochs = epochs != (suite.recipe.epochs, suite.recipe.steps)
     size, templates = recipe.get("batch_size"), asked.get("templates")
+    changed = {
+        name: value
+        for name in ("caption_sampling", "crops")
+        if (value := recipe.get(name, UNSAID[name])) != getattr(suite.recipe, name)
+    }
     device = _device(original) if given.device is None else given.device
     with _of_record(original, given):
         hp = tuple(_overrides(method, asked["config"]))
@@ -115,6 +120,7 @@ def _request(original: Original, given: Given) -> Request:
         batch_size=None
         if size == suite.recipe.batch_size
         else _number(original, "batch_size", size),
+        **changed,
         templates=None if templates == suite.templates else templates,
         evals=asked["evals"],
         limit=asked["limit"],
@@ -236,6 +242,7 @@ def command(plan: Plan, threads: int | None) -> str:
         "method": request.method, "suite": request.suite, "order": request.order,
         "seed": request.seed, "backbone": request.backbone, "pretrained": request.pretrained,
         "epochs": request.epochs, "batch-size": request.batch_size,
+        "caption-sampling": request.caption_sampling, "crops": request.crops,
         "templates": request.templates, "limit": request.limit,
         "evals": None if request.evals == "all" else request.evals,
         "precision": None if plan.precision == plan.recipe.precision else plan.precision,

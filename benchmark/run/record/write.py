@@ -71,6 +71,7 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
             "train": inputs.identity["train"],
             "test": inputs.identity["test"],
             **({} if reference is None else {"reference": reference}),
+            **({"crops": inputs.identity["crops"]} if "crops" in inputs.identity else {}),
             "left_out": list(plan.left_out),
         },
         "sources": {
@@ -91,8 +92,9 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
 
 def _origins(plan: Plan) -> dict[str, Origin]:
     """Where the values of a run's settings are from: the method's, the suite's, its recipe's."""
-    suite, keys = plan.suite, {*plan.method.of_suite, *plan.recipe.asked()}
-    return {**plan.method.origins, **{k: o for k, o in suite.origins.items() if k in keys}}
+    told = plan.suite.origins_for(plan.method.name)
+    keys = {*plan.method.of_suite, *plan.recipe.asked()}
+    return {**plan.method.origins, **{k: o for k, o in told.items() if k in keys}}
 
 
 def _computing(plan: Plan, inputs: Inputs) -> dict[str, Any]:

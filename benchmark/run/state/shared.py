@@ -108,12 +108,14 @@ def shared_training(plan: Plan, inputs: Inputs, say: Say) -> Trained:
         inputs: its data.
         say: see `Trained`.
     """
-    known = ("weights", "normalisation", "transform", "torch", "device", "threads", "blocks")
+    known = (
+        "weights", "normalisation", "transform", "crops", "torch", "device", "threads", "blocks",
+    )  # fmt: skip
     about = (
         plan.code, plan.method.sha, plan.backbone, plan.precision, repr(versions()),
         repr(hardware()),
     )  # fmt: skip
-    identity = (repr(inputs.identity[k]) for k in known)
+    identity = (repr(inputs.identity.get(k)) for k in known)
     root = cache_root(plan.request.cache_dir)
     return Trained(root, (*about, *identity), plan.request.fresh, say)
 

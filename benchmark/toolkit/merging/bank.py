@@ -55,7 +55,7 @@ class _Plain:
         clip: the frozen backbone.
         tower: which one.
         content: digest of the tower, which is what adapters are merged into.
-        sites: of that tower, at which the adapters act.
+        sites: of that tower, at which the adapters act; none where they are of the other alone.
     """
 
     clip: Backbone
@@ -125,6 +125,8 @@ class Bank(nn.ModuleList):
         groups = groups_of(self.rule, self.scale, self.bins, names, index_BK, weight_BK)
         out_BD = torch.empty(len(items), clip.dim, device=index_BK.device)
         plain = self._plain(clip, "image" if isinstance(items, Images) else "text")
+        if not plain.sites:  # of this tower the adapters change nothing
+            return items.cached(_Part(("plain",)), partial(_as_it_is, clip))
         if items.kept:
             for group in groups:
                 out_BD[group.rows] = self._kept(plain, items[group.rows], group)
@@ -268,3 +270,7 @@ class Bank(nn.ModuleList):
 
         learns, column_BQ = torch.is_grad_enabled(), columns(adapters, group.weight_nK)
         return Neighbours(len(group), column_BQ.shape[1], stacked, column_BQ=column_BQ)
+
+
+def _as_it_is(clip: Backbone, items: Images | Texts) -> Tensor:
+    return encode_with(clip, items, {}, ())

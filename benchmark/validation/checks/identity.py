@@ -8,14 +8,14 @@ from ...records.identity import identity_of
 from ...records.naming import overrides
 from ...suites.find import find_suite
 from ...suites.names import PUBLISHED
+from ...suites.suite import UNSAID, settings_for
 from ..declared import Declared
 from ..pins import PinnedSuite
 from ..runs import Examined
 
 _AGAIN = "delete the record and repeat its run"
 _SAME = ("suite", "suite_version", "method", "variant", "backbone", "pretrained", "order", "seed")
-_BUDGET = ("epochs", "batch_size")
-_FORMERLY = {"steps": 0, "precision": "fp32", "decay": "all"}  # of a recipe that does not say it
+_BUDGET = ("epochs", "batch_size", "caption_sampling", "crops")
 
 
 def check_identity(run: Examined, declared: Declared | None, pins: PinnedSuite | None) -> None:
@@ -74,7 +74,7 @@ def _check_settings(
         free = {"pretrained", "templates"}
         wanted = {**own, **dict(sorted(_plain_differences(asked, _precision(run, asked))))}
         recipe = asked["recipe"]
-        wanted |= {k: str(recipe.get(k)) for k in _BUDGET if k in given}
+        wanted |= {k: str(recipe.get(k, UNSAID.get(k))) for k in _BUDGET if k in given}
         wanted |= {k: v for k, v in given.items() if k in free} | copies
     if given != wanted or len(given) != len(items):
         text = ",".join(f"{key}={value}" for key, value in wanted.items())
@@ -88,11 +88,11 @@ def of_suite(run: Examined, pins: PinnedSuite | None) -> Mapping[str, Any]:
     As pinned, or by the suite's code, where that is of this version; else by the record.
     """
     if pins is not None and pins.version == run.row["suite_version"]:
-        return pins.settings
+        return settings_for(pins.settings, run.row["method"])
     if run.row["suite"] in PUBLISHED:
         suite = find_suite(run.row["suite"])
         if suite.version == run.row["suite_version"]:
-            return suite.settings
+            return suite.settings_for(run.row["method"])
     found = run.part("asked", "suite_settings")
     return found if isinstance(found, Mapping) else {}
 
@@ -107,7 +107,7 @@ def _precision(run: Examined, asked: Mapping[str, Any]) -> Any:
         suite = find_suite(run.row["suite"])
         if suite.version == run.row["suite_version"]:
             return suite.recipe.precision
-    return {**_FORMERLY, **asked["recipe"]}["precision"]
+    return {**UNSAID, **asked["recipe"]}["precision"]
 
 
 def _text(value: Any) -> str:
@@ -125,9 +125,9 @@ def _differences(
     run: Examined, asked: Mapping[str, Any], pins: PinnedSuite
 ) -> Iterator[tuple[str, str]]:
     """What differs from the suite's defaults, as `run` names it."""
-    usual = {**_FORMERLY, **pins.recipe}
+    usual = {**UNSAID, **pins.recipe}
     yield from _plain_differences(asked, usual["precision"])
-    recipe = {**_FORMERLY, **asked["recipe"]}
+    recipe = {**UNSAID, **asked["recipe"]}
     differs = {name for name in recipe.keys() | usual.keys() if recipe.get(name) != usual.get(name)}
     if "steps" in differs:
         differs = differs - {"steps"} | {"epochs"}

@@ -1,0 +1,1 @@
+"""Commands that run many times to answer one question."""

@@ -1,0 +1,1 @@
+"""Random crops of training images: boxes, the images that they are taken from, and resampling."""
