@@ -16,7 +16,14 @@ from benchmark.tables.notes.draws import DRAWN, FIXED, MIXED, draw_note
 
 RECIPE = {"epochs": 5, "batch_size": 32, "lr": 1e-4, "lr_added": 2e-3, "weight_decay": 0.1,
           "warmup": 0.1}  # fmt: skip
-DAR = {"rank": 16, "alpha": 32.0, "dropout": 0.1, "lr": None, "routing": "sample", "margin": 0.05}
+DAR: dict[str, Any] = {
+    "rank": 16,
+    "alpha": 32.0,
+    "dropout": 0.1,
+    "lr": None,
+    "routing": "sample",
+    "margin": 0.05,
+}
 
 
 def asked(recipe: dict[str, Any] | None = None, **config: Any) -> dict[str, Any]:
@@ -50,13 +57,13 @@ def test_the_suite_s_recipe_and_what_rows_have_of_their_own(tmp_path: Path) -> N
 
 def test_other_records_other_words(tmp_path: Path) -> None:
     recipe = {**RECIPE, "decay": "matrices", "steps": 40, "warmup": 0.0, "precision": "bf16",
-              "caption_sampling": "all"}  # fmt: skip
+              "caption_sampling": "all", "crops": "random"}  # fmt: skip
     put(tmp_path, "ft", asked(recipe, lr=None))
     put(tmp_path, "dar", asked(recipe, **{**DAR, "routing": "image"}))
     text = notes(tmp_path)
     for words in (
         "40 steps a task", "on matrices, not on gains", "no warm-up, then half a cosine",
-        "every caption of an image", "bf16",
+        "every caption of an image", "bf16", "random crops of 0.9 to 1",
     ):  # fmt: skip
         assert words in text, words
     assert "Margin and temperature" not in text
@@ -110,7 +117,7 @@ def test_a_bound_is_one_only_where_nothing_is_above() -> None:
 def test_tables_and_board_say_which(tmp_path: Path, variant: str) -> None:
     """The synthetic joint is above all but the one that is raised; who is told more is no rival."""
 
-    def put(method: str, hits: int = 0, **more: str) -> None:
+    def put(method: str, hits: int = 0, **more: Any) -> None:
         rows = make_rows("shapes", SHAPES, method, "forward", 0, **more)
         raised = {"hits": hits, "value": hits / N} if hits else {}
         save(tmp_path / "r", [row | raised for row in rows])
