@@ -99,7 +99,7 @@ HOSTILE = "100% _wild_ & {odd} #1 \\x ~^ | $5"
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("latex")
     same = {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai"}
-    for (method, variant), seed in product((("ft", ""), ("dar", "r8")), range(3)):
+    for (method, variant), seed in product((("ft", ""), ("ewc", ""), ("dar", "r8")), range(3)):
         more = {**same, "variant": variant}
         rows = make_rows("retrieval", PAPER, method, "forward", seed, PAPER_HELD_OUT, **more)
         for row in rows:
