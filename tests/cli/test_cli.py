@@ -739,13 +739,14 @@ def test_ls(cli: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_ls_of_a_method(cli: Callable[..., Ended], tmp_path: Path) -> None:
     dar = cli("ls", "dar").out
-    for words in ("dar: DAR", "data of the current task alone", "\n  reuse_threshold       none\n",
+    for words in ("dar: DAR", "data of the current task alone",
+                  "\n  reuse_threshold       none    section 3",
                   "\n  targets               attn.out_proj,mlp.c_fc,mlp.c_proj\n",
                   "--method dar.VARIANT", "rank=8, alpha=16.0, dropout=0.0"):  # fmt: skip
         assert words in dar, words
     oracle = cli("ls", "dar.route-oracle").out
     assert "uses   task id" in oracle
-    assert "\n  routing               oracle\n" in oracle
+    assert "\n* routing               oracle  by this variant; sample by default\n" in oracle
     assert "variants" not in cli("ls", "ft").out
     file = tmp_path / "mine.py"
     file.write_text(
