@@ -176,9 +176,7 @@ def test_a_plugin_that_says_all_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     for asked in (f"{file}", f"{file}:up", f"{file}:slow-1.5"):
         assert described._read(locate(asked)) is not None
         assert describe(asked) == by_import(asked, monkeypatch)
-    assert "\n  sizes         3      by this variant; 1,8 by default\n" in describe(
-        f"{file}:up"
-    )
+    assert "\n  sizes         3      by this variant; 1,8 by default\n" in describe(f"{file}:up")
     assert "\n  targets       attn.out_proj,mlp.c_fc,mlp.c_proj\n" in describe(f"{file}")
     assert "uses   samples, task id" in describe(f"{file}:up")
 
