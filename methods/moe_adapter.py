@@ -89,14 +89,10 @@ class MoEAdapterConfig(Config):
     dropout: float = setting(0.1, source="official code, adapter.py")  # of its hidden units
     freeze: int = setting(2, source="official code")  # adapters per block that a task freezes
     label_smoothing: float = setting(0.2, source="official code, few-shot script")
-    routing: Routing = setting(
-        "sample", paper="batch", why="a batch of one test set tells its task"
-    )
+    routing: Routing = setting("sample", paper="batch", why="a batch of one set tells its task")
     router_steps: int = setting(300, source="official code, few-shot script")
     # Of errors on held-out training items, a task's limit
-    router_quantile: float = setting(
-        0.99, paper="an error of 0.06", why="it is of AlexNet's features"
-    )
+    router_quantile: float = setting(0.99, paper="an error of 0.06", why="that is of AlexNet's")
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
