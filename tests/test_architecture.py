@@ -108,17 +108,19 @@ ROOMS: dict[str, set[str]] = {
             "suites"},
     "study": {"backbones", "common", "data", "errors", "protocol", "records", "run", "suites",
               "toolkit"},
+    "sweep": {"common", "errors", "protocol", "records", "run", "stats", "suites"},
     "check": {"backbones", "common", "data", "errors", "protocol", "records", "run", "suites",
               "validation"},
     "cli": {"backbones", "check", "common", "data", "errors", "hub", "protocol", "records", "run",
-            "stats", "study", "suites", "tables", "validation"},
+            "stats", "study", "suites", "sweep", "tables", "validation"},
     "api": {"backbones", "errors", "protocol", "toolkit"},
     "__main__": {"cli"},
 }  # fmt: skip
 """Which room may import which; the package itself, which has the version, may be by all."""
 WITHOUT_TORCH = (
     "errors", "common", "miniworld", "hub", "records", "data/own", "data/catalog",
-    "data/published", "data/overlap", "stats", "suites", "tables", "validation", "cli",
+    "data/published", "data/overlap", "stats", "suites", "tables", "validation", "sweep",
+    "cli",
 )  # fmt: skip
 """Rooms that start without torch, and with them all that they import."""
 

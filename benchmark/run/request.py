@@ -14,7 +14,8 @@ from ..suites.find import find_suite
 from ..suites.names import PUBLISHED, CaptionSampling, Crops, Templates
 from ..suites.ready import PreparedData, ready
 from ..suites.suite import Recipe, Suite, check_recipe
-from .official import code_reasons
+from .asked.official import code_reasons
+from .asked.validation import Validation, validation_suite
 from .provenance.code import code_sha, git_state
 from .provenance.given import own_content, weights_name
 from .registry import ResolvedMethod, find_method
@@ -46,6 +47,7 @@ class Request:
     templates: Templates | None = None
     evals: Evals = "all"
     limit: int | None = None
+    validation: Validation | None = None
     device: str = "auto"
     precision: Precision | None = None
     output_dir: Path | None = None
@@ -133,10 +135,13 @@ def make_plan(request: Request) -> Plan:
     unmeasured = dict.fromkeys(names, 0.0)
     tasks, _ = resolve_order(request.order, names, lambda: unmeasured, suite.order_ii)
     check_alone(request.order, tasks, suite)
-    check_suitable(method, suite, tasks)
     if request.suite in PUBLISHED:  # its images are read at the backbone's side
         side = image_side(backbone)
         suite = find_suite(request.suite, request.cache_dir, side, request.templates)
+    if request.validation is not None:  # nothing of the other tasks, and no test set
+        suite, tasks = validation_suite(suite, request.validation, request.order, tasks)
+        request = replace(request, order=",".join(tasks))
+    check_suitable(method, suite, tasks)
     prepared = _prepared(request, suite, tasks, backbone, method.uses)
     if prepared is not None:
         held_out = tuple(d for d in suite.held_out if d.name not in prepared.left_out)
@@ -228,7 +233,8 @@ def _asked(
     }
     if method.of_suite:
         asked["suite_settings"] = _plain(method.of_suite)
-    return asked if suite.templates is None else {**asked, "templates": suite.templates}
+    asked |= {} if suite.templates is None else {"templates": suite.templates}
+    return asked if (held := request.validation) is None else {**asked, "validation": held.asked()}
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,6 +275,7 @@ def _differences(
         found["evals"] = request.evals
     if request.limit is not None:
         found["limit"] = str(request.limit)
+    found |= {} if request.validation is None else request.validation.settings
     chosen = request.templates
     if chosen not in (None, find_suite(request.suite, request.cache_dir).templates):
         found["templates"] = str(chosen)
@@ -278,7 +285,7 @@ def _differences(
 def _unofficial(
     request: Request, method: ResolvedMethod, git: dict[str, Any], left_out: int, published: bool
 ) -> list[str]:
-    reasons = []
+    reasons = [] if request.validation is None else [request.validation.claim]
     if left_out:
         reasons.append(f"the order leaves {left_out} of the suite's tasks out")
     if request.limit is not None:

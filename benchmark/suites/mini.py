@@ -59,7 +59,7 @@ def mini() -> Suite:
     """The suite; nothing is rendered before a split is loaded."""
     return Suite(
         name="mini",
-        version="2.0",
+        version="1.1",
         tasks=tuple(_dataset(*item) for item in TASKS.items()),
         held_out=tuple(held_out(name) for name in HELD_OUT),
         backbone="tiny-s",

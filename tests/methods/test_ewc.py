@@ -12,6 +12,7 @@ from lanes import lanes
 from torch import nn
 from torch.testing import assert_close
 
+from benchmark.api import matching
 from benchmark.errors import BenchError
 from benchmark.run.registry import find_method
 from benchmark.run.train import Fit
@@ -58,19 +59,35 @@ def _close(got, want, rtol=1e-3):
 @pytest.mark.parametrize("kind", lanes(["pairs", "labelled"], ["pairs"]))
 def test_fisher_by_hand(kind, lab):
     data = lab.sets(kind)[0]
-    run = lab.train("ewc", (data,))
+    run = lab.train("ewc", (data,), fisher_norm="none")
     want = _by_hand(lab, run.method.clip, data)
     _close(run.method.fisher_N, want)
+    root = lab.train("ewc", (data,)).method.fisher_N  # the default
+    _close(root, want / want.mean().sqrt())
     assert float((want > 0).double().mean()) > 0.3
 
 
 def test_fisher_of_the_first_batches_alone(lab):
     feed = lab.feed(lab.clip())
-    first = lab.method("ewc", feed, fisher_batches=1)
+    first = lab.method("ewc", feed, fisher_batches=1, fisher_norm="none")
     got = first._fisher(lab.task(feed, lab.pairs[0], 0, 1))
     _close(got, _by_hand(lab, lab.clip(), lab.pairs[0], most=1))
-    most = lab.method("ewc", feed, fisher_batches=99)._fisher(lab.task(feed, lab.pairs[0], 0, 1))
+    every = lab.method("ewc", feed, fisher_batches=99, fisher_norm="none")
+    most = every._fisher(lab.task(feed, lab.pairs[0], 0, 1))
     assert float((most - got).norm()) > 0.1 * float(most.norm())
+
+
+@pytest.mark.parametrize("times", [0.01, 7.0])
+def test_the_penalty_keeps_its_share_of_a_loss_of_any_scale(times, lab, monkeypatch):
+    """Batches of another size and models of another width scale the gradient: strength stays."""
+    feed = lab.feed(lab.clip())
+
+    def fisher():
+        return lab.method("ewc", feed)._fisher(lab.task(feed, lab.pairs[0], 0, 1))
+
+    plain = fisher()
+    monkeypatch.setattr("methods.ewc.matching", lambda f: times * matching(f))
+    _close(fisher(), times * plain.double())
 
 
 def test_a_token_that_no_caption_has_is_free(lab):
@@ -229,7 +246,7 @@ def test_the_penalty_holds_what_it_says_it_holds(lab):
 
 def test_the_pretrained_model_as_a_task_before_the_first(lab):
     feed = lab.feed(lab.clip())
-    method = lab.method("ewc", feed, anchor_pretrained=True, strength=1e6)
+    method = lab.method("ewc", feed, anchor_pretrained=True, strength=1e6, fisher_norm="none")
     task = lab.task(feed, lab.pairs[0], 0, 1)
     method.before_task(task)
     assert method.anchor_N.equal(_flat(lab.clip().weights()))
@@ -255,7 +272,7 @@ def test_the_pretrained_model_as_a_task_before_the_first(lab):
         (["gamma=-0.1"], r"gamma in \[0, 1\]"),
         (["fisher_batches=0"], "fisher_batches >= 1"),
         (["mode=latest"], "online, separate"),
-        (["fisher_norm=sum"], "none, max, mean"),
+        (["fisher_norm=sum"], "none, root, max, mean"),
         (["mode=separate", "gamma=0.9"], "gamma = 1"),
         (["lr=-1"], "lr"),
     ],

@@ -496,8 +496,9 @@ def test_settings_of_one_method_that_mean_nothing_are_refused(name, hp):
 
 def test_defaults_and_badges():
     primal, dual = (find_method(name, []) for name in METHODS)
-    assert vars(primal.config) | {"lr": None, "weight_decay": None} == {
+    assert vars(primal.config) == {
         "hidden": 15_000, "ridge": 0.1, "beta": 0.8, "lr": None, "weight_decay": None,
+        "decay": None,
     }  # fmt: skip
     assert replace(dual.config) == dual.config
     got = SimpleNamespace(**vars(dual.config))

@@ -52,13 +52,14 @@ def pictures(found: Labelled, start: int = 0, step: int = 1) -> list[bytes]:
 def test_the_two_suites_as_declared() -> None:
     xtail, mtil = SUITES["mini-xtail"], SUITES["mini-mtil"]
     assert (xtail.class_scope, mtil.class_scope) == ("union", "own")
-    assert (xtail.templates, mtil.templates) == ("per-dataset", "ensemble")
+    assert (xtail.templates, mtil.templates) == ("per-dataset", "first")
     assert (xtail.recipe.steps, mtil.recipe.steps) == (80, 40)
     assert [d.name for d in mtil.tasks] == list(TASKS)
     assert tuple(mini.FEW_SHOT) == TASKS
     assert len(TASKS) == 8
     for suite in SUITES.values():
-        assert (suite.backbone, suite.pretrained, suite.version) == ("tiny-s", "bundled", "1.0")
+        assert (suite.backbone, suite.pretrained) == ("tiny-s", "bundled-few-shot")
+        assert suite.version == "2.0"
         assert [d.name for d in suite.held_out] == ["objects", "land"]
         assert all(d.needs is None and d.licence and d.citation for d in suite.tasks)
 
@@ -192,7 +193,7 @@ def test_template_sets(suite: str) -> None:
     assert all(single[name] == ensemble[name][:1] for name in TASKS)
     assert len(set(single.values())) > 4
     assert {len(found) for found in ensemble.values()} >= {1, 2, 4}
-    assert prompts(None) == (single if SUITES[suite].templates == "per-dataset" else ensemble)
+    assert prompts(None) == prompts("first") == single
     every = [t for found in (single, ensemble) for own in found.values() for t in own]
     assert all(t.count("{}") == 1 for t in every)
 
@@ -206,7 +207,7 @@ def test_another_template_set_is_another_record() -> None:
     assert other.settings == {"templates": "generic"}
     assert other.stem.startswith("zs+templates=generic--")
     assert other.asked != usual.asked
-    mtil = make_plan(Request("zs", suite="mini-mtil", templates="ensemble"))
+    mtil = make_plan(Request("zs", suite="mini-mtil", templates="first"))
     assert mtil.settings == {}
 
 

@@ -1,0 +1,1 @@
+"""Parts of what a run is asked for."""

@@ -1,0 +1,1 @@
+"""Choosing a method's settings on validation parts of the training data."""
