@@ -15,7 +15,8 @@ the third case is on the scale of the other two (it is then the cross-entropy of
 loss); the mean over rows; the old model from the first task on, as the pretrained one. The paper
 strengthens the second case by an equation that could not be found: rnk_mix blends in the right
 candidate, and is 0. With rpk=none and no rnk_mix this is Mod-X with another temperature and a
-mean. Where the texts are class prompts, images alone choose among candidates.
+mean. Where the texts are class prompts, images alone choose among candidates. Epochs, batch,
+learning rate and weight decay of the paper are unknown; they are the suite's.
 
 Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and, from the
 second task on, its embeddings of the task's items, each computed once; in the first the shared
@@ -41,6 +42,7 @@ from benchmark.api import (
     matching,
     over_directions,
     require,
+    setting,
     snapshot,
     teacher_features,
 )
@@ -50,11 +52,15 @@ from benchmark.api import (
 class DKRConfig(Config):
     """Defaults: the paper as far as it is known, else the choices above."""
 
-    strength: float = 1.0  # lambda; best in the paper, as a summary says
-    distill_temperature: float | None = None  # divides the cosines; None: the model's own; ours
-    rnk_mix: float = 0.0  # share of the right candidate where only the new model is right; ours
-    # Target where both are wrong (the abstract); "none": no distillation
-    rpk: Literal["onehot", "none"] = "onehot"
+    strength: float = setting(1.0, source="best in the paper, as a summary says")  # lambda
+    distill_temperature: float | None = setting(  # divides the cosines; None: the model's own
+        None, why="no source; targets of 1 are then on the scale of the others"
+    )
+    rnk_mix: float = setting(  # share of the right candidate where only the new model is right
+        0.0, why="the paper strengthens this case by an equation that could not be found"
+    )
+    # Target where both are wrong; "none": no distillation
+    rpk: Literal["onehot", "none"] = setting("onehot", source="the paper's abstract")
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

@@ -59,13 +59,17 @@ class EWCConfig(Config):
     strength: float = setting(  # lambda
         1000.0, why="no paper gives one; CLFM has 1000 and CTP 5000 without a norm"
     )
-    mode: Literal["online", "separate"] = "online"  # Schwarz et al.; CLFM, mammoth
-    gamma: float = 1.0  # decay of older F in mode online; CLFM
-    fisher_batches: int | None = None  # at most so many batches for F; None: all, as CTP and CLFM
+    mode: Literal["online", "separate"] = setting(
+        "online", paper="separate", why="as public code for CLIP-like models (CLFM) has it"
+    )
+    gamma: float = setting(1.0, source="CLFM")  # decay of older F in mode online
+    # At most so many batches for F; None: all
+    fisher_batches: int | None = setting(None, source="CTP and CLFM")
     fisher_norm: Literal["none", "root", "max", "mean"] = setting(  # what each F_t is divided by
         "root", paper="none (CTP, CLFM)", why="one strength for every batch and model size"
     )
-    anchor_pretrained: bool = False  # count the pretrained model as a task before the first
+    # Count the pretrained model as a task before the first
+    anchor_pretrained: bool = setting(False, source="eq. 3, which has earlier tasks alone")
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

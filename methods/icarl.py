@@ -24,9 +24,10 @@ mean of the paper. Its released form differs from here, by what look like slips:
 - The newest dataset keeps K - K // t images, so that the memory is over its budget; the first task
   keeps its first K.
 - The memory is walked through in its order; here batches are drawn.
-Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
-datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which 100
-are warm-up.
+Learning rate, weight decay, steps, warm-up, batch, crops, class prompts and precision are the
+suite's, one budget for all methods. Theirs: 1e-5, and 5e-5 for two datasets (Aircraft and MNIST),
+which a method here cannot know; no decay; 1,000 steps of 64 images, of which 100 are warm-up (its
+script of iCaRL has 5 steps); random crops of 0.9 to 1 of an image; float32.
 
 Kept between tasks: the numbers of the kept images, and those images, which the harness lends and
 counts. During a task, a copy of the model (0.6 GB for ViT-B/16). Per step one more forward and
@@ -55,6 +56,7 @@ from benchmark.api import (
     distillation,
     matching,
     require,
+    setting,
     snapshot,
     teacher_images,
     teacher_texts,
@@ -65,11 +67,22 @@ from benchmark.api import (
 class ICaRLConfig(Config):
     """Defaults: ZSCL's official code (mtil/src/args.py), unless said otherwise."""
 
-    memory: int = 10_000  # K, images in all
-    distill_weight: float = 1.0  # of each of the two terms; icarl.py
-    distill_temperature: float = 2.0  # T
-    rehearsal_weight: float = 0.0  # of the matching loss on the memory; the code has none
-    label_smoothing: float = 0.2  # of the matching losses; the scripts of its other baselines
+    lr: float | None = setting(
+        None, paper="1e-5, and 5e-5 for Aircraft and MNIST (ZSCL's official code)",
+        why="one budget for all methods of a suite, and a method cannot know the dataset",
+    )  # fmt: skip
+    weight_decay: float | None = setting(
+        None, paper="0 (ZSCL's official code)", why="one budget for all methods of a suite"
+    )
+    memory: int = setting(10_000, source="official code, args.py")  # K, images in all
+    distill_weight: float = setting(1.0, source="official code, icarl.py")  # of each of two terms
+    distill_temperature: float = setting(2.0, source="official code, args.py")  # T
+    rehearsal_weight: float = setting(  # of the matching loss on the memory
+        0.0, source="official code, which has no such term"
+    )
+    label_smoothing: float = setting(  # of the matching losses
+        0.2, source="official code, the scripts of its other baselines"
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

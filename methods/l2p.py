@@ -53,6 +53,7 @@ from benchmark.api import (
     Tools,
     matching,
     require,
+    setting,
     told_by_values,
     unit,
 )
@@ -64,15 +65,25 @@ _Items = TypeVar("_Items", Images, Texts)
 class L2PConfig(Config):
     """Defaults: the paper's, as l2p-pytorch has them for CIFAR-100, unless said otherwise."""
 
-    lr: float | None = 1e-3  # ours, see above
-    weight_decay: float | None = 0.0  # both official codes
-    pool_size: int = 10  # P
-    top_k: int = 5  # K
-    prompt_length: int = 5  # L
-    key_coeff: float = 0.5  # lambda; the official 0.1 per choice, times 5 choices
-    towers: Literal["both", "vision"] = "both"  # "vision": texts are the frozen backbone's
-    text_room: Literal["extend", "truncate"] = "extend"  # where a text's prompts go, see above
-    use_prompt_mask: bool = False  # task t trains prompts t K to (t + 1) K, while there are some
+    lr: float | None = setting(
+        1e-3, paper="0.03 * batch / 256, constant (l2p-pytorch)",
+        why="that is 1.9e-3 at its batch of 16; here is a warm-up and a cosine",
+    )  # fmt: skip
+    weight_decay: float | None = setting(0.0, source="both official codes")
+    pool_size: int = setting(10, source="l2p-pytorch, CIFAR-100")  # P
+    top_k: int = setting(5, source="l2p-pytorch, CIFAR-100")  # K
+    prompt_length: int = setting(5, source="l2p-pytorch, CIFAR-100")  # L
+    key_coeff: float = setting(  # lambda
+        0.5, source="l2p-pytorch, CIFAR-100: 0.1 for each of 5 choices"
+    )
+    towers: Literal["both", "vision"] = setting(  # "vision": texts are the frozen backbone's
+        "both", paper="vision", why="the paper has no texts; here captions are to be learned too"
+    )
+    text_room: Literal["extend", "truncate"] = setting(  # where a text's prompts go
+        "extend", why="the paper has no texts; so none is cut"
+    )
+    # Task t trains prompts t K to (t + 1) K, while there are some
+    use_prompt_mask: bool = setting(False, source="l2p-pytorch, CIFAR-100")
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

@@ -10,7 +10,8 @@ Of the baseline, the paper gives the rank, 16; a later version has it on X-TAIL 
 code (Artificer-AI-Lab/CoDyRA) has no driver for it. So loss, optimiser and initialisation are
 those of `codyra`, and the scale alpha / R is 1: CoDyRA has none, and the mean square of its
 initial gates is 1. No dropout. CLIP-LoRA (MaxZanella/CLIP-LoRA), a method of its own, has rank 2,
-fewer maps, dropout 0.25 and weight decay 0.01.
+fewer maps, dropout 0.25 and weight decay 0.01. Rate, steps, batch, crops and class prompts are the
+suite's, as CoDyRA's.
 
 Kept between tasks: nothing but the merged model.
 """
@@ -31,6 +32,7 @@ from benchmark.api import (
     Task,
     Tools,
     check_adapter,
+    setting,
     symmetric_cross_entropy,
 )
 
@@ -39,11 +41,19 @@ from benchmark.api import (
 class PlainConfig(Config):
     """Defaults: CoDyRA's, without gates."""
 
-    weight_decay: float | None = 0.0  # CoDyRA, official code
-    rank: int = 16  # R, Table 7
-    alpha: float = 16.0  # scale = alpha / rank = 1, see above
-    dropout: float = 0.0  # probability on the adapter's input; CoDyRA has none
-    targets: tuple[str, ...] = MAPS  # linear maps; 4.4 million scalars for ViT-B/16, Table 7
+    weight_decay: float | None = setting(
+        0.0, why="the paper gives the rank alone; CoDyRA's official code has none"
+    )
+    rank: int = setting(16, source="CoDyRA, Table 7")  # R
+    alpha: float = setting(  # scale = alpha / rank = 1
+        16.0, why="CoDyRA has no scale, and the mean square of its first gates is 1"
+    )
+    dropout: float = setting(  # probability on the adapter's input
+        0.0, why="the paper gives the rank alone; CoDyRA has none"
+    )
+    targets: tuple[str, ...] = setting(  # linear maps
+        MAPS, source="CoDyRA, Table 7, whose 4.4 million scalars these are"
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

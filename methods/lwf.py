@@ -10,12 +10,13 @@ Texts are the prompts of the task's classes or, for image-caption tasks, the bat
 
 Follows the baseline of ZSCL's official code (Thunderbeee/ZSCL, mtil/scripts/lwf.sh), with both
 terms at weight 1, T = 2 and label smoothing 0.2 in the matching loss. Differs from it:
-- The reference images are the batch's own. There, a second loader of the same training images,
-  without augmentation, feeds the teacher; here nothing is augmented, so that it would be one more
-  forward and backward pass over the same images.
-- Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
-  datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which
-  100 are warm-up.
+- The reference images are the batch's own, with its crops where the suite has any. There, a second
+  loader of the same training images, without augmentation, feeds both models; here that would be
+  one more forward and backward pass over nearly the same images.
+- Learning rate, weight decay, steps, warm-up, batch, crops, class prompts and precision are the
+  suite's, one budget for all methods. Theirs: 1e-5, and 5e-5 for two datasets (Aircraft and MNIST),
+  which a method here cannot know; no decay; 1,000 steps of 64 images, of which 100 are warm-up;
+  random crops of 0.9 to 1 of an image; float32.
 
 Kept between tasks: nothing. During a task, from the second one on, a copy of the model (0.6 GB for
 ViT-B/16) and its embeddings of the task's items, each computed once; before it, the features are in
@@ -37,6 +38,7 @@ from benchmark.api import (
     check_smoothing,
     distillation,
     matching,
+    setting,
     snapshot,
     teacher_features,
 )
@@ -46,9 +48,17 @@ from benchmark.api import (
 class LwFConfig(Config):
     """Defaults: ZSCL's official code (mtil/scripts/lwf.sh, mtil/src/args.py)."""
 
-    distill_weight: float = 1.0  # of each of the two terms; finetune.py
-    distill_temperature: float = 2.0  # T; args.py
-    label_smoothing: float = 0.2  # of the matching loss; lwf.sh
+    lr: float | None = setting(
+        None, paper="1e-5, and 5e-5 for Aircraft and MNIST (ZSCL's official code)",
+        why="one budget for all methods of a suite, and a method cannot know the dataset",
+    )  # fmt: skip
+    weight_decay: float | None = setting(
+        None, paper="0 (ZSCL's official code)", why="one budget for all methods of a suite"
+    )
+    # Of each of the two terms
+    distill_weight: float = setting(1.0, source="ZSCL's official code, finetune.py")
+    distill_temperature: float = setting(2.0, source="ZSCL's official code, args.py")  # T
+    label_smoothing: float = setting(0.2, source="ZSCL's official code, lwf.sh")
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

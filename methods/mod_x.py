@@ -15,8 +15,8 @@ Differs from it:
 - The old model runs without gradient, and is there from the first task on, as the pretrained one.
   In the first task its features come from the shared cache and cost nothing.
 - The similarity scale is frozen, not trained within [0, ln 100].
-- Learning rate and schedule are the suite's; theirs (5e-4, 20 % warm-up) are for a ResNet-50 that
-  was trained from scratch.
+- The budget is the suite's, one for all methods. Theirs (5e-4, weight decay 0.1, 35 epochs with
+  20 % of warm-up, batches of 280) is for a ResNet-50 that was trained from scratch.
 - Where the texts are class prompts, images alone choose among candidates, as in the matching loss.
 
 Kept between tasks: nothing. During a task, a copy of the model (0.6 GB for ViT-B/16) and, from the
@@ -41,6 +41,7 @@ from benchmark.api import (
     matching,
     over_directions,
     require,
+    setting,
     snapshot,
     teacher_features,
 )
@@ -50,11 +51,23 @@ from benchmark.api import (
 class ModXConfig(Config):
     """Defaults: the official code (folder ModX_Training)."""
 
-    alpha: float = 20.0  # weight of the distillation; modx_5phase.sh
-    distill_temperature: float = 1.0  # divides the cosines; the code has none
-    # "sum" over rows and columns as in the code, "batchmean" over rows, "mean" over entries
-    reduction: Literal["sum", "batchmean", "mean"] = "sum"
-    drop_diagonal: bool = False  # leave the right candidate out of every row; the code does not
+    lr: float | None = setting(
+        None, paper="5e-4 (official code, for a ResNet-50 from scratch)",
+        why="one budget for all methods of a suite",
+    )  # fmt: skip
+    weight_decay: float | None = setting(
+        None, paper="0.1 (official code)", why="one budget for all methods of a suite"
+    )
+    # Weight of the distillation
+    alpha: float = setting(20.0, source="official code, modx_5phase.sh")
+    distill_temperature: float = setting(  # divides the cosines
+        1.0, source="official code, which has none"
+    )
+    # "sum" over rows and columns, "batchmean" over rows, "mean" over entries
+    reduction: Literal["sum", "batchmean", "mean"] = setting("sum", source="official code")
+    drop_diagonal: bool = setting(  # leave the right candidate out of every row
+        False, source='official code, despite the paper\'s "off-diagonal"'
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

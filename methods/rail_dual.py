@@ -46,6 +46,7 @@ from benchmark.api import (
     encode_classes,
     require,
     require_no_step,
+    setting,
 )
 
 
@@ -53,10 +54,15 @@ from benchmark.api import (
 class RAILDualConfig(Config):
     """Defaults: the authors' configs/analytic_clip.yaml, or the line named."""
 
-    kernel: Literal["rbf", "linear"] = "rbf"  # utils.py, kernel_ridge_regression
-    gamma: float = 0.1  # of the kernel "rbf"
-    ridge: float = 0.001  # penalty; a constant in dual_RAIL.py, not the file's regularization
-    beta: float = 0.8  # the regression's share in fused scores, fusion_weight there
+    kernel: Literal["rbf", "linear"] = setting("rbf", source="official code, utils.py")
+    # Of the kernel "rbf"
+    gamma: float = setting(0.1, source="official code, configs/analytic_clip.yaml")
+    ridge: float = setting(  # penalty
+        0.001, source="official code, dual_RAIL.py, not regularization of its yaml file"
+    )
+    beta: float = setting(  # the regression's share in fused scores
+        0.8, source="official code, configs/analytic_clip.yaml, fusion_weight"
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

@@ -47,6 +47,7 @@ from benchmark.api import (
     encode_classes,
     require,
     require_no_step,
+    setting,
 )
 
 
@@ -54,9 +55,15 @@ from benchmark.api import (
 class RAILPrimalConfig(Config):
     """Defaults: the authors' configs/analytic_clip.yaml."""
 
-    hidden: int = 15_000  # F, hidden_dim there; 0 is a regression on the features themselves
-    ridge: float = 0.1  # penalty on W's squared norm, regularization there
-    beta: float = 0.8  # the regression's share in fused scores, fusion_weight there
+    hidden: int = setting(  # F; 0 is a regression on the features themselves
+        15_000, source="official code, configs/analytic_clip.yaml, hidden_dim"
+    )
+    ridge: float = setting(  # penalty on W's squared norm
+        0.1, source="official code, configs/analytic_clip.yaml, regularization"
+    )
+    beta: float = setting(  # the regression's share in fused scores
+        0.8, source="official code, configs/analytic_clip.yaml, fusion_weight"
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

@@ -8,9 +8,10 @@ Follows the baseline of ZSCL's official code (Thunderbeee/ZSCL, mtil/scripts/WiS
 alpha 0.8, theta_start the model at the start of this task, label smoothing 0.2. In the paper there
 is one task, and theta_start is the pretrained model: `wise-ft.pretrained` mixes with that one after
 every task, while fine-tuning still starts where the last task ended. Differs from the code:
-- Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
-  datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which
-  100 are warm-up.
+- Learning rate, weight decay, steps, warm-up, batch, crops, class prompts and precision are the
+  suite's, one budget for all methods. Theirs: 1e-5, and 5e-5 for two datasets (Aircraft and MNIST),
+  which a method here cannot know; no decay; 1,000 steps of 64 images, of which 100 are warm-up;
+  random crops of 0.9 to 1 of an image; float32.
 - The similarity scale is not trained, here and there.
 
 Kept between tasks: nothing. During a task, a copy of the weights (0.6 GB for ViT-B/16), and with
@@ -36,6 +37,7 @@ from benchmark.api import (
     matching,
     parts,
     require,
+    setting,
 )
 
 
@@ -43,10 +45,20 @@ from benchmark.api import (
 class WiSEFTConfig(Config):
     """Defaults: ZSCL's official code (mtil/scripts/WiSE_finetune.sh)."""
 
-    alpha: float = 0.8  # share of the fine-tuned weights
+    lr: float | None = setting(
+        None, paper="1e-5, and 5e-5 for Aircraft and MNIST (ZSCL's official code)",
+        why="one budget for all methods of a suite, and a method cannot know the dataset",
+    )  # fmt: skip
+    weight_decay: float | None = setting(
+        None, paper="0 (ZSCL's official code)", why="one budget for all methods of a suite"
+    )
+    # Share of the fine-tuned weights
+    alpha: float = setting(0.8, source="ZSCL's official code, WiSE_finetune.sh")
     # What they are mixed with: the model before the task, or the pretrained one
-    start: Literal["task", "pretrained"] = "task"
-    label_smoothing: float = 0.2  # of the matching loss
+    start: Literal["task", "pretrained"] = setting(
+        "task", source="ZSCL's official code, WiSE_finetune.sh"
+    )
+    label_smoothing: float = setting(0.2, source="ZSCL's official code, WiSE_finetune.sh")
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

@@ -22,9 +22,10 @@ Differs from it:
   A suite without reference data is refused. Of a larger set of texts, `texts` are taken, evenly
   spaced.
 - The teacher's rows come from the shared cache. There, it encodes 15,840 captions at every step.
-- Learning rate, weight decay, steps and warm-up are the suite's. Theirs: 1e-5, and 5e-5 for two
-  datasets (Aircraft and MNIST), which a method here cannot know; no decay; 1,000 steps, of which
-  100 are warm-up.
+- Learning rate, weight decay, steps, warm-up, batch, crops, class prompts and precision are the
+  suite's, one budget for all methods. Theirs: 1e-5, and 5e-5 for two datasets (Aircraft and MNIST),
+  which a method here cannot know; no decay; 1,000 steps of 64 images, of which 100 are warm-up;
+  random crops of 0.9 to 1 of an image; float32.
 `zscl.no-l2` is the ZSCL* of the code; its ZSCL- has neither l2 nor ensemble.
 
 Kept between tasks: nothing. During a task, two copies of the weights (1.2 GB for ViT-B/16), and one
@@ -53,6 +54,7 @@ from benchmark.api import (
     matching,
     parts,
     require,
+    setting,
 )
 
 
@@ -60,13 +62,27 @@ from benchmark.api import (
 class ZSCLConfig(Config):
     """Defaults: the official code (mtil/scripts/ZSCL.sh, mtil/src/args.py)."""
 
-    distill_weight: float = 1.0  # of each of the two terms; finetune.py
-    distill_temperature: float = 2.0  # T; args.py
-    label_smoothing: float = 0.2  # of the matching loss; ZSCL.sh
-    images: int = 64  # reference images per step; the batch size, args.py
-    texts: int = 15840  # at most so many reference texts; captions of that validation set
-    l2: float = 1.0  # weight of the squared distance to the start of the task; ZSCL.sh
-    we_every: int | None = None  # steps between weights of the mean; None: see above; 0: no mean
+    lr: float | None = setting(
+        None, paper="1e-5, and 5e-5 for Aircraft and MNIST (ZSCL's official code)",
+        why="one budget for all methods of a suite, and a method cannot know the dataset",
+    )  # fmt: skip
+    weight_decay: float | None = setting(
+        None, paper="0 (ZSCL's official code)", why="one budget for all methods of a suite"
+    )
+    # Of each of the two terms
+    distill_weight: float = setting(1.0, source="ZSCL's official code, finetune.py")
+    distill_temperature: float = setting(2.0, source="ZSCL's official code, args.py")  # T
+    label_smoothing: float = setting(0.2, source="ZSCL's official code, ZSCL.sh")
+    # Reference images per step
+    images: int = setting(64, source="ZSCL's official code, args.py, the batch size")
+    texts: int = setting(  # at most so many reference texts
+        15840, source="captions of Conceptual Captions' validation set"
+    )
+    # Weight of the squared distance to the start of the task
+    l2: float = setting(1.0, source="ZSCL's official code, ZSCL.sh")
+    we_every: int | None = setting(  # steps between weights of the mean; 0: no mean
+        None, paper="100 of 1,000 steps", why="a tenth of a task's steps, however many they are"
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

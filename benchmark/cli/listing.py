@@ -81,7 +81,7 @@ def _suite(name: str) -> list[str]:
     r = suite.recipe
     budget = f"{r.steps} steps a task" if r.steps else f"{r.epochs} epochs"
     published = any(d.needs for d in suite.tasks)
-    given = " --from FOLDER" if name.endswith("-coop") else ""
+    given = " --from FOLDER" if name.endswith(("-coop", "-zscl")) else ""
     return [
         f"  {name} {suite.version}: {suite.about}",
         f"    tasks     {', '.join(d.name for d in suite.tasks)}"

@@ -1,9 +1,12 @@
 """Where the value of a setting is from: the paper, a sweep, or neither."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
+from ..errors import MethodError
+
+Value = TypeVar("Value")
 Kind = Literal["paper", "default", "tuned"]
 
 
@@ -34,6 +37,26 @@ class Origin:
 
 
 NOWHERE = Origin()
+
+
+def setting(
+    default: Value, *, source: str = "", paper: str = "", why: str = "", sweep: str = "",
+    trials: int = 0,
+) -> Value:  # fmt: skip
+    """A field of a Config that says where its default is from; see `Origin` for the arguments.
+
+    Written with plain values, so that `cl-bench ls` can read it without importing the file.
+
+    Raises:
+        MethodError: another value than the paper's without a reason, or a sweep without trials.
+    """
+    origin = Origin(source, paper, why, sweep, trials)
+    if paper and not why:
+        raise MethodError(f"a reason for {default!r} instead of {paper}", "none", "give `why`")
+    if bool(sweep) != (trials > 0):
+        got = f"sweep={sweep!r}, trials={trials}"
+        raise MethodError("a sweep and its number of trials", got, "give both, or neither")
+    return field(default=default, metadata={"origin": origin})
 
 
 def told(named: Mapping[str, Origin], given: Mapping[str, Any]) -> dict[str, Any]:

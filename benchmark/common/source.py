@@ -167,6 +167,7 @@ def _imports(node: object, origin: Origin | None) -> list[str]:
     if origin is None or not isinstance(node, ast.Import | ast.ImportFrom):
         return []
     named = [(alias.name, alias.asname or alias.name) for alias in node.names]
+    named = [pair for pair in named if pair != ("setting", "setting")]  # see `_is_setting`
     if isinstance(node, ast.Import):
         return [f"(import {name} as {own})" for name, own in named]
     return [f"(import {name} as {own} from {origin(node, name)})" for name, own in named]

@@ -20,7 +20,7 @@ from .device.ahead import Reading, SetRows
 from .device.moved import moved
 from .items import Items
 from .lease import Lease
-from .sampler import Examples, Part, Place, captions_of, places
+from .sampler import Examples, Place, SetPart, captions_of, places
 from .tensors import LabelTensors, PairTensors, Tensors
 from .turns import TurnLoader
 
@@ -167,7 +167,7 @@ def _places(
             yield one
 
 
-def _read(data: Tensors, part: Part) -> SetRows:
+def _read(data: Tensors, part: SetPart) -> SetRows:
     """Where the pixels of a part come from."""
     if part.box_B4 is None or data.wide is None:
         return SetRows(data.pixels, data.pixel_key, part.rows)

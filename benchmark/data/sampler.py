@@ -13,7 +13,7 @@ from .tensors import PairTensors, Tensors
 
 
 @dataclass(frozen=True)
-class Part:
+class SetPart:
     """What a batch has of one set.
 
     Attributes:
@@ -26,7 +26,7 @@ class Part:
     box_B4: Tensor | None
 
 
-Place = list[Part]
+Place = list[SetPart]
 """A batch, set by set."""
 
 
@@ -57,7 +57,7 @@ class Examples:
             return len(self.captions)
         return len(self.data) if self.left is None else len(self.left)
 
-    def part(self, example: Tensor, draw: Tensor, uniform_BU: Tensor | None) -> Part:
+    def part(self, example: Tensor, draw: Tensor, uniform_BU: Tensor | None) -> SetPart:
         """Some of the examples.
 
         Args:
@@ -76,8 +76,8 @@ class Examples:
                 first, count = data.first_N[rows], data.first_N[rows + 1] - data.first_N[rows]
                 captions = first + (draw * count).long()
         if data.wide is None or uniform_BU is None:
-            return Part(rows, captions, None)
-        return Part(rows, captions, data.wide.boxes(rows, uniform_BU))
+            return SetPart(rows, captions, None)
+        return SetPart(rows, captions, data.wide.boxes(rows, uniform_BU))
 
 
 def captions_of(data: PairTensors, rows: Tensor) -> tuple[Tensor, Tensor]:

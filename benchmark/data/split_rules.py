@@ -74,6 +74,31 @@ def by_fraction(n: int, rule: ByFraction, part: Part) -> Indices:
     return order[:n_test] if part == "test" else order[n_test:]
 
 
+def random_split(n: int, train: float, seed: int) -> tuple[Indices, Indices]:
+    """The division of `torch.utils.data.random_split`, as ZSCL's code asks for it.
+
+    There (Thunderbeee/ZSCL b96e714, mtil/src/datasets/collections.py, `split_dataset`), the
+    training part has int(train * n) images, and the generator is `torch.Generator()` of that seed.
+    `torch.randperm` shuffles by one draw of 32 bits for each place, of the Mersenne twister that
+    numpy has too, so that the division needs no torch and does not depend on its version.
+
+    Args:
+        n: number of images, less than 2^32 / 20, above which torch draws in another way.
+        train: share of the training part, in (0, 1).
+        seed: less than 2^32.
+
+    Returns:
+        Indices of the training and of the test part, in the order of the permutation.
+    """
+    raw = np.random.RandomState(seed).randint(0, 2**32, max(0, n - 1), dtype=np.uint32)
+    order = list(range(n))
+    for i, draw in enumerate(raw.tolist()):
+        j = i + draw % (n - i)
+        order[i], order[j] = order[j], order[i]
+    count = int(train * n)
+    return np.asarray(order[:count], np.int64), np.asarray(order[count:], np.int64)
+
+
 def by_column(values: Sequence[str | None], rule: ByColumn, part: Part, file: str) -> Indices:
     """The images whose split column holds one of the part's values, in file order.
 

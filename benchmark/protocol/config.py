@@ -1,15 +1,14 @@
 """A method's settings, and the one way in which their values are checked. No torch."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from math import inf, isfinite
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..common.origins import Origin
-from ..errors import BenchError, MethodError, nearest, quoted
-
-Value = TypeVar("Value")
+from ..common.origins import setting as setting
+from ..errors import BenchError, nearest, quoted
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,9 @@ class Config:
             gains and biases too; None takes the suite's.
     """
 
-    lr: float | None = None
-    weight_decay: float | None = None
-    decay: Literal["matrices", "all"] | None = None
+    lr: float | None = setting(None, source="the suite's recipe")
+    weight_decay: float | None = setting(None, source="the suite's recipe")
+    decay: Literal["matrices", "all"] | None = setting(None, source="the suite's recipe")
 
     def __post_init__(self) -> None:
         """A Config that checks values of its own calls this first, and then `require`."""
@@ -41,26 +40,6 @@ class Config:
             "lr and weight_decay of at least 0",
             f"{self.lr} and {self.weight_decay}",
         )
-
-
-def setting(
-    default: Value, *, source: str = "", paper: str = "", why: str = "", sweep: str = "",
-    trials: int = 0,
-) -> Value:  # fmt: skip
-    """A field of a Config that says where its default is from; see `Origin` for the arguments.
-
-    Written with plain values, so that `cl-bench ls` can read it without importing the file.
-
-    Raises:
-        MethodError: another value than the paper's without a reason, or a sweep without trials.
-    """
-    origin = Origin(source, paper, why, sweep, trials)
-    if paper and not why:
-        raise MethodError(f"a reason for {default!r} instead of {paper}", "none", "give `why`")
-    if bool(sweep) != (trials > 0):
-        got = f"sweep={sweep!r}, trials={trials}"
-        raise MethodError("a sweep and its number of trials", got, "give both, or neither")
-    return field(default=default, metadata={"origin": origin})
 
 
 def origins(config: type[Config]) -> Mapping[str, Origin]:

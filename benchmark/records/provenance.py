@@ -1,6 +1,6 @@
 """The types of what is read from a record's provenance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from .schema import invalid
 _PROVENANCE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("asked", "code", "data", "hardware", "method", "weights"), (dict,)),
     **dict.fromkeys(("peak_memory", "seconds"), (dict,)),
+    "asked.validation": (dict,),
     **dict.fromkeys(("asked.config", "asked.recipe", "data.train", "data.test"), (dict,)),
     **dict.fromkeys(("identity", "options"), (dict,)),
     **dict.fromkeys(("order", "parameters", "options", "computing"), (dict,)),
@@ -77,3 +78,11 @@ def validate_provenance(provenance: dict[str, Any], path: Path) -> None:
             if isinstance(found, int | float) and not 0 <= found < _MOST:
                 got = quoted(found, most=20)
                 raise invalid(path, f"provenance '{place}' from 0 to below 2**63", got)
+
+
+def on_validation(provenance: Mapping[str, Any]) -> bool:
+    """Whether a run was scored on a part of its training data, which chooses settings.
+
+    Its scores are no result: they stand beside none, in no table and on no board.
+    """
+    return "validation" in provenance.get("asked", {})

@@ -23,10 +23,8 @@ from .suitable import check_suitable
 from .task_order import check_alone, resolve_order
 
 Evals = Literal["all", "id", "ood"]
-_CHOICES = {
-    "evals": Evals, "precision": Precision, "compile": Compile,
-    "caption_sampling": CaptionSampling, "crops": Crops,
-}  # fmt: skip
+_CHOICES = {"evals": Evals, "precision": Precision, "compile": Compile, "crops": Crops}
+_CHOICES["caption_sampling"] = CaptionSampling
 
 
 @dataclass(frozen=True)
@@ -178,9 +176,8 @@ def make_plan(request: Request) -> Plan:
 
 def _recipe(request: Request, suite: Suite) -> Recipe:
     """The suite's, with what the request changes; epochs replace a budget of steps."""
-    recipe = suite.recipe
-    if request.epochs is not None:
-        recipe = replace(recipe, epochs=request.epochs, steps=0)
+    own, epochs = suite.recipe, request.epochs
+    recipe = own if epochs is None else replace(own, epochs=epochs, steps=0)
     for name in ("batch_size", "caption_sampling", "crops"):
         if (given := getattr(request, name)) is not None:
             recipe = replace(recipe, **{name: given})

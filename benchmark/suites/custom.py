@@ -194,6 +194,7 @@ def _dataset(keys: Keys, pins: HubPins, held_out: bool) -> Dataset:
         name=name,
         title=_title(keys, name),
         load=own.split,
+        training=own.training,
         licence=keys.text("licence", "not stated"),
         citation=keys.text("citation", "not stated"),
         origin=own.origin,

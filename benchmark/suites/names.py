@@ -11,7 +11,7 @@ CaptionSampling = Literal["random", "all"]
 Crops = Literal["none", "random"]
 
 EMBEDDED = ("mini", "mini-xtail", "mini-mtil", "mini-peft")
-PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil", "peft")
+PUBLISHED = ("retrieval", "xtail", "xtail-coop", "mtil", "mtil-zscl", "peft")
 # Suites that come or will come with the package, and the folder of unfinished work.
 RESERVED = (*EMBEDDED, *PUBLISHED, "scratch")
 

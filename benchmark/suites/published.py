@@ -1,4 +1,7 @@
-"""The suites of published data: `retrieval` (DAR), `xtail`, `xtail-coop`, `mtil`, `peft`."""
+"""The suites of published data: `retrieval` (DAR), and those of CoDyRA.
+
+`xtail`, `mtil` and `peft` have the splits on the hub; `xtail-coop` and `mtil-zscl` the papers' own.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,8 +41,6 @@ MTIL_II = (
 )  # fmt: skip
 # CoDyRA's Table 7: each of these alone.
 PEFT = ("caltech101", "stanford-cars", "oxford-pets")
-# Test images of these are the same on the hub and in CoOp's lists.
-NO_COOP_LIST = ("aircraft", "mnist")
 
 # DAR, Section 4.1: AdamW, 1e-4, batch 256, 20 epochs; decay, 5 warm-up epochs and the cosine are in
 # the arXiv version.
@@ -185,14 +186,17 @@ def _reference(at: Location) -> Dataset:
 
 
 def _few_shot(
-    protocol: str, task: str, k: int, at: Location, templates: tuple[str, ...], coop: bool,
+    protocol: str, task: str, k: int, at: Location, templates: tuple[str, ...], own: str,
     names: str = "",
 ) -> Dataset:  # fmt: skip
-    """One task; without a training image to spare, validation images are shots too."""
-    from ..data.catalog import declaration
+    """One task; without a training image to spare, validation images are shots too.
+
+    `own` ends the names of sets in a paper's own splits; of others the test images are the hub's.
+    """
+    from ..data.catalog import CATALOG, declaration
     from ..data.published.declare import Shots, SplitRule
 
-    declared = f"{task}-coop" if coop and task not in NO_COOP_LIST else task
+    declared = one if (one := f"{task}{own}") in CATALOG else task
     about = declaration(declared)
     parts: tuple[str, ...] = ("train",)
     if task == "flowers102" and k > 10 and declared == task:
@@ -211,10 +215,11 @@ def xtail(at: Location, coop: bool = False) -> Suite:
 
     chosen = at.templates or "per-dataset"  # as CoDyRA
     splits = "CoOp's splits, from files that you give" if coop else "the splits on the hub"
+    own = "-coop" if coop else ""
     return Suite(
         name="xtail-coop" if coop else "xtail",
         version=VERSION,
-        tasks=tuple(_few_shot("xtail", t, 16, at, SETS[chosen][t], coop) for t in XTAIL),
+        tasks=tuple(_few_shot("xtail", t, 16, at, SETS[chosen][t], own) for t in XTAIL),
         held_out=_held_out(at, ("cifar100", "imagenet", "places365")),
         backbone=BACKBONE,
         pretrained=PRETRAINED,
@@ -227,21 +232,23 @@ def xtail(at: Location, coop: bool = False) -> Suite:
     )
 
 
-def mtil(at: Location) -> Suite:
-    """MTIL, 5 shots, each test image among the classes of its own dataset."""
+def mtil(at: Location, zscl: bool = False) -> Suite:
+    """MTIL, 5 shots, each test image among its own dataset's classes; ZSCL's splits with `zscl`."""
     from ..data.catalog.templates import SETS
 
     chosen = at.templates or "first"  # of ZSCL's, as CoDyRA's lab tests MTIL
+    splits = "ZSCL's splits, from files that you give" if zscl else "the splits on the hub"
+    own = "-zscl" if zscl else ""
     return Suite(
-        name="mtil",
+        name="mtil-zscl" if zscl else "mtil",
         version=VERSION,
-        tasks=tuple(_few_shot("mtil", t, 5, at, SETS[chosen][t], False) for t in MTIL),
+        tasks=tuple(_few_shot("mtil", t, 5, at, SETS[chosen][t], own) for t in MTIL),
         held_out=_held_out(at, ("imagenet", "places365")),
         backbone=BACKBONE,
         pretrained=PRETRAINED,
         recipe=_CODYRA,
         class_scope="own",
-        about="eleven labelled datasets, 5 shots, the task is known; the splits on the hub",
+        about=f"eleven labelled datasets, 5 shots, the task is known; {splits}",
         reference=_reference(at),
         templates=chosen,
         order_ii=MTIL_II,
@@ -255,7 +262,7 @@ def peft(at: Location) -> Suite:
     from ..data.catalog.templates import SETS
 
     chosen = at.templates or "first"
-    tasks = (_few_shot("peft", t, 16, at, SETS[chosen][t], False, names="mtil") for t in PEFT)
+    tasks = (_few_shot("peft", t, 16, at, SETS[chosen][t], "", names="mtil") for t in PEFT)
     return Suite(
         name="peft",
         version="1.0",
@@ -277,5 +284,6 @@ BUILDERS: dict[str, Callable[[Location], Suite]] = {
     "xtail": xtail,
     "xtail-coop": partial(xtail, coop=True),
     "mtil": mtil,
+    "mtil-zscl": partial(mtil, zscl=True),
     "peft": peft,
 }

@@ -87,6 +87,8 @@ class Dataset:
         kind: images with captions or with labels, so that a method that is not defined for them
             is refused before anything is read; None where only the loaded split says it.
         test_images: expected in its test split, None where no declaration says it.
+        training: the training split without a look at the test split, where `load` has one (to
+            say that a picture is in both); None where `load` has none.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Dataset:
     origin: "Callable[[], str | None]" = lambda: None
     kind: Kind | None = None
     test_images: int | None = None
+    training: "Callable[[], Split] | None" = None
 
 
 @dataclass(frozen=True)

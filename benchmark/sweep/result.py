@@ -95,13 +95,11 @@ def _protocol(sweep: Sweep, plan: Plan, record: Record) -> Document:
 
 
 def _shared(plans: Sequence[Plan]) -> Document:
-    """Settings of the method, and of the recipe, that no trial changes."""
-    every = [{**plan.recipe.asked(), **plan.asked["config"]} for plan in plans]
-    # The method's lr, where it has one, stands before that of the recipe.
+    """Settings of recipe and method that no trial changes."""
+    every = [{"recipe": plan.recipe.asked(), "method": plan.asked["config"]} for plan in plans]
     return {
-        key: value
-        for key, value in every[0].items()
-        if all(key in one and one[key] == value for one in every)
+        part: {k: v for k, v in of.items() if all(one[part].get(k, ...) == v for one in every)}
+        for part, of in every[0].items()
     }
 
 

@@ -9,6 +9,7 @@ from ..common.files import atomic
 from ..common.index import NO_INDEX, Index
 from ..common.limits import bounded_memory, uncollected
 from ..records.overlap import SuiteOverlap, overlap_line, read_overlaps
+from ..records.provenance import on_validation
 from ..records.store import Record, read_records
 from ..records.study.file import STUDIES, read_studies
 from ..validation.findings import Standing
@@ -134,7 +135,8 @@ def _of_a_study(one: ComparableRecord) -> bool:
 def _render_all(places: _Places, standings_of: StandingsOf, index: Index) -> dict[Path, bytes]:
     results_dir, out_dir, leaderboard, studies = places
     with bounded_memory():
-        records = read_records(results_dir)
+        found = read_records(results_dir)
+        records = [one for one in found if not on_validation(one.provenance)]
     every = judge(records, standings_of(records))
     judged = [one for one in every if not _of_a_study(one)]
     runs = [read_run(one) for one in judged]

@@ -222,14 +222,14 @@ TABLES = (
     ),
 )  # fmt: skip
 
-_XTAIL = ("xtail", "xtail-coop")
+_XTAIL, _MTIL = ("xtail", "xtail-coop"), ("mtil", "mtil-zscl")
 _FEW_SHOT = "Transfer, Average and Last, order I"
 FEW_SHOT_TABLES = (
     TableSpec(
         1, f"X-TAIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=_XTAIL, world="union"
     ),
     TableSpec(
-        2, f"MTIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=("mtil",), world="own"
+        2, f"MTIL: {_FEW_SHOT}", "lifelong", k=None, paper="codyra", suites=_MTIL, world="own"
     ),
     TableSpec(
         3, "Cost: parameters, memory and time, order I", "cost", k=None, paper="codyra",

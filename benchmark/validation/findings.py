@@ -66,7 +66,8 @@ CHECKS: Mapping[str, Check] = {
         "identity",
         "What the rows say was run (method, settings, order, seed ...) is what the provenance "
         "says was asked for; settings name all that differs from the defaults of the suite and of "
-        "the method's file; the digest of the run's identity recomputes.",
+        "the method's file; the digest of the run's identity recomputes. Scores on a validation "
+        "part are no result.",
         "A setting that is not named makes another method look like this one.",
         _AGAIN,
     ),

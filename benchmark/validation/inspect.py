@@ -19,7 +19,7 @@ from .checks.beside import check_copies, check_promises
 from .checks.files import check_file, stray_files
 from .checks.form import check_arithmetic, check_complete, check_form
 from .checks.history import check_history
-from .checks.identity import check_identity
+from .checks.identity import check_identity, check_is_result
 from .checks.origin import Installed, check_new, check_origin, check_reports
 from .checks.plausible import check_plausible
 from .checks.proof import check_proof, read_proof
@@ -87,6 +87,7 @@ def _examine_one(run: Examined, book: CodeBook, installed: Installed) -> Declare
         return None
     pins = pins_of(run, pinned())
     check_form(run)
+    check_is_result(run)
     if run.unsound:
         return None
     declared = check_origin(run, book, installed)

@@ -248,8 +248,28 @@ def test_epochs(run: Callable[..., Ended]) -> None:
     assert "step 9/9" in done.out
 
 
+@pytest.mark.slow
+def test_every_caption_and_crops(run: Callable[..., Ended], plain: Record) -> None:
+    """Both are in the name and in what was asked; an epoch has the steps of all captions."""
+    one = run("--caption-sampling", "all", "--order", "first")
+    assert one.path.name.startswith("ft+caption_sampling=all--")
+    assert one.record.provenance["asked"]["recipe"]["caption_sampling"] == "all"
+    two = run("--crops", "random")
+    assert two.path.name.startswith("ft+crops=random--")
+    asked = two.record.provenance["asked"]["recipe"]
+    assert (asked["crops"], "caption_sampling" in asked) == ("random", False)
+    assert two.record.provenance["data"]["crops"].startswith("crop-0.9-1-bicubic-")
+    assert losses(two.record) != losses(plain)
+    assert two.record.provenance["data"]["train"] == plain.provenance["data"]["train"]
+    assert "crops" not in plain.provenance["asked"]["recipe"]
+    assert "crops" not in plain.provenance["data"]
+    stage = two.record.frame["step"] == 0
+    assert two.record.frame[stage].value.equals(plain.frame[plain.frame["step"] == 0].value)
+
+
 def test_an_option_that_says_the_default_changes_no_name(run: Callable[..., Ended]) -> None:
-    assert run("--epochs", 1, "--batch-size", 4, method="zs").path.stem == (
+    usual = ("--caption-sampling", "random", "--crops", "none")
+    assert run("--epochs", 1, "--batch-size", 4, *usual, method="zs").path.stem == (
         "zs--tiny-s--forward--s42"
     )
 
@@ -459,6 +479,8 @@ MISTAKES = {
     "hp no targets": ("--method lora-ft --hp targets=", "target"),
     "evals": ("--evals foo", "all, id, ood"),
     "order ii": ("--order ii", "a suite with an order II"),
+    "captions": ("--caption-sampling every", "--caption-sampling of random, all"),
+    "crops": ("--crops centre", "--crops of none, random"),
     "templates": ("--templates generic", "--templates beside a suite with a choice"),
     "templates name": ("--templates single", "generic, per-dataset, ensemble"),
     "precision": ("--precision fp16", "fp32, bf16"),

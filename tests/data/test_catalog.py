@@ -25,7 +25,7 @@ from benchmark.errors import BenchError
 from benchmark.hub.client import COMMIT, matches
 from benchmark.suites.find import find_suite
 from benchmark.suites.names import Templates
-from benchmark.suites.published import MTIL, RETRIEVAL, XTAIL
+from benchmark.suites.published import MTIL, MTIL_II, RETRIEVAL, XTAIL
 from benchmark.suites.suite import Dataset
 
 SOURCES = [(d, s) for d in CATALOG.values() for s in (d.source, *d.fallbacks)]
@@ -321,6 +321,11 @@ def test_suites_of_published_data() -> None:
     assert xtail.recipe.steps == mtil.recipe.steps == 500
     assert [d.name for d in xtail.held_out if d.optional] == ["places365"]
     assert "cifar100" in {d.name for d in mtil.tasks} - {d.name for d in mtil.held_out}
+    zscl = find_suite("mtil-zscl")
+    assert [d.name for d in zscl.tasks] == [d.name for d in mtil.tasks]
+    own = {d.needs for d in zscl.tasks} - {d.needs for d in mtil.tasks}
+    assert own == {"caltech101-zscl", "eurosat-zscl", "sun397-zscl"}
+    assert (zscl.recipe, zscl.templates, zscl.order_ii) == (mtil.recipe, mtil.templates, MTIL_II)
     coop = find_suite("xtail-coop")
     assert [d.name for d in coop.tasks] == [d.name for d in xtail.tasks]
     assert {d.needs for d in coop.tasks} & {d.needs for d in xtail.tasks} == {"aircraft", "mnist"}
@@ -346,5 +351,5 @@ def test_rules_are_of_known_kinds() -> None:
 
 def test_given_files_say_where_they_are() -> None:
     given = [d.source for d in CATALOG.values() if isinstance(d.source, Folder)]
-    assert len(given) == 9
+    assert len(given) == 12
     assert all(s.url.startswith("http") for s in given)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from lanes import lanes
 from preparing import SIDE, fetched, files_of, hub_source, made, served
 from tiny_lock import write_lock
@@ -28,6 +29,7 @@ from benchmark.data.published.splits import few_shot, manifest_sha, pick
 from benchmark.data.published.store import read_store, stores
 from benchmark.data.published.verify import damage
 from benchmark.data.split import Labelled, Pairs, Split, StoredImages
+from benchmark.data.split_rules import random_split
 from benchmark.errors import BenchError
 from benchmark.hub import lock
 
@@ -681,6 +683,99 @@ def test_coop_lists_of_a_given_folder(place) -> None:
     assert isinstance(split, Labelled)
     assert split.labels.tolist() == [label for label in range(10) for _ in range(2)]
     assert split.classnames[0].startswith("Annual Crop Land")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 100, 8_677, 27_000])
+def test_a_random_split_is_torchs(n) -> None:
+    """What ZSCL asks torch for, on 8,677 and 27,000 images; of 108,754 see the slow lane."""
+    train, test = random_split(n, 0.8, 42)
+    own = torch.Generator().manual_seed(42)
+    assert [*train, *test] == torch.randperm(n, generator=own).tolist()
+    assert len(train) == int(0.8 * n)
+
+
+@pytest.mark.slow
+def test_the_sizes_of_zscl_are_those_of_its_paper() -> None:
+    sizes = {"caltech101": 1_736, "eurosat": 5_400, "sun397": 21_751}
+    for name, test in sizes.items():
+        source = declaration(f"{name}-zscl").source
+        assert source.rows["test"] == test
+        total = sum(source.rows.values())
+        own = torch.Generator().manual_seed(42)
+        parts = random_split(total, 0.8, 42)
+        assert np.concatenate(parts).tolist() == torch.randperm(total, generator=own).tolist()
+        assert [len(part) for part in parts] == list(source.rows.values())
+
+
+def zscl_folder(root: Path, per_class: int) -> Path:
+    """EuroSAT as torchvision unpacks it, with files beside the images; the numbers as published."""
+    from PIL import Image
+
+    for label, name in enumerate(class_table("eurosat")["source"]):
+        folder = root / "zscl" / "eurosat" / "2750" / name
+        folder.mkdir(parents=True)
+        (folder / "Thumbs.db").write_bytes(b"no image")
+        for i in reversed(range(per_class)):  # not in the order in which they are listed
+            Image.new("RGB", (8, 9), (label * 20, i * 9, 40)).save(folder / f"{name}_{i + 1}.jpg")
+    return root / "zscl"
+
+
+def test_zscl_divides_torchvisions_folders(place) -> None:
+    """The reference is torch's own random_split of torchvision's own listing."""
+    from torch.utils.data import random_split as torchs
+    from torchvision.datasets import ImageFolder
+
+    folder = zscl_folder(place, 12)
+    source = replace(declaration("eurosat-zscl").source, rows={"train": 96, "test": 24})
+    declared = replace(declaration("eurosat-zscl"), source=source)
+    store = made(place, "eurosat-zscl", declared=declared, source=source, given=folder)
+    assert store.manifest["rows"] == {"train": 96, "test": 24}
+    images = ImageFolder(str(folder / "eurosat" / "2750"))
+    halves = torchs(images, [96, 24], generator=torch.Generator().manual_seed(42))
+    rows = rows_of(store)
+    for part, half in zip(("train", "test"), halves, strict=True):
+        want = sorted(images.samples[i][0] for i in half.indices)
+        mine = zip(rows.column("key"), rows.column("part"), strict=True)
+        got = [str(folder / "eurosat" / "2750" / key) for key, own in mine if own == part]
+        assert sorted(got) == want
+        split = load_split(place / "cache", declared, declared.splits[part], "mtil", ("{}",))
+        assert isinstance(split, Labelled)
+        classes = [Path(images.samples[i][0]).parent.name for i in half.indices]
+        assert sorted(class_table("eurosat")["source"][i] for i in split.labels) == sorted(classes)
+
+
+def test_a_folder_of_classes_that_is_not_whole_is_not_divided(place) -> None:
+    """One image more or less gives every other image another part."""
+    folder = zscl_folder(place, 12)
+    source = replace(declaration("eurosat-zscl").source, rows={"train": 96, "test": 24})
+    declared = replace(declaration("eurosat-zscl"), source=source)
+    next((folder / "eurosat" / "2750").rglob("*_7.jpg")).unlink()
+    with pytest.raises(BenchError, match=r"120 images in .*2750.*119"):
+        made(place, "eurosat-zscl", declared=declared, source=source, given=folder)
+    with pytest.raises(BenchError, match=r"'eurosat/2750' in .*no such file"):
+        made(place, "eurosat-zscl", given=place)
+    with pytest.raises(BenchError, match=r"no hub holds \(eurosat/2750\).*--from FOLDER"):
+        made(place, "eurosat-zscl")
+
+
+def test_folders_that_are_no_class_are_left_out(place) -> None:
+    from PIL import Image
+
+    root = place / "zscl" / "caltech101" / "101_ObjectCategories"
+    for name in ("BACKGROUND_Google", "Faces_easy", "accordion", "Motorbikes"):
+        (root / name).mkdir(parents=True)
+        for i in range(5):
+            Image.new("RGB", (8, 9), (i * 9, 0, 40)).save(root / name / f"image_{i + 1:04d}.jpg")
+    source = replace(declaration("caltech101-zscl").source, rows={"train": 12, "test": 3})
+    declared = replace(declaration("caltech101-zscl"), source=source)
+    store = made(place, "caltech101-zscl", declared=declared, source=source, given=place / "zscl")
+    keys = rows_of(store).column("key")
+    # Python's order of the names, as torchvision's: capitals first.
+    assert [key.split("/")[0] for key in keys[::5]] == ["Faces_easy", "Motorbikes", "accordion"]
+    split = load_split(place / "cache", declared, declared.splits["test"], "mtil", ("{}",))
+    assert isinstance(split, Labelled)
+    known = {"centered face", "motorbike", "accordion"}
+    assert {split.classnames[i] for i in split.labels} <= known
 
 
 def test_given_files_that_are_not_there_are_named(place) -> None:

@@ -469,7 +469,8 @@ def test_every_family_is_run_once_and_every_name_exists(script: ModuleType) -> N
             assert names == set(method_names())
     mini = [name for _, names in script.FAMILIES["mini"] for name in names]
     dar = {name.partition(".")[2] for name in mini if name.startswith("dar.")}
-    assert dar == set(find_method("dar", []).cls.variants)
+    older = {"r4", "r32"}  # what records called `rank4` and `rank32` before
+    assert dar == set(find_method("dar", []).cls.variants) - older
     assert script.FAMILIES.keys() == script.ORDERS.keys() == set(EMBEDDED)
 
 

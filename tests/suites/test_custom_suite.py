@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -893,3 +894,28 @@ def test_an_empty_id(suite: Callable[[str], Suite], folder: Path) -> None:
     with pytest.raises(BenchError) as error:
         suite(PAIRS + 'id = "k"\n').tasks[0].load("train")
     assert says(error, "an id in column 'k' in d/train.parquet row 1", "empty cell", "fill it in")
+
+
+def test_captions_and_crops_are_settings_of_the_recipe(suite: Callable[[str], Suite]) -> None:
+    """Said in a record only where they are not the usual, and by `ls` likewise."""
+    recipe = suite(PAIRS + '[recipe]\ncaption_sampling = "all"\ncrops = "random"\n').recipe
+    assert (recipe.caption_sampling, recipe.crops) == ("all", "random")
+    assert recipe.asked() == RECIPE.asked() | {"caption_sampling": "all", "crops": "random"}
+    assert suite(PAIRS).recipe == RECIPE
+    for key, known in (("caption_sampling", '"random", "all"'), ("crops", '"none", "random"')):
+        with pytest.raises(BenchError, match=f"`{key}` of {known} in"):
+            suite(PAIRS + f'[recipe]\n{key} = "some"\n')
+
+
+def test_labels_have_no_captions_to_sample(suite: Callable[[str], Suite]) -> None:
+    with pytest.raises(BenchError, match=r"captions where `caption_sampling` is all.*labels"):
+        suite(LABELS + '[recipe]\ncaption_sampling = "all"\n')
+    assert suite(LABELS + '[recipe]\ncrops = "random"\n').recipe.crops == "random"
+
+
+def test_recipes_are_listed_with_what_training_sees() -> None:
+    from benchmark.cli.listing import _views
+
+    assert _views(RECIPE) == ""
+    both = replace(RECIPE, caption_sampling="all", crops="random")
+    assert _views(both) == ", every caption in an epoch, random crops of 0.9 to 1"

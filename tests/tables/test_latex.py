@@ -99,7 +99,7 @@ HOSTILE = "100% _wild_ & {odd} #1 \\x ~^ | $5"
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("latex")
     same = {"backbone": "ViT-B-16-quickgelu", "pretrained": "openai"}
-    for (method, variant), seed in product((("ft", ""), ("dar", "r8")), range(3)):
+    for (method, variant), seed in product((("ft", ""), ("ewc", ""), ("dar", "r8")), range(3)):
         more = {**same, "variant": variant}
         rows = make_rows("retrieval", PAPER, method, "forward", seed, PAPER_HELD_OUT, **more)
         for row in rows:
@@ -132,14 +132,15 @@ def test_hostile_words_are_escaped(files: dict[str, str]) -> None:
 def test_cells(files: dict[str, str]) -> None:
     line = next(x for x in files["table-3.tex"].splitlines() if x.startswith("DAR - LoRA (r=8)"))
     assert line == (
-        r"DAR - LoRA (r=8) (dar.r8) [features, samples] & "
-        r"\textbf{47.0} $\pm$ 0.3 (0.6) [47.5$^{2}$] & "
-        r"\textbf{46.3} $\pm$ 0.3 (0.6) [49.3$^{2}$] \\"
+        r"DAR - LoRA (r=8) (dar.r8) [features, samples] $\ddagger$ & "
+        r"47.0 $\pm$ 0.3 (0.6) [47.5$^{2}$] & "
+        r"46.3 $\pm$ 0.3 (0.6) [49.3$^{2}$] \\"
     )
     assert re.search(r"\$-\$[67]\.\d", files["table-13.tex"])
     below = files["table-3.tex"].partition(r"\end{tabular}")[2].partition(r"\end{table}")[0]
     assert re.findall(r"\\footnotesize \$\^\{(\d)\}\$ (\w+):", below) == [("2", "variant")]
-    assert "No records of: lora-ft, dar.r4, dar, dar.r32." in below
+    assert "No records of: lora-ft, dar.rank4, dar.rank8, dar, dar.rank32." in below
+    assert r"$\ddagger$ An extra row of other settings, never the best: dar.r8, beside dar" in below
 
 
 def test_the_checks_can_fail(files: dict[str, str]) -> None:
@@ -156,7 +157,7 @@ def test_a_document_of_all(files: dict[str, str], tmp_path: Path) -> None:
     known = {
         "begin", "end", "centering", "caption", "resizebox", "linewidth", "toprule", "midrule",
         "bottomrule", "cmidrule", "multicolumn", "textbf", "texttt", "par", "smallskip",
-        "footnotesize", "to", "Delta", "gamma", "pm", "dagger", "textbackslash",
+        "footnotesize", "to", "Delta", "gamma", "pm", "dagger", "ddagger", "S", "textbackslash",
         "textasciitilde", "textasciicircum",
     }  # fmt: skip
     code = "\n".join(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -19,7 +20,7 @@ from benchmark.tables.paper.numbers import (
     read_paper,
     tables_naming,
 )
-from benchmark.tables.spec import METHOD_ORDER, PAPERS, TABLES, is_ablation
+from benchmark.tables.spec import EXTRA_ROWS, METHOD_ORDER, PAPERS, TABLES, is_ablation
 
 # Rows x columns of numbers, counted in the paper.
 SIZES = {
@@ -86,17 +87,34 @@ def test_samples(
 
 def test_rows_of_ours() -> None:
     labels = {spec.number: list(named_rows(spec)) for spec in TABLES}
-    assert labels[2] == ["ft", "mod-x", "c-clip", "dar.r8"]
-    assert labels[3] == ["ft", "lora-ft", "dar.r4", "dar.r8", "dar", "dar.r32"]
-    assert labels[4][-4:] == ["dar", "dar.r8", "dar.route-modality", "dar.route-pair"]
-    assert labels[5][5:8] == ["dar.r8", "dar", "dar.merge-core-iso-c"]
-    assert labels[6][3] == "dar.r8"
-    assert labels[6][-1] == "dar"
+    assert labels[2] == ["ft", "mod-x", "c-clip", "dar", "dar.r8"]
+    ranks = [f"dar.rank{rank}" for rank in (4, 8, 32)]
+    assert labels[3] == ["ft", "lora-ft", *ranks[:2], "dar", ranks[2], "dar.r8"]
+    assert labels[4][-4:] == ["dar", "dar.route-modality", "dar.route-pair", "dar.r8"]
+    assert labels[5][5:7] == ["dar", "dar.merge-core-iso-c"]
+    assert labels[6][3] == "dar"
+    assert {labels[number][-1] for number in range(2, 7)} == {"dar.r8"}  # of another setting
     assert labels[9] == ["ft", "ewc", "mod-x", "c-clip", "l2p", "ta", "dar"]
     assert tables_naming("dar.merge-none") == [5, 6]
     assert tables_naming("dar.reuse") == []
     variants = {label for n in (3, 4, 5, 6) for label in labels[n] if "." in label}
-    assert {v for v in variants if not is_ablation(*v.split(".", 1))} == {"dar.r8"}
+    assert all(is_ablation(*variant.split(".", 1)) for variant in variants)
+
+
+def test_the_rows_of_an_ablation_change_one_thing() -> None:
+    """Beside an extra row, all of a block have one rank and dropout; of Table 3, one dropout."""
+    method = find_method("dar", [])
+    for spec in TABLES[2:6]:
+        ours = [label for label in named_rows(spec) if label.split(".")[0] == "dar"]
+        ours = [label for label in ours if label not in EXTRA_ROWS]
+        configs: list[Any] = [find_method(label, []).config for label in ours]
+        keys = ("dropout",) if spec.number == 3 else ("rank", "alpha", "dropout", "lr")
+        for key in keys:
+            assert {getattr(one, key) for one in configs} == {getattr(method.config, key)}, key
+        if spec.number == 3:
+            ranks = [int(one.rank) for one in configs]
+            assert ranks == [4, 8, 16, 32]
+            assert [one.alpha for one in configs] == [2 * rank for rank in ranks]
 
 
 def test_every_variant_that_a_table_names_exists() -> None:

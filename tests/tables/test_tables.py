@@ -143,7 +143,7 @@ def test_check_names_the_stale_files(tmp_path: Path) -> None:
     save(results, make_rows("shapes", SHAPES, "dar", "forward", 0))
     assert len(check_tables(results, out, board).stale) == 3 * (14 + 7) + len(
         ["index", "overlap", "leaderboard"]
-    )
+    ) + len(KINDS) * len(["learning-shapes", "stages-shapes-1"])
     assert not out.exists()
     build_tables(results, out, board)
     assert check_tables(results, out, board) == ([], [])
@@ -190,7 +190,7 @@ def rows_shown(text: str) -> list[str]:
 
 
 def test_variants_of_dar_are_in_the_ablations_alone(tmp_path: Path) -> None:
-    for variant in ("", "r8", "r4", "route-pair", "margin-0.00", "nowhere"):
+    for variant in ("", "r8", "rank4", "route-pair", "margin-0.00", "nowhere"):
         for order in ("forward", "reverse"):
             save(tmp_path / "r", make_rows("shapes", SHAPES, "dar", order, 0, variant=variant))
     save(tmp_path / "r", make_rows("shapes", SHAPES, "dar", "forward", 0, settings="rank=9"))
@@ -199,21 +199,25 @@ def test_variants_of_dar_are_in_the_ablations_alone(tmp_path: Path) -> None:
     used = "[features, samples]"
     both = [f"dar {used}", f"dar.r8 {used}"]
     for name in ("table-1.md", "table-7.md"):
-        assert rows_shown(texts[name]) == [both[0], f"dar+rank=9 {used}", both[1], "aaa.big"]
-    assert rows_shown(texts["table-8.md"]) == both
+        shown = [both[0], f"dar+rank=9 {used}", f"{both[1]} ‡", "aaa.big"]
+        assert rows_shown(texts[name]) == shown
+    assert rows_shown(texts["table-8.md"]) == [both[0], f"{both[1]} ‡"]
     assert rows_shown(texts["table-3.md"]) == [
-        f"DAR - LoRA (r=4) (dar.r4) {used}",
-        f"DAR - LoRA (r=8) (dar.r8) {used}",
+        f"DAR - LoRA (r=4) (dar.rank4) {used}",
         f"DAR - LoRA (r=16) (dar) {used}",
+        f"DAR - LoRA (r=8) (dar.r8) {used} ‡",
     ]
     board, _, variants = texts["leaderboard.md"].partition("Variants of `dar`")
+    variants = variants.partition("| Set ")[0]
     lines = [line.split("|") for line in variants.splitlines() if line.startswith("| dar")]
     assert {line[1].strip().split()[0]: line[-2].strip() for line in lines} == {
-        "dar.margin-0.00": "Table 6", "dar.nowhere": "no table", "dar.r4": "Table 3",
-        "dar.route-pair": "Table 4",
+        "dar.margin-0.00": "Table 6", "dar.nowhere": "no table", "dar.rank4": "Table 3",
+        "dar.route-pair": "Table 4", "dar.r8": "Tables 3, 4, 5, 6",
     }  # fmt: skip
-    assert not any(f"dar.{name}" in board for name in ("r4", "route-pair", "margin", "nowhere"))
-    assert all(f"{name} {used}" in board for name in ("dar", "dar.r8", "dar+rank=9"))
+    assert not any(
+        f"dar.{name}" in board for name in ("rank4", "r8", "route-pair", "margin", "nowhere")
+    )
+    assert all(f"{name} {used}" in board for name in ("dar", "dar+rank=9"))
 
 
 def test_a_variant_takes_no_rank_from_a_method(tmp_path: Path) -> None:
@@ -333,7 +337,7 @@ def board(folder: Path) -> tuple[list[str], list[str]]:
     for part, method in ((ranked, 2), (others, 1)):
         lines = [line.split("|") for line in part.splitlines() if line.startswith("|")][2:]
         cells = [[cell.strip() for cell in line] for line in lines]
-        found.append([" ".join([line[method], *line[-6:-1]]) for line in cells])
+        found.append([" ".join([line[method], *line[-7:-1]]) for line in cells])
     return found[0], found[1]
 
 

@@ -2,11 +2,11 @@
 
 from ...errors import BenchError, nearest
 from ..published.declare import Declaration
-from . import coop, fine_grained, general, held_out, retrieval
+from . import coop, fine_grained, general, held_out, retrieval, zscl
 
 CATALOG: dict[str, Declaration] = {
     d.name: d
-    for module in (retrieval, held_out, general, fine_grained, coop)
+    for module in (retrieval, held_out, general, fine_grained, coop, zscl)
     for d in module.DATASETS
 }
 

@@ -151,6 +151,10 @@ SKETCH = Declaration(
     splits=_divided(0.2),
     licence="cc-by-nc-sa-4.0 (FS-COCO itself: CC BY-NC 4.0)",
     citation="Chowdhury et al., FS-COCO, ECCV 2022",
+    notes=(
+        "drawn after photographs of COCO, of which some may be among those held out as `coco`; no "
+        "hash finds a photograph behind a sketch",
+    ),
 )
 
 ROCOV2 = Declaration(

@@ -1,7 +1,7 @@
 """One dataset of a user's own: its tables, the rule that divides them, and its splits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
@@ -76,6 +76,14 @@ class OwnDataset:
         if part not in self._splits:
             self._splits[part] = self._split(part)
         return self._splits[part]
+
+    def training(self) -> Split:
+        """The training part, read as if there were no test table; raises as `split`.
+
+        Images that are in both tables are not told.
+        """
+        alone = {part: table for part, table in self.tables.items() if part != "test"}
+        return replace(self, tables=alone).split("train")
 
     def origin(self) -> str | None:
         """Where the files are from, see `Located`."""

@@ -66,15 +66,17 @@ class Folder:
     Attributes:
         layout: "places365": a tar of images and a text file with a name and a class number a
             line. "coop": image files and a split_zhou JSON of CoOp (KaiyangZhou/CoOp) that lists
-            path, class number and class name of the parts train, val and test.
+            path, class number and class name of the parts train, val and test. "folders": image
+            files in a folder for each class, as torchvision has them, which `split` divides.
         parts: the parts that are read.
-        images: the tar, or the folder of the image files. listing: the text or JSON file.
+        images: the tar, or the folder of the image files. listing: the text or JSON file; of
+            "folders" the same folder, which is its own list.
         rows: expected rows per part.
         md5: file name -> its md5, where the publisher states it.
         url: where the files are offered.
     """
 
-    layout: Literal["places365", "coop"]
+    layout: Literal["places365", "coop", "folders"]
     parts: tuple[str, ...]
     images: str
     listing: str
@@ -83,6 +85,21 @@ class Folder:
     md5: Mapping[str, str] = field(default_factory=dict)
     size: float | None = None
     unsure: frozenset[str] = frozenset()
+    split: "RandomSplit | None" = None
+    without: tuple[str, ...] = ()  # names of folders that are no class
+
+
+@dataclass(frozen=True)
+class RandomSplit:
+    """A division by `torch.utils.data.random_split`, see `split_rules.random_split`.
+
+    Attributes:
+        train: share of the training part, in (0, 1); the rest is the test part.
+        seed: of the generator.
+    """
+
+    train: float
+    seed: int
 
 
 @dataclass(frozen=True)

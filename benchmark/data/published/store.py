@@ -55,6 +55,7 @@ def identity(declared: Declaration, source: Source | Folder) -> str:
         ]  # fmt: skip
     else:
         of = [source.layout, repr(source.parts), source.images, source.listing]
+        of += [] if source.split is None else [repr((source.split, source.without))]
     names = class_table(declared.classes)["source"] if declared.classes else ()
     return digest([VERSION, declared.name, declared.kind, *of, *names])
 

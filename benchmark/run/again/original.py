@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import BenchError
 from ...records.evidence import Evidence, evidence_file, read_evidence
 from ...records.identity import identity_of
+from ...records.provenance import on_validation
 from ...records.replays import digests
 from ...records.schema import invalid
 from ...records.store import Record, read_record
@@ -67,6 +68,9 @@ def read_original(path: Path) -> Original:
             f"one that failed ({text})",
             "choose another; `cl-bench run` tries that one again",
         )
+    if on_validation(about):
+        got, fix = "scores on a part of the training data", "`cl-bench sweep` makes it again"
+        raise BenchError("a record of scores on test sets", got, fix)
     _check_asked(record)
     seal = about.get("evidence")
     if seal is None:

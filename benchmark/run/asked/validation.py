@@ -63,7 +63,9 @@ class _Halves:
         if split not in self._read:
             from ...data.held_back.parts import divide
 
-            train, held = divide(self.dataset.load("train"), self.share)
+            alone = self.dataset.training
+            whole = self.dataset.load("train") if alone is None else alone()
+            train, held = divide(whole, self.share)
             self._read["train"], self._read["test"] = train, held
         return self._read[split]
 
@@ -97,5 +99,9 @@ def validation_suite(
         got = f"{len(names)} in the order '{order}'"
         raise BenchError(f"{held.tasks} tasks to validate on", got, "ask for fewer")
     first = list(names[: held.tasks])
-    tasks = tuple(replace(d, load=_Halves(d, held.share)) for d in suite.tasks if d.name in first)
+    tasks = tuple(
+        replace(d, load=_Halves(d, held.share), training=None)
+        for d in suite.tasks
+        if d.name in first
+    )
     return replace(suite, tasks=tasks, held_out=(), order_ii=()), first

@@ -144,7 +144,7 @@ def render_leaderboard(
         parts += [remark] if remark else []
         parts.append(_section(one.lines, _PAIRS if one.pairs else _LABELLED))
         parts += map(cell, [*_bounds(one), *_draws(one)])
-        parts += filter(None, [order_table(one.lines), sets_table(one.records)])
+        parts += filter(None, [sets_table(one.records), order_table(one.lines)])
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")
     return "\n\n".join([*parts, LEGEND]) + "\n"

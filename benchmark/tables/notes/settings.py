@@ -13,7 +13,7 @@ Settings = Mapping[str, Any]
 _OWN = ("rank", "alpha", "dropout", "lr", "weight_decay", "decay", "caption_sampling")
 _WORDS = {"lr": "learning rate", "weight_decay": "weight decay", "caption_sampling": "captions"}
 # Of older records: what was done before there was a choice.
-_UNSAID = {"decay": "all", "caption_sampling": "random", "precision": "fp32"}
+_UNSAID = {"decay": "all", "caption_sampling": "random", "precision": "fp32", "crops": "none"}
 _DECAYED = {
     "all": "on all weights, gains and biases too",
     "matrices": "on matrices, not on gains and biases",
@@ -21,6 +21,10 @@ _DECAYED = {
 _CAPTIONS = {
     "random": "one random caption an image and epoch",
     "all": "every caption of an image in each epoch",
+}
+_CROPS = {
+    "none": "no augmentation",
+    "random": "training images by random crops of 0.9 to 1 of their area, no other augmentation",
 }
 _SIMILARITY = (
     "Margin and temperature act on similarities to tasks. With routing sample such a similarity is "
@@ -46,7 +50,7 @@ def settings_notes(rows: Sequence[TableRow]) -> Iterator[str]:
         # Of one suite: rows with other values are named by them, and those as asked come first.
         first = min(known, key=lambda run: (bool(run.settings), run.seed))
         recipe = first.asked["recipe"]
-        yield _recipe(recipe, first.asked, "pairs" in first.worlds)
+        yield _recipe(recipe, "pairs" in first.worlds)
     configs = {row.label: config_of(row) for row in rows}
     groups: dict[str, list[TableRow]] = {}
     for row in rows:
@@ -79,7 +83,7 @@ def extra_notes(rows: Sequence[TableRow]) -> Iterator[str]:
             yield f"{label}, beside {base}: {', '.join(differs) or 'other settings'}"
 
 
-def _recipe(recipe: Settings, asked: Settings, captions: bool) -> str:
+def _recipe(recipe: Settings, captions: bool) -> str:
     def of(key: str) -> Any:
         return recipe.get(key, _UNSAID.get(key))
 
@@ -102,15 +106,10 @@ def _recipe(recipe: Settings, asked: Settings, captions: bool) -> str:
         parts.append(f"{up}, then half a cosine to 0")
     if captions:
         parts.append(_CAPTIONS.get(of("caption_sampling"), str(of("caption_sampling"))))
-    parts.append(_augmentation(recipe, asked))
+    parts.append(_CROPS.get(of("crops"), str(of("crops"))))
     if of("precision") != "fp32":
         parts.append(f"{of('precision')}")
     return f"Settings of the suite: {'; '.join(parts)}."
-
-
-def _augmentation(recipe: Settings, asked: Settings) -> str:
-    chosen = recipe.get("augmentation") or asked.get("augmentation")
-    return f"training images by {chosen}" if chosen else "no augmentation"
 
 
 def _own(config: Settings, recipe: Settings) -> str:

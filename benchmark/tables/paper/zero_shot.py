@@ -27,7 +27,7 @@ from .numbers import Printed, read_paper
 
 OPEN_CLIP = "open_clip"
 _UNSEEN = 4  # the CoDyRA paper's table of held-out sets, which MTIL and X-TAIL share
-_CODYRA = ("xtail", "xtail-coop", "mtil")
+_CODYRA = ("xtail", "xtail-coop", "mtil", "mtil-zscl")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _SUSPECTED = {
     "xtail": "SUN397 and the held-out Places365 were gathered by web search for the same scenes.",
     "mtil": "SUN397 and the held-out Places365 were gathered by web search for the same scenes.",
 }
-_SUSPECTED["xtail-coop"] = _SUSPECTED["xtail"]
+_SUSPECTED |= {"xtail-coop": _SUSPECTED["xtail"], "mtil-zscl": _SUSPECTED["mtil"]}
 _RENDERED = (
     "Its pictures are rendered, and no scene is in two roles: a near picture here is of another "
     "scene that looks almost alike."

@@ -6,6 +6,7 @@ from typing import Any
 from ...errors import quoted
 from ...records.identity import identity_of
 from ...records.naming import overrides
+from ...records.provenance import on_validation
 from ...suites.find import find_suite
 from ...suites.names import PUBLISHED
 from ...suites.suite import UNSAID, settings_for
@@ -16,6 +17,13 @@ from ..runs import Examined
 _AGAIN = "delete the record and repeat its run"
 _SAME = ("suite", "suite_version", "method", "variant", "backbone", "pretrained", "order", "seed")
 _BUDGET = ("epochs", "batch_size", "caption_sampling", "crops")
+
+
+def check_is_result(run: Examined) -> None:
+    """Scores on a validation part, which choose settings, are no result, whatever they say."""
+    if on_validation(run.about) or "validation" in run.changed:
+        expected, got = "scores on test sets", "scores on a part of the training data"
+        run.error("V03", expected, got, "move it out of the results")
 
 
 def check_identity(run: Examined, declared: Declared | None, pins: PinnedSuite | None) -> None:

@@ -1,4 +1,7 @@
-"""Rows of files that the user gives as a folder: Places365, and CoOp's split_zhou lists."""
+"""Rows of files that the user gives as a folder.
+
+Places365, CoOp's split_zhou lists, and torchvision's folders of classes, which ZSCL divides.
+"""
 
 import hashlib
 import json
@@ -11,9 +14,12 @@ from ....common.files import file_bytes, file_text, unreadable
 from ....errors import BenchError, quoted
 from ....hub.client import RemoteFile
 from ...files.stream import UnreadableFile, tar_fields, tar_rows
+from ...split_rules import random_split
 from ..classes import match_classes
 from ..declare import Declaration, Folder
 from .reader import RawRow
+
+IMAGES = (".jpg", ".jpeg", ".png")
 
 
 def listed(declared: Declaration, source: Folder, folder: Path | None, command: str) -> RemoteFile:
@@ -22,7 +28,8 @@ def listed(declared: Declaration, source: Folder, folder: Path | None, command: 
     Raises:
         BenchError: no folder given, a file missing, or another md5 than its publisher states.
     """
-    wanted = f"{source.images} and {source.listing}"
+    names = tuple(dict.fromkeys((source.images, source.listing)))
+    wanted = " and ".join(names)
     if folder is None:
         raise BenchError(
             f"the files of {declared.title}, which no hub holds ({wanted})",
@@ -30,13 +37,16 @@ def listed(declared: Declaration, source: Folder, folder: Path | None, command: 
             f"get them from {source.url} and give their folder: `{command} --from FOLDER`",
             code=4,
         )
-    for name in (source.images, source.listing):
+    for name in names:
         if not (folder / name).exists():
             fix = f"get it from {source.url}, or correct --from"
             raise BenchError(f"'{name}' in {folder}", "no such file", fix, code=4)
         if name in source.md5:
             _check_md5(folder / name, source.md5[name])
-    raw = file_bytes(folder / source.listing)
+    if source.layout == "folders":
+        raw = "".join(f"{path}\n" for path in _paths(source, folder)).encode()
+    else:
+        raw = file_bytes(folder / source.listing)
     return RemoteFile(source.listing, len(raw), hashlib.sha256(raw).hexdigest())
 
 
@@ -56,7 +66,7 @@ def read_given(declared: Declaration, source: Folder, folder: Path) -> Iterator[
     Raises:
         BenchError: a damaged list, an image that is not there, a class that is none.
     """
-    rows = _places if source.layout == "places365" else _coop
+    rows = {"places365": _places, "coop": _coop, "folders": _folders}[source.layout]
     return rows(declared, source, folder)
 
 
@@ -99,3 +109,29 @@ def _coop(declared: Declaration, source: Folder, folder: Path) -> Iterator[RawRo
         label = match_classes([name], str(declared.classes), where)[0]
         image = file_bytes(folder / source.images / path)
         yield RawRow(row, path, part, "", image, label=label)
+
+
+def _paths(source: Folder, folder: Path) -> list[str]:
+    """The images below the folders of the classes, class by class, in the order of their names."""
+    root = folder / source.images
+    found = []
+    for path in root.rglob("*"):
+        inside = path.relative_to(root)
+        if path.suffix.lower() in IMAGES and inside.parts[0] not in source.without:
+            found.append(inside)
+    return [path.as_posix() for path in sorted(found, key=lambda path: path.parts)]
+
+
+def _folders(declared: Declaration, source: Folder, folder: Path) -> Iterator[RawRow]:
+    """Rows in the order of the paths; a file of a set that is not whole gives others no part."""
+    paths, wanted = _paths(source, folder), sum(source.rows.values())
+    where, split = str(folder / source.images), source.split
+    assert split is not None, "folders say nothing of parts"
+    if len(paths) != wanted:
+        fix = f"get all of them from {source.url}, and nothing beside them"
+        raise BenchError(f"{wanted} images in {where}", str(len(paths)), fix, code=4)
+    in_test = set(random_split(len(paths), split.train, split.seed)[1].tolist())
+    for row, path in enumerate(paths):
+        label = match_classes([str(Path(path).parent)], str(declared.classes), where)[0]
+        part = source.parts[row in in_test]
+        yield RawRow(row, path, part, "", file_bytes(folder / source.images / path), label=label)
