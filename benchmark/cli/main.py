@@ -15,10 +15,11 @@ from .data.app import app as data_app
 from .display import DisplayOption, first_word, make_display
 from .experiments.study import app as study_app
 from .experiments.sweep import sweep
+from .experiments.tables import tables
 from .order.command import order
 from .repro import noise, repro
 from .terminal import going_on, guarded_streams, streams, told
-from .validate import tables, validate
+from .validate import validate
 
 app = typer.Typer(
     no_args_is_help=True,
