@@ -134,17 +134,12 @@ class DAR(Method[DARConfig]):
             "routing": ("sample", "image", "text", "max", "modality", "pair", "oracle"),
         }
     }
-    aliases = {
-        "margin-0.00": "dar.merge-none",  # no two scores are closer than 0
-        "r4": "dar.rank4", "r32": "dar.rank32",
-    }  # fmt: skip
+    aliases = {"margin-0.00": "dar.merge-none"}  # no two scores are closer than 0
     variants = {
         "rank4": {"rank": 4, "alpha": 8.0},  # Table 3, at the same scale
         "rank8": {"rank": 8, "alpha": 16.0},  # Table 3
         "rank32": {"rank": 32, "alpha": 64.0},  # Table 3
         "r8": {"rank": 8, "alpha": 16.0, "dropout": 0.0},  # the row that Tables 2 to 7 call DAR
-        "r4": {"rank": 4, "alpha": 8.0},  # `rank4`, as older records call it
-        "r32": {"rank": 32, "alpha": 64.0},  # `rank32`, likewise
         # Table 4
         "route-image": {"routing": "image"}, "route-text": {"routing": "text"},
         "route-max": {"routing": "max"}, "route-oracle": {"routing": "oracle"},

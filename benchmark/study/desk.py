@@ -17,7 +17,7 @@ from ..run.request import Plan, Request, make_plan
 
 
 @dataclass(frozen=True)
-class Place:
+class Keeping:
     """Where a study is kept, and whether an older one may be replaced.
 
     Attributes:
@@ -45,7 +45,12 @@ class Desk:
     """
 
     def __init__(
-        self, study: str, plans: list[Plan], asked: Mapping[str, Any], place: Place, report: Report
+        self,
+        study: str,
+        plans: list[Plan],
+        asked: Mapping[str, Any],
+        place: Keeping,
+        report: Report,
     ) -> None:
         plan, self.report = plans[0], report
         reasons = sorted({r for one in plans for r in _reasons(one)})

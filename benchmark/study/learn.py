@@ -27,7 +27,7 @@ from ..toolkit.lora import LoRA
 
 
 @dataclass
-class Learned:
+class LearnedAlone:
     """A method after its only task.
 
     Attributes:
@@ -56,7 +56,7 @@ class Learned:
         return {"hits": int(row["hits"]), "n": int(row["n_queries"])}
 
 
-def learn(plan: Plan, report: Report) -> Learned:
+def learn(plan: Plan, report: Report) -> LearnedAlone:
     """Train a plan's method on the only task of its order.
 
     Every draw is that of a run of the same method, seed and task, and so is every bit.
@@ -75,7 +75,7 @@ def learn(plan: Plan, report: Report) -> Learned:
         if not isinstance(data, LabelTensors):
             raise BenchError("a task with labels", f"'{name}', with captions", "choose another")
         updates = _train(plan, ground, method, data, report)
-    return Learned(ground, method, updates, start, data)
+    return LearnedAlone(ground, method, updates, start, data)
 
 
 def _train(
@@ -118,7 +118,7 @@ def _updates(method: Method[Any]) -> Factors:
     )
 
 
-def test_set(ground: Ground, dataset: Dataset, plan: Plan) -> EvalSet:
+def scored_set(ground: Ground, dataset: Dataset, plan: Plan) -> EvalSet:
     """The test set of a task or of a held-out set, scored among its own classes.
 
     Raises:

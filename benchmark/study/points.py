@@ -19,8 +19,8 @@ from ..run.request import Plan, Request
 from ..suites.find import find_suite
 from ..suites.suite import Dataset, Suite
 from .amplification import amplification
-from .desk import Desk, Place, plan_of
-from .learn import Learned, learn, test_set
+from .desk import Desk, Keeping, plan_of
+from .learn import LearnedAlone, learn, scored_set
 
 PARTS = {
     "attention": tuple(name for name in MAPS if name.startswith("attn.")),
@@ -45,7 +45,7 @@ class Study:
 
     request: Request
     seeds: Sequence[int]
-    place: Place
+    place: Keeping
     report: Report
 
     @property
@@ -123,10 +123,10 @@ def placement(study: Study, task: str | None, reference: str | None, ranks: Sequ
     return desk.path
 
 
-def _scores(learned: Learned, plan: Plan, new: Dataset, old: Dataset) -> dict[str, Any]:
+def _scores(learned: LearnedAlone, plan: Plan, new: Dataset, old: Dataset) -> dict[str, Any]:
     sets = {"task": new, "reference": old}
     return {
-        name: learned.score(test_set(learned.ground, dataset, plan))
+        name: learned.score(scored_set(learned.ground, dataset, plan))
         for name, dataset in sets.items()
     }
 
@@ -188,7 +188,7 @@ def _group_of(site: str) -> str:
 
 
 @torch.no_grad()
-def _restore(learned: Learned, weights: Any) -> None:
+def _restore(learned: LearnedAlone, weights: Any) -> None:
     for name, weight in weights.items():
         learned.sites[name].weight.copy_(weight)
 
@@ -221,7 +221,7 @@ def amplified(study: Study, methods: Sequence[str], tasks: Sequence[str], top: i
     return desk.path
 
 
-def _maps(learned: Learned, top: int) -> dict[str, dict[str, float | int | None]]:
+def _maps(learned: LearnedAlone, top: int) -> dict[str, dict[str, float | int | None]]:
     """Site name -> the numbers of its map; of one that nothing was added to, a change of 0."""
     found = {}
     for name, weight in learned.start.items():

@@ -17,8 +17,8 @@ from benchmark.run.inputs import open_inputs
 from benchmark.run.request import Request, make_plan
 from benchmark.run.runner import execute
 from benchmark.study import points
-from benchmark.study.desk import Place
-from benchmark.study.learn import learn, test_set
+from benchmark.study.desk import Keeping
+from benchmark.study.learn import learn, scored_set
 from benchmark.study.points import Study, amplified, placement, removal, targets
 from benchmark.study.runs import LOCATIONS, insertion, pruning
 
@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {"limit": 10, "epochs": 2, "batch_size": 4, "device": "c
 @pytest.fixture
 def study(own_cache: Path, tmp_path: Path) -> Study:
     request = Request("lora", suite="mini-xtail", cache_dir=own_cache, **SMALL)
-    return Study(request, [3], Place(tmp_path / "studies"), SILENT)
+    return Study(request, [3], Keeping(tmp_path / "studies"), SILENT)
 
 
 def test_a_task_is_learned_as_a_run_learns_it(study: Study, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_task_is_learned_as_a_run_learns_it(study: Study, tmp_path: Path) -> N
     ]  # fmt: skip
     learned = learn(plan, SILENT)
     (task,) = [d for d in plan.suite.tasks if d.name == "curios"]
-    score = learned.score(test_set(learned.ground, task, plan))
+    score = learned.score(scored_set(learned.ground, task, plan))
     assert score == {"hits": hits, "n": 10}
     ranks = record.provenance["reports"][0]["ranks"]
     assert {name: len(a) for name, (_, a) in learned.updates.items()} == ranks
@@ -135,7 +135,7 @@ def test_removal(study: Study) -> None:
 
     def scores() -> dict[str, Any]:
         sets = {"task": task, "reference": reference}
-        return {k: learned.score(test_set(learned.ground, d, plan)) for k, d in sets.items()}
+        return {k: learned.score(scored_set(learned.ground, d, plan)) for k, d in sets.items()}
 
     (every,), (none,) = (found.at(kept=kept) for kept in ("every map", "no map"))
     assert every["found"] == scores()
@@ -170,7 +170,7 @@ def test_amplification_of_two_methods(study: Study) -> None:
             assert one["factor"] == pytest.approx(one["change"] / one["along"])
             assert one["used"] <= 2 <= one["rank"]
     one = replace(study.request, hp=("targets=image.attn.q",))
-    part = replace(study, request=one, place=Place(study.place.folder, overwrite=True))
+    part = replace(study, request=one, place=Keeping(study.place.folder, overwrite=True))
     (point,) = read_study(amplified(part, ["lora"], ["curios"], 2)).points
     assert {n for n, m in point["found"]["maps"].items() if m["factor"] is not None} == {
         f"image.{i}.attn.q" for i in range(4)

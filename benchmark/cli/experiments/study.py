@@ -40,7 +40,7 @@ def _study(
     overwrite: bool = False,
 ) -> "Study":  # fmt: skip
     from ...run.request import Request
-    from ...study.desk import Place
+    from ...study.desk import Keeping
     from ...study.points import Study
 
     request = Request(
@@ -48,7 +48,7 @@ def _study(
         device=device, cache_dir=cache_dir, output_dir=records,
     )  # fmt: skip
     seeds = list(dict.fromkeys(seed))
-    return Study(request, seeds, Place(points, overwrite), make_display(display))
+    return Study(request, seeds, Keeping(points, overwrite), make_display(display))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Why what a command makes is not official, wherever it is kept."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from ...hub.lock import lock_path
@@ -8,11 +9,11 @@ from ..provenance.code import git_dirty
 from ..registry import ResolvedMethod, is_built_in
 
 
-def code_reasons(method: ResolvedMethod, git: dict[str, Any], published: bool) -> list[str]:
-    """What of code and lock file is not in the commit that provenance names; empty for nothing.
+def code_reasons(method: ResolvedMethod, git: Mapping[str, Any], published: bool) -> list[str]:
+    """What of the lock file and of the code nobody else can have; empty for nothing.
 
     Args:
-        method: that runs.
+        method: whatever it was called by, its code must be in the commit that provenance names.
         git: see `git_state`.
         published: whether data of the hub are read.
     """
@@ -21,7 +22,6 @@ def code_reasons(method: ResolvedMethod, git: dict[str, Any], published: bool) -
         reasons.append("the data are locked by CL_BENCH_LOCK, not by the repository's lock file")
     elif published and git["commit"] is not None and git_dirty(lock_path()):
         reasons.append(f"{lock_path().name} is not committed")
-    # Whatever it was called by: its code must be in the commit that the record names.
     if not is_built_in(method):
         reasons.append(
             "the method is an entry point"
