@@ -482,7 +482,7 @@ MISTAKES = {
     "captions": ("--caption-sampling every", "--caption-sampling of random, all"),
     "crops": ("--crops centre", "--crops of none, random"),
     "templates": ("--templates generic", "--templates beside a suite with a choice"),
-    "templates name": ("--templates single", "generic, per-dataset, ensemble"),
+    "templates name": ("--templates single", "generic, per-dataset, first, ensemble"),
     "precision": ("--precision fp16", "fp32, bf16"),
     "device": ("--device gpu", "auto, cpu"),
     "device number": ("--device cuda:99", "cuda:99"),
@@ -732,7 +732,7 @@ def test_tables(
 def test_ls(cli: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shown = cli("ls").out
-    for words in ("dar ", "lora-ft", "methods/zs.py", "mini 1.0", "photos, gen-art", "held out",
+    for words in ("dar ", "lora-ft", "methods/zs.py", "mini 1.1", "photos, gen-art", "held out",
                   "random:<seed>", "none yet"):  # fmt: skip
         assert words in shown, words
 
