@@ -61,7 +61,13 @@ from benchmark.tables.groups import judge
 from benchmark.tables.paper.numbers import printed_in
 from benchmark.tables.run_numbers import read_run
 
-DRAWING = {"draw", "draw_sheet", "lettering", "page"}  # modules that import matplotlib
+DRAWING = {
+    "draw",
+    "draw_analysis",
+    "draw_sheet",
+    "lettering",
+    "page",
+}  # modules that import matplotlib
 PICTURES = {"street": "pairs", "stars": "labelled", "pantry": "pairs"}
 ROOT = Path(__file__).parents[2]
 
