@@ -612,7 +612,7 @@ def test_what_imports_matplotlib_is_imported_inside_one_function() -> None:
                 if near and words & DRAWING and node in tree.body:
                     importing.add(path.name)
     assert using == {f"{name}.py" for name in DRAWING}
-    assert importing == {"draw.py", "draw_sheet.py"}
+    assert importing == {"draw.py", "draw_sheet.py", "draw_analysis.py"}
 
 
 @pytest.mark.slow
