@@ -179,7 +179,7 @@ def check_crops(suite: Suite, tasks: Iterable[Dataset], root: Path, side: int) -
         f"the whole images that suite {suite.name} takes training crops from, at {side} px in "
         f"{root}",
         f"{len(mine) - len(shown)} of {len(mine)} sets with them (not {names})",
-        f"run `cl-bench data prepare {suite.name} --side {side}{option}`, which adds them"
+        f"run `cl-bench data prepare {suite.name}{_option(suite, side)}{option}`, which adds them"
         f"{again(size)}, or train without crops by --crops none",
         code=4,
     )

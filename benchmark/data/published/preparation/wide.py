@@ -26,7 +26,7 @@ from ..shots import (
     write_note,
 )
 from ..splits import Indices
-from ..store import Rows, Store
+from ..store import Rows, Store, read_store
 from .ahead import Ahead
 from .decode import in_order
 from .plan import Planned
@@ -43,16 +43,22 @@ def may_have_shots(planned: Planned, index: int) -> bool:
 def wide_left(planned: Planned) -> tuple[int, list[int]]:
     """How many whole images are still to come, and the files that have them.
 
-    Before all rows are known, these are all that the draws can have at most.
+    Where not all rows are known, these are all that the draws can have at most.
     """
-    job, store = planned.job, planned.whole
-    if store is None:
-        classes = len(class_table(str(job.declared.classes))["source"]) if job.crops else 0
+    job = planned.job
+    if not job.crops:
+        return 0, []
+    store = read_store(planned.folder)  # of which some files may be damaged
+    if store is not None and not lacks_wide(store, job.crops):
+        return 0, []
+    try:
+        rows = None if store is None else rows_of(store)
+    except BenchError:  # a damaged row table
+        rows = None
+    if rows is None:
+        classes = len(class_table(str(job.declared.classes))["source"])
         files = [i for i in range(len(planned.files)) if may_have_shots(planned, i)]
         return classes * sum(rule.k for rule in job.crops), files
-    if not lacks_wide(store, job.crops):
-        return 0, []
-    rows = rows_of(store)
     picked = shot_rows(rows, job.crops, job.declared)
     return len(picked), np.unique(rows.file_N[picked]).tolist()
 
