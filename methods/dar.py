@@ -78,9 +78,8 @@ class DARConfig(Config):
     merge_scale: float = setting(1.0, why="not in the paper")  # of the plain sum that "ta" takes
     density: float = setting(0.5, why="not in the paper")  # share of entries that DARE keeps
     weight_bins: int = setting(16, why="so few merges are computed")  # steps of a non-linear weight
-    reuse_threshold: float | None = setting(  # cosine above which an old adapter is trained on
-        None, source="section 3, which has no reuse; the preprint's threshold is unknown"
-    )
+    # Cosine above which an old adapter is trained on
+    reuse_threshold: float | None = setting(None, source="section 3, without reuse")
     prototype_momentum: float = setting(0.0, source="preprint, Table 10")  # old one's share then
 
     def __post_init__(self) -> None:
@@ -149,13 +148,11 @@ class DAR(Method[DARConfig]):
         "route-pair": {"routing": "pair"},  # both of a test pair by the mean of its two
         "merge-none": {"merge": "none"},  # Tables 5 and 6 (k = 1)
         "merge-uniform": {"merge": "uniform"},  # Table 5
-        "merge-ta": {"merge": "ta"},  # Table 5
-        "merge-dare-ties": {"merge": "dare-ties"},  # Table 5
-        "merge-iso-c": {"merge": "iso-c"},  # Table 5
+        "merge-ta": {"merge": "ta"},  # Table 5, as the next two
+        "merge-dare-ties": {"merge": "dare-ties"}, "merge-iso-c": {"merge": "iso-c"},
         "merge-core-dare-ties": {"merge": "core-dare-ties"},
         "merge-core-iso-c": {"merge": "core-iso-c"},
-        "merge-core-tsv": {"merge": "core-tsv"},
-        "merge-core-tsv-iso": {"merge": "core-tsv-iso"},
+        "merge-core-tsv": {"merge": "core-tsv"}, "merge-core-tsv-iso": {"merge": "core-tsv-iso"},
         # Table 6
         "margin-0.00": {"margin": 0.0}, "margin-0.01": {"margin": 0.01},
         "margin-0.10": {"margin": 0.1}, "k3": {"top_k": 3}, "k4": {"top_k": 4},

@@ -23,14 +23,13 @@ route. The backbone is frozen. Official code: JiazuoYu/MoE-Adapters4CL. As there
 Differs from paper and official code:
 - Routing is per image. The official code decides for a test batch by its mean error, and a batch
   has images of one data set alone: `route-batch`, with a badge; its batches are the evaluator's.
-- The auto-encoders see CLIP's frozen embeddings, and their limits are quantiles; there is none of
-  a reference data set. Those of a task are trained before its adapters, not before all tasks.
+- The auto-encoders see CLIP's frozen embeddings, and a limit is a quantile of errors on held-out
+  training items, not 0.06; none is of a reference data set, or trained before its task comes.
 - A caption has no image: where texts are embedded for retrieval, auto-encoders of the frozen text
   embeddings route each by itself. Class prompts never use them.
-- One learning rate. The official scripts set one per data set by hand, which a method cannot know:
-  1e-4 to 1e-2 for few shots, here 5e-3, their median (all data: 1e-4 to 5e-3, median 1e-3).
-- On pairs the loss is CLIP's, both ways. Warm-up (there 100 steps), budget (500), batch size (64),
-  crops (0.9 to 1 of an image, for few shots drawn once), class prompts, precision: the suite's.
+- One learning rate; official scripts set one per data set by hand (few shots: 1e-4 to 1e-2, median
+  5e-3; all data: median 1e-3). Warm-up (there 100 steps), budget (500 of 64), crops (0.9 to 1,
+  drawn once), prompts and precision are the suite's. On pairs the loss is CLIP's, both ways.
 
 Cost: K adapters per token and block; at test class texts are encoded for each route that occurs.
 """
@@ -89,10 +88,11 @@ class MoEAdapterConfig(Config):
     dropout: float = setting(0.1, source="official code, adapter.py")  # of its hidden units
     freeze: int = setting(2, source="official code")  # adapters per block that a task freezes
     label_smoothing: float = setting(0.2, source="official code, few-shot script")
-    routing: Routing = setting("sample", paper="batch", why="a batch of one set tells its task")
+    routing: Routing = setting("sample", paper="batch", why="a batch tells its task")  # at test
     router_steps: int = setting(300, source="official code, few-shot script")
-    # Of errors on held-out training items, a task's limit
-    router_quantile: float = setting(0.99, paper="an error of 0.06", why="that is of AlexNet's")
+    router_quantile: float = setting(
+        0.99, paper="an error of 0.06 (test script)", why="theirs is of AlexNet's features"
+    )
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
@@ -126,8 +126,7 @@ class Expert(nn.Module):
 class Mixture(nn.Module):
     """What stands beside the MLP of one block: E experts, a router and its noise per task.
 
-    count_E: choices of each expert in the task's steps. frozen_E: those that no later task trains.
-    chosen: counts of each training pass since it was emptied.
+    count_E: each expert's choices in the task. frozen_E: never trained again. chosen: per pass.
     """
 
     training_only = ("noises", "count_E", "frozen_E")

@@ -4,8 +4,7 @@
     python scripts/results.py mini --renew --reason "..."    # into results/, from committed code
     python scripts/results.py mini --renew --method ft --method dar    # these rows alone
 
-Suites: mini (252 runs, about 4 hours on two cores, two at a time), mini-xtail (174, 2 to 4
-hours) and mini-mtil (174, 1 to 2).
+Suites: mini, mini-xtail, mini-mtil, mini-peft.
 
 The first form needs nothing but the package: it has a cache of its own, so that no adapter of an
 earlier run is taken. A record of the same numerics, method and weights (in the first, of the very
@@ -25,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,61 +40,71 @@ from benchmark.suites.mini_few_shot import ALONE
 from benchmark.validation.checks.history import supersede
 from benchmark.validation.ledger import LEDGER, renew_ledger
 
-SEEDS = (42, 43, 44)
-FEW_SHOT_ORDERS = ("forward", "ii")  # orders I and II
+THREE, FIVE = (42, 43, 44), (42, 43, 44, 45, 46)
+THIRD = "random:1"  # a third order of the tasks, of nobody's choosing
+FEW_SHOT_ORDERS = ("forward", "ii", THIRD)  # orders I and II, and it
 ORDERS = {
-    "mini": ("forward", "reverse"), "mini-xtail": FEW_SHOT_ORDERS, "mini-mtil": FEW_SHOT_ORDERS,
-    "mini-peft": ALONE,
+    "mini": ("forward", "reverse", THIRD), "mini-xtail": FEW_SHOT_ORDERS,
+    "mini-mtil": FEW_SHOT_ORDERS, "mini-peft": ALONE,
 }  # fmt: skip
-Families = tuple[tuple[str, tuple[str, ...]], ...]
-"""Backbone and rows; rows that share what they train stand together: one process runs them."""
-RETRIEVAL: Families = (
-    (
-        "tiny-s",
-        (
-            "dar", "dar.route-image", "dar.route-text", "dar.route-max", "dar.route-modality",
-            "dar.route-pair", "dar.route-oracle", "dar.route-random",  # Table 4
-            "dar.merge-none", "dar.merge-uniform", "dar.merge-ta", "dar.merge-dare-ties",
-            "dar.merge-iso-c", "dar.merge-core-dare-ties", "dar.merge-core-iso-c",
-            "dar.merge-core-tsv", "dar.merge-core-tsv-iso",  # Table 5
-            "dar.margin-0.00", "dar.margin-0.01", "dar.margin-0.10", "dar.k3", "dar.k4",  # Table 6
-        ),
+
+
+class Family(NamedTuple):
+    """Rows that one process runs, as they share what they train.
+
+    Attributes:
+        rows: as `--method` takes them. seeds: of each. backbone: of all.
+        orders: of the tasks; empty for all of the suite.
+    """
+
+    rows: tuple[str, ...]
+    seeds: tuple[int, ...] = THREE
+    backbone: str = "tiny-s"
+    orders: tuple[str, ...] = ()
+
+    def orders_in(self, suite: str) -> tuple[str, ...]:
+        """The orders that it runs in."""
+        return self.orders or ORDERS[suite]
+
+
+ADAPTERS = (
+    "dar", "dar.route-image", "dar.route-text", "dar.route-max", "dar.route-modality",
+    "dar.route-pair", "dar.route-oracle", "dar.route-random",  # Table 4
+    "dar.merge-none", "dar.merge-uniform", "dar.merge-ta", "dar.merge-dare-ties",
+    "dar.merge-iso-c", "dar.merge-core-dare-ties", "dar.merge-core-iso-c",
+    "dar.merge-core-tsv", "dar.merge-core-tsv-iso",  # Table 5
+    "dar.margin-0.00", "dar.margin-0.01", "dar.margin-0.10", "dar.k3", "dar.k4",  # Table 6
+)  # fmt: skip
+HEADLINE = ("zs", "ft", "ewc", "mod-x", "c-clip", "l2p", "dkr", "ta", "joint")
+"""With `dar` the rows of Tables 1, 7 and 8."""
+MORE = ("lora-ft", "joint.mixed", "dar.rank4", "dar.rank8", "dar.rank32", "dar.r8")
+LARGER = ("dar", "dar.r8", "c-clip", "mod-x", "ft")
+"""The rows of Table 2, which is of the forward order, on the larger backbone."""
+FEW_SHOT_HEADLINE = (
+    "zs", "lwf", "lwf-vr", "wise-ft", "icarl", "zscl", "moe-adapter", "rail-primal", "codyra",
+    "codyra.released", "codyra-plus", "lora", "joint",
+)  # fmt: skip
+"""The rows of Tables 1 and 2 of the CoDyRA paper, plain LoRA, and the bound."""
+FEW_SHOT_MORE = (
+    "codyra-plus.route-oracle", "codyra-rail-primal", "codyra-rail-primal.rebuilt",
+    "codyra-rail-dual", "codyra-rail-dual.rebuilt", "rail-dual", "ft", "joint.mixed", "dar", "ta",
+    "lora-ft", "ewc", "mod-x", "dkr", "c-clip", "l2p",
+)  # fmt: skip
+FEW_SHOT = (
+    *(Family((name,), FIVE) for name in FEW_SHOT_HEADLINE),
+    *(Family((name,)) for name in FEW_SHOT_MORE),
+)
+FAMILIES: dict[str, tuple[Family, ...]] = {
+    "mini": (
+        Family(ADAPTERS),
+        Family(ADAPTERS[:1], FIVE[3:]),
+        *(Family((name,), FIVE) for name in HEADLINE),
+        *(Family((name,)) for name in MORE),
+        *(Family((name,), backbone="tiny-b", orders=("forward",)) for name in LARGER),
     ),
-    ("tiny-s", ("c-clip",)),
-    ("tiny-s", ("dkr",)),
-    ("tiny-s", ("mod-x",)),
-    ("tiny-s", ("ewc",)),
-    ("tiny-s", ("l2p",)),
-    ("tiny-s", ("dar.rank4",)),  # Table 3, with the two below and `dar`
-    ("tiny-s", ("dar.rank8",)),
-    ("tiny-s", ("dar.rank32",)),
-    ("tiny-s", ("dar.r8",)),  # the run that the paper's tables call DAR
-    ("tiny-s", ("lora-ft",)),
-    ("tiny-s", ("ft",)),
-    ("tiny-s", ("ta",)),
-    ("tiny-s", ("joint",)),
-    ("tiny-s", ("joint.mixed",)),
-    ("tiny-s", ("zs",)),
-    ("tiny-b", ("dar",)),  # Table 2
-    ("tiny-b", ("dar.r8",)),
-    ("tiny-b", ("c-clip",)),
-    ("tiny-b", ("mod-x",)),
-    ("tiny-b", ("ft",)),
-)  # fmt: skip
-# The two papers' methods, those of Tables 1 and 2 of the CoDyRA paper first.
-METHODS = (
-    "codyra", "codyra.released", "codyra-plus", "codyra-plus.route-oracle", "codyra-rail-primal",
-    "codyra-rail-primal.rebuilt", "codyra-rail-dual", "codyra-rail-dual.rebuilt",
-    "rail-primal", "rail-dual", "moe-adapter", "zscl", "lora", "lwf",
-    "lwf-vr", "wise-ft", "icarl", "zs", "ft", "joint", "joint.mixed", "dar", "ta", "lora-ft", "ewc",
-    "mod-x", "dkr", "c-clip", "l2p",
-)  # fmt: skip
-PEFT = ("codyra", "lora", "zs")  # the rows of Table 7
-FAMILIES: dict[str, Families] = {
-    "mini": RETRIEVAL,
-    "mini-xtail": tuple(("tiny-s", (name,)) for name in METHODS),
-    "mini-mtil": tuple(("tiny-s", (name,)) for name in METHODS),
-    "mini-peft": tuple(("tiny-s", (name,)) for name in PEFT),
+    "mini-xtail": FEW_SHOT,
+    "mini-mtil": FEW_SHOT,
+    "mini-peft": tuple(Family((name,), FIVE) for name in ("codyra", "lora", "zs")),  # Table 7
 }
 COMMITTED = Path("results")
 AGAIN = Path("scratch") / "again"
@@ -112,20 +122,22 @@ def make_plans(suite: str, renew: bool, only: Collection[str] = ()) -> list[Plan
     folder, cache = (None, None) if renew else (AGAIN, AGAIN / "cache")
     return [
         make_plan(
-            Request(method, order, suite, backbone, seed=seed, output_dir=folder, cache_dir=cache)
+            Request(
+                method, order, suite, one.backbone, seed=seed, output_dir=folder, cache_dir=cache
+            )
         )
-        for backbone, methods in FAMILIES[suite]
-        for seed in SEEDS
-        for method in methods
+        for one in FAMILIES[suite]
+        for seed in one.seeds
+        for method in one.rows
         if not only or method in only
-        for order in ORDERS[suite]
+        for order in one.orders_in(suite)
     ]
 
 
 @cache
-def weights_of(backbone: str) -> str:
+def weights_of(backbone: str, weights: str) -> str:
     """Sha256 of the tensors that ship with the package."""
-    return load(backbone, "bundled").fingerprint
+    return load(backbone, weights).fingerprint
 
 
 def is_current(plan: Plan) -> bool:
@@ -136,7 +148,9 @@ def is_current(plan: Plan) -> bool:
         about = read_record(plan.target).provenance
     except BenchError:
         return False
-    if about.get("weights", {}).get("sha256") != weights_of(plan.backbone):
+    if about.get("weights", {}).get("sha256") != weights_of(plan.backbone, plan.weights):
+        return False
+    if about.get("asked") != plan.asked:  # other settings, by the suite or the method
         return False
     if plan.request.output_dir is None:
         if about.get("evidence") is None:
@@ -159,10 +173,13 @@ def name_of(plan: Plan) -> str:
 
 def family_of(plan: Plan) -> tuple[str, int, str]:
     """Runs of one process: the first row of their family, seed and backbone."""
-    name = name_of(plan)
+    name, seed = name_of(plan), plan.request.seed
     families = FAMILIES[plan.suite.name]
-    first = next(m[0] for b, m in families if b == plan.backbone and name in m)
-    return first, plan.request.seed, plan.backbone
+    first = next(
+        one.rows[0] for one in families
+        if one.backbone == plan.backbone and name in one.rows and seed in one.seeds
+    )  # fmt: skip
+    return first, seed, plan.backbone
 
 
 def run_family(plans: Sequence[Plan]) -> None:
@@ -179,7 +196,8 @@ def run_family(plans: Sequence[Plan]) -> None:
     command = [sys.executable, "-m", "benchmark", "run", "--suite", suite, "--display", "plain"]
     command += ["--backbone", backbone, "--seed", str(seed)]
     command += [word for name in dict.fromkeys(map(name_of, todo)) for word in ("--method", name)]
-    command += [word for order in ORDERS[suite] for word in ("--order", order)]
+    orders = dict.fromkeys(plan.request.order for plan in todo)
+    command += [word for order in orders for word in ("--order", order)]
     for flag, folder in (
         ("--output-dir", plans[0].request.output_dir), ("--cache-dir", plans[0].request.cache_dir),
     ):  # fmt: skip
@@ -291,7 +309,7 @@ def main() -> None:
         help="why records are replaced, for results/superseded.csv; needed where some are",
     )  # fmt: skip
     asked = parser.parse_args()
-    rows = {name for _, names in FAMILIES[asked.suite] for name in names}
+    rows = {name for one in FAMILIES[asked.suite] for name in one.rows}
     if unknown := sorted(set(asked.method) - rows):
         parser.error(f"{asked.suite} has no row '{unknown[0]}', but {', '.join(sorted(rows))}")
     plans = make_plans(asked.suite, asked.renew, asked.method)

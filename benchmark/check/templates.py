@@ -23,14 +23,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Backbone, Batch, Config, Method, Task, Tools, flat, require
+from benchmark.api import Backbone, Batch, Config, Method, Task, Tools, flat, require, setting
 
 
 @dataclass(frozen=True)
 class ${Class}Config(Config):
-    """Defaults: (section or table of the paper)."""
+    """Settings; `paper` and `why` stand where a default is not the paper's."""
 
-    strength: float = 1e-4  # of the pull, unitless; (where the value is from)
+    strength: float = setting(1e-4, source="(section or table)")  # of the pull, unitless
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
@@ -94,14 +94,15 @@ from benchmark.api import (
     Texts,
     check_adapter,
     encode_with,
+    setting,
 )
 
 
 @dataclass(frozen=True)
 class ${Class}Config(Config):
-    """Defaults: (section or table of the paper)."""
+    """Settings; `paper` and `why` stand where a default is not the paper's."""
 
-    rank: int = 8  # of the adapter; (where the value is from)
+    rank: int = setting(8, source="(section or table)")  # of the adapter
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""
@@ -164,15 +165,16 @@ from benchmark.api import (
     Texts,
     Tools,
     require,
+    setting,
     unit,
 )
 
 
 @dataclass(frozen=True)
 class ${Class}Config(Config):
-    """Defaults: (section or table of the paper)."""
+    """Settings; `paper` and `why` stand where a default is not the paper's."""
 
-    weight: float = 0.5  # share of the mean that is taken away; (where the value is from)
+    weight: float = setting(0.5, source="(section or table)")  # share of the mean, taken away
 
     def __post_init__(self) -> None:
         """Values that would run and mean nothing are refused."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from ..common.origins import NOWHERE, Origin
 from ..errors import BenchError, visible
 from ..protocol.badges import UNSEEN
 from ..records.overlap import overlap_file, overlap_line, read_overlap
@@ -13,12 +12,31 @@ from ..suites.find import find_suite
 from ..suites.names import suite_names
 from ..suites.suite import Recipe
 from .described.method import describe_method
+from .described.shown import (
+    DIFFERS,
+    Row,
+    given_rows,
+    recipe_rows,
+    setting_rows,
+    shown,
+    terminal_width,
+)
+from .described.shown import columns as aligned
 
 RESULTS = Path("results")
 
 
-def listing() -> str:
-    """Methods, suites with tasks and recipe, orders, and the records under results/."""
+def listing(suite: str | None = None) -> str:
+    """Methods, suites with tasks and recipe, orders, and the records under results/.
+
+    Args:
+        suite: a name or a .toml file, to list that suite alone.
+
+    Raises:
+        BenchError: see `find_suite`.
+    """
+    if suite is not None:
+        return "\n".join(_suite(suite))
     lines = ["methods (--method NAME or a .py file; `cl-bench ls NAME`: settings and variants)"]
     names = method_names()
     width = max(len(name) for name in names)
@@ -30,50 +48,50 @@ def listing() -> str:
     return "\n".join([*lines, *_records()])
 
 
-def describe(asked: str) -> str:
+def describe(asked: str, suite: str | None = None) -> str:
     """One method: paper, badges, settings with their values, variants with what they change.
 
     Args:
         asked: as for --method; with a variant, the settings are those of the variant.
+        suite: a name or a .toml file, to see what the method gets there.
 
     Raises:
-        BenchError: see `find_method`.
+        BenchError: see `find_method` and `find_suite`.
     """
-    found = describe_method(asked)
-    width = max(map(len, [*found.settings, *found.variants]))
+    where = find_suite(suite) if suite is not None else None
+    found = describe_method(asked, where.settings if where is not None else {})
+    rows = list(setting_rows(
+        found.settings, found.origins, found.defaults, found.varied, found.given, where, found.name,
+    ))  # fmt: skip
+    names, columns = max(map(len, [*found.settings, *found.variants])), terminal_width()
     lines = [
         f"{asked}: {found.label}",
         f"  paper  {found.paper or 'none'}",
         f"  uses   {', '.join(sorted(found.uses)) or 'the data of the current task alone'}",
-        f"\nsettings (--hp KEY=VALUE; {found.file.name} says where each value is from)",
+        f"\nsettings (--hp KEY=VALUE){f' in {where.name}' if where is not None else ''}, "
+        + _differing(rows),
+        *aligned(rows, columns, name_width=names),
     ]
-    for key, value in found.settings.items():
-        origin = found.origins.get(key, NOWHERE)
-        lines.append(f"  {key:<{width}}  {_shown(value)}{_from(origin)}")
+    if where is not None:
+        lines.append(f"\nrecipe of {where.name} {where.version}, of all methods")
+        lines += aligned(list(recipe_rows(where)), columns, name_width=names)
     if found.variants:
         lines.append(f"\nvariants (--method {found.call}VARIANT)")
     for tag, changes in found.variants.items():
-        shown = ", ".join(f"{key}={_shown(value)}" for key, value in changes.items())
-        lines.append(f"  {tag:<{width}}  {shown}")
+        said = ", ".join(f"{key}={shown(value)}" for key, value in changes.items())
+        lines.append(f"  {tag:<{names}}  {said}")
     if found.about:
         lines += [f"\n{found.file.name}, with what differs from the paper:\n", found.about]
     return "\n".join(lines)
 
 
-def _from(origin: Origin) -> str:
-    """Where a value is from, and the paper's where it is another."""
-    parts = [f"the paper: {origin.paper}"] if origin.paper else []
-    parts += [origin.why] if origin.why else []
-    parts += [origin.source] if origin.source else []
-    if origin.sweep:
-        parts.append(f"chosen of {origin.trials} by sweeps/{origin.sweep}.toml")
-    return f"  ({'; '.join(parts)})" if parts else ""
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return ",".join(map(str, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+def _differing(rows: list[Row]) -> str:
+    """How many settings are not the paper's, and which."""
+    names = [row.name for row in rows if row.differs]
+    if not names:
+        return "none of which is said to differ from the paper"
+    number = f"{len(names)} settings differ" if len(names) > 1 else "1 setting differs"
+    return f"{DIFFERS}: {number} from the paper ({', '.join(names)})"
 
 
 def _suite(name: str) -> list[str]:
@@ -81,6 +99,7 @@ def _suite(name: str) -> list[str]:
     r = suite.recipe
     budget = f"{r.steps} steps a task" if r.steps else f"{r.epochs} epochs"
     published = any(d.needs for d in suite.tasks)
+    rows = aligned(list(given_rows(suite)), terminal_width(), indent="      ")
     given = " --from FOLDER" if name.endswith(("-coop", "-zscl")) else ""
     return [
         f"  {name} {suite.version}: {suite.about}",
@@ -93,6 +112,7 @@ def _suite(name: str) -> list[str]:
         f"    backbone  {suite.backbone} ({suite.pretrained})",
         f"    recipe    {budget}, batches of {r.batch_size}, lr {r.lr:g}"
         f" (added parameters {r.lr_added:g}), {r.precision}{_views(r)}",
+        *(["    given to settings of methods", *rows] if rows else []),
         *([f"    data      cl-bench data prepare {name}{given}"] if published else []),
         f"    overlap   {_overlap(name)}",
     ]

@@ -12,6 +12,7 @@ from ..errors import BenchError
 from .check import check_method, init_method
 from .compare import compare
 from .data.app import app as data_app
+from .described.command import ls
 from .display import DisplayOption, first_word, make_display
 from .experiments.study import app as study_app
 from .experiments.sweep import sweep
@@ -183,16 +184,7 @@ def run(
 app.command()(order)
 
 
-@app.command()
-def ls(
-    method: Annotated[
-        str | None, typer.Argument(help="a method or a file: its settings and variants")
-    ] = None,
-) -> None:
-    """Methods, suites with tasks, backbone and recipe, orders, and records."""
-    from .listing import describe, listing
-
-    typer.echo(listing() if method is None else describe(method))
+app.command()(ls)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from ..errors import BenchError
 
 STAND_INS = {
     "→": "->", "←": "<-", "±": "+-", "×": "x", "·": ".", "…": "...", "–": "-", "—": "-",  # noqa: RUF001
+    "§": "S.", "‡": "++",
     "‘": "'", "’": "'", "“": '"', "”": '"', "Δ": "delta", "γ": "gamma", "†": "+",  # noqa: RUF001
 }  # fmt: skip
 ERRORS = "cl_bench_stand_ins"

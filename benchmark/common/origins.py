@@ -35,6 +35,14 @@ class Origin:
             return "tuned"
         return "paper" if self.source and not self.paper else "default"
 
+    def is_papers(self, value: object) -> bool:
+        """Whether a value is `paper`, where that is a value and, perhaps, words in brackets."""
+        paper = self.paper.partition(" (")[0]
+        try:
+            return float(paper) == value
+        except ValueError:
+            return bool(paper) and paper.lower() == str(value).lower()
+
 
 NOWHERE = Origin()
 

@@ -8,7 +8,7 @@ from typing import TypeGuard
 from .digests import digest
 
 NO_NUMBER = frozenset(
-    {"__init__", "__main__", "check", "cli", "errors", "stats", "tables", "validation"}
+    {"__init__", "__main__", "check", "cli", "errors", "stats", "sweep", "tables", "validation"}
 )
 """The rooms of the package that compute no number of a record; `tree_sha` has all others."""
 DECLARATIONS = frozenset({"aliases", "invariants"})

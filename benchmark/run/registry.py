@@ -131,6 +131,11 @@ def locate(asked: str) -> MethodFile:
     return MethodFile(name, variant, module_file(_plugins()[name][0].module), "entry point")
 
 
+def given_by(settings: Mapping[str, Any], name: str, fields: Collection[str]) -> dict[str, Any]:
+    """What a suite's settings give to a method with these fields; raises as `of_suite`."""
+    return of_suite(settings, name, fields, method_names(), _built_in().values())
+
+
 def find_method(
     asked: str, hp: list[str], settings: Mapping[str, Any] = MappingProxyType({})
 ) -> ResolvedMethod:
@@ -154,7 +159,7 @@ def find_method(
     cls = _only_method(module, asked)
     _own_code(f"declarations of '{asked}' that can be read", file, lambda: check_declared(cls))
     what = f"a Config of '{asked}' that can be made (a frozen dataclass that extends Config)"
-    mine = of_suite(settings, name, field_types(cls.Config), method_names(), _built_in().values())
+    mine = given_by(settings, name, field_types(cls.Config))
     base = _own_code(what, file, lambda: _base_config(cls, name, variant, mine))
     changes = parse_changes(base, name, hp)
     config = _own_code(what, file, lambda: replace(base, **changes))

@@ -28,14 +28,17 @@ def tuned(suite: str) -> Mapping[str, Mapping[str, Any]]:
 def tuned_origins(suite: str) -> Mapping[str, Origin]:
     """Under "method.setting" where the value is from, for `Suite.origins`."""
     return {
-        f"{method}.{key}": Origin(sweep=one["sweep"], trials=one["trials"])
+        f"{method}.{key}": Origin(why=one.get("why", ""), sweep=one["sweep"], trials=one["trials"])
         for method, settings in _read().get(suite, {}).items()
         for key, one in settings.items()
     }
 
 
 def all_tuned() -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
-    """Suite, method, setting, and {"value", "sweep", "trials"} of all that sweeps have chosen."""
+    """Suite, method, setting, and {"value", "sweep", "trials"} of all that sweeps have chosen.
+
+    With "why" where the sweep was of another method or suite: it says of which.
+    """
     for suite, methods in _read().items():
         for method, settings in methods.items():
             for key, one in settings.items():

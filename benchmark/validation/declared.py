@@ -59,18 +59,21 @@ def installed_source(path: str) -> bytes | None:
     return next((f.read_bytes() for root in roots if (f := root / rest).is_file()), None)
 
 
-def read_declared(path: str, source: Source) -> Declared:
+def read_declared(
+    path: str, source: Source, given: Mapping[str, Any] = MappingProxyType({})
+) -> Declared:
     """Read a method's file.
 
     Args:
         path: of the file.
         source: gives it, and the files of the package that it imports from.
+        given: what a suite gives to its settings, so that the badges are those there.
 
     Raises:
         Unreadable: there is no such file, no method in it, or what it says is no plain value.
     """
     try:
-        return _read(path, source)
+        return _read(path, source, given)
     except Unreadable:
         raise
     except (SyntaxError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError,
@@ -104,7 +107,7 @@ def _found(
     return module, *found[0]
 
 
-def _read(path: str, source: Source) -> Declared:
+def _read(path: str, source: Source, given: Mapping[str, Any]) -> Declared:
     reader = SourceReader(source)
     module, node, (home, config) = _found(reader, path)
     defaults = _plain(reader.fields(home, config))
@@ -113,7 +116,7 @@ def _read(path: str, source: Source) -> Declared:
     uses: dict[str, list[str]] = {}
     try:
         for variant in ("", *variants):
-            settings = {**defaults, **variants.get(variant, {})}
+            settings = {**defaults, **given, **variants.get(variant, {})}
             uses[variant] = sorted(reader.badges(module, node, settings))
     except (Unreadable, TypeError, KeyError):
         uses = {}

@@ -482,7 +482,7 @@ MISTAKES = {
     "captions": ("--caption-sampling every", "--caption-sampling of random, all"),
     "crops": ("--crops centre", "--crops of none, random"),
     "templates": ("--templates generic", "--templates beside a suite with a choice"),
-    "templates name": ("--templates single", "generic, per-dataset, ensemble"),
+    "templates name": ("--templates single", "generic, per-dataset, first, ensemble"),
     "precision": ("--precision fp16", "fp32, bf16"),
     "device": ("--device gpu", "auto, cpu"),
     "device number": ("--device cuda:99", "cuda:99"),
@@ -732,20 +732,21 @@ def test_tables(
 def test_ls(cli: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shown = cli("ls").out
-    for words in ("dar ", "lora-ft", "methods/zs.py", "mini 1.0", "photos, gen-art", "held out",
+    for words in ("dar ", "lora-ft", "methods/zs.py", "mini 1.1", "photos, gen-art", "held out",
                   "random:<seed>", "none yet"):  # fmt: skip
         assert words in shown, words
 
 
 def test_ls_of_a_method(cli: Callable[..., Ended], tmp_path: Path) -> None:
     dar = cli("ls", "dar").out
-    for words in ("dar: DAR", "data of the current task alone", "\n  reuse_threshold       none\n",
+    for words in ("dar: DAR", "data of the current task alone",
+                  "\n  reuse_threshold       none    section 3",
                   "\n  targets               attn.out_proj,mlp.c_fc,mlp.c_proj\n",
                   "--method dar.VARIANT", "rank=8, alpha=16.0, dropout=0.0"):  # fmt: skip
         assert words in dar, words
     oracle = cli("ls", "dar.route-oracle").out
     assert "uses   task id" in oracle
-    assert "\n  routing               oracle\n" in oracle
+    assert "\n* routing               oracle  by this variant; sample by default\n" in oracle
     assert "variants" not in cli("ls", "ft").out
     file = tmp_path / "mine.py"
     file.write_text(

@@ -142,12 +142,12 @@ def test_templates_have_one_hole_and_the_published_counts() -> None:
     assert set(prompts.XTAIL) == set(XTAIL)
 
 
-def test_the_three_sets_of_templates() -> None:
+def test_the_four_sets_of_templates() -> None:
     assert {kind: set(found) == set(MTIL) for kind, found in prompts.SETS.items()} == {
-        "generic": True, "per-dataset": True, "ensemble": True,
+        "generic": True, "per-dataset": True, "first": True, "ensemble": True,
     }  # fmt: skip
     for suite, default in (("xtail", "per-dataset"), ("xtail-coop", "per-dataset"),
-                           ("mtil", "ensemble")):  # fmt: skip
+                           ("mtil", "first")):  # fmt: skip
         assert find_suite(suite).templates == default
         for chosen in (None, *prompts.SETS):
             found = find_suite(suite, templates=cast("Templates | None", chosen))
@@ -158,6 +158,7 @@ def test_the_three_sets_of_templates() -> None:
             assert {loading(t)["templates"] for t in found.held_out} == {prompts.GENERIC}
     assert prompts.SETS["per-dataset"]["dtd"] == ("{} texture.",)
     assert prompts.SETS["ensemble"]["dtd"][0] == "a photo of a {} texture."
+    assert prompts.SETS["first"]["stanford-cars"] == ("a photo of a {}, a type of car.",)
     assert {len(t) for t in prompts.SETS["per-dataset"].values()} == {1}
 
 

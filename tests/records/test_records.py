@@ -350,21 +350,21 @@ def script() -> Any:
     assert spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.weights_of = lambda backbone: "weights-1"
+    module.weights_of = lambda backbone, weights: "weights-1"
     return module
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> SimpleNamespace:
     """What the script reads of a plan."""
-    request = SimpleNamespace(order="forward", seed=3, output_dir=None, cache_dir=tmp_path)
+    request = SimpleNamespace(order="forward", seed=42, output_dir=None, cache_dir=tmp_path)
     file = tmp_path / "ft.py"
     file.write_text("before there were numerics")
     method = SimpleNamespace(name="ft", variant="", sha="method-1", file=file)
     target = tmp_path / "mini" / NAME
     return SimpleNamespace(
         request=request, method=method, backbone="tiny-s", code="code-1", target=target,
-        suite=SimpleNamespace(name="mini"),
+        suite=SimpleNamespace(name="mini"), weights="bundled", asked={"config": {"lr": 1.0}},
     )  # fmt: skip
 
 
@@ -373,11 +373,13 @@ def made_by(
     method: str,
     weights: str = "weights-1",
     numerics: int | None = NUMERICS,
+    asked: Row | None = None,
     **changes: Any,
 ) -> Row:
     made = {"code": code, "method": method, "weights": weights}
     about: Row = {part: {"sha256": sha} for part, sha in made.items()}
     about["code"] |= {} if numerics is None else {"numerics": numerics}
+    about["asked"] = asked or {"config": {"lr": 1.0}}
     about["evidence"] = {"schema": 1, "sha256": "0" * 64, "bytes": 1}
     return PROVENANCE | about | changes
 
@@ -396,6 +398,7 @@ BYTES = hashlib.sha256(b"before there were numerics").hexdigest()
         (("code-0", BYTES, "weights-1", None), 1),  # of numerics 1
         (("code-0", BYTES, "weights-1", 1), 1),
         (("code-0", "method-0", "weights-1", None), 1),
+        (("code-1", "method-1", "weights-1", NUMERICS, {"config": {"lr": 2.0}}), 1),
     ],
 )
 def test_a_record_of_other_code_is_made_again(
@@ -458,16 +461,17 @@ def test_every_family_is_run_once_and_every_name_exists(script: ModuleType) -> N
     from benchmark.suites.names import EMBEDDED
 
     for suite, families in script.FAMILIES.items():
-        rows = [(backbone, name) for backbone, names in families for name in names]
-        assert len(set(rows)) == len(rows)
-        for _, name in rows:
-            assert find_method(name, []).cls.label
-        names = {name.partition(".")[0] for _, name in rows}
+        runs = [(f.backbone, row, seed) for f in families for row in f.rows for seed in f.seeds]
+        assert len(set(runs)) == len(runs)
+        rows = {row for _, row, _ in runs}
+        assert all(find_method(row, []).cls.label for row in rows)
+        assert all(f.orders_in(suite) for f in families)
+        names = {row.partition(".")[0] for row in rows}
         if suite == "mini-peft":  # the rows of a table alone
             assert names == {"zs", "lora", "codyra"}
         elif suite != "mini":
             assert names == set(method_names())
-    mini = [name for _, names in script.FAMILIES["mini"] for name in names]
+    mini = [row for family in script.FAMILIES["mini"] for row in family.rows]
     dar = {name.partition(".")[2] for name in mini if name.startswith("dar.")}
     assert dar == set(find_method("dar", []).cls.variants)
     assert script.FAMILIES.keys() == script.ORDERS.keys() == set(EMBEDDED)

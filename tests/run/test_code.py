@@ -15,7 +15,7 @@ import pytest
 
 from benchmark.common.files import PACKAGE, ROOT
 from benchmark.common.index import Index
-from benchmark.common.source import NO_NUMBER, content_sha, tree_sha
+from benchmark.common.source import NO_NUMBER, bytes_sha, content_sha, tree_sha
 from benchmark.run.provenance import code
 from benchmark.run.provenance.code import code_sha, git_dirty, git_state, unchanged
 
@@ -94,6 +94,19 @@ OTHER = {
 def edited(old: str, new: str) -> str:
     assert SOURCE.count(old) >= 1
     return SOURCE.replace(old, new)
+
+
+PLAIN = "from benchmark.api import Config\n\n\nclass C(Config):\n    rate: float = {}\n"
+TOLD = PLAIN.replace("Config\n", "Config, setting\n", 1)
+
+
+def test_where_a_default_is_from_changes_no_digest() -> None:
+    """Nor does the import of what says it; another default does, and what is computed."""
+    plain = bytes_sha(PLAIN.format("0.5").encode())
+    for said in ('source="Table 1"', 'paper="1", why="small"', 'sweep="s", trials=3'):
+        assert bytes_sha(TOLD.format(f"setting(0.5, {said})").encode()) == plain
+    assert bytes_sha(TOLD.format('setting(0.6, source="Table 1")').encode()) != plain
+    assert bytes_sha(TOLD.format("setting(0.5, trials=len(RATES))").encode()) != plain
 
 
 @pytest.mark.parametrize("change", SAME.values(), ids=SAME)
@@ -188,7 +201,7 @@ def test_every_room_computes_or_is_named_as_one_that_does_not() -> None:
     """A new room counts; one that computes nothing is named by a person."""
     computing = {
         "api", "backbones", "common", "data", "hub", "metrics", "miniworld", "protocol", "records",
-        "run", "suites", "toolkit",
+        "run", "study", "suites", "toolkit",
     }  # fmt: skip
     rooms = {
         p.stem for p in PACKAGE.iterdir()

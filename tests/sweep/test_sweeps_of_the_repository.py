@@ -65,6 +65,8 @@ def wrong(claim: Claim, folder: Path) -> str:
         return f"chose {sorted(chosen)}"
     if as_text(chosen[claim.setting]).lower() != as_text(value).lower():
         return f"chose {chosen[claim.setting]}"
+    if claim.origin.why == f"chosen for {found['method']['name']} on {found['suite']['name']}":
+        return ""  # taken from there, as its reason says
     if claim.method not in (None, found["method"]["name"]):
         return f"of {found['method']['name']}"
     return "" if claim.suite in (None, found["suite"]["name"]) else f"on {found['suite']['name']}"
@@ -151,6 +153,11 @@ def test_a_claim_that_its_sweep_does_not_bear_is_found(folder: Path) -> None:
         {"origin": Origin(sweep="mini-ft", trials=3)}, {"origin": Origin(sweep="none", trials=2)},
     ):  # fmt: skip
         assert wrong(right._replace(**change), folder), change
+    taken = right._replace(
+        suite="mini-xtail", origin=Origin(why="chosen for ft on mini", sweep="mini-ft", trials=2)
+    )
+    assert wrong(taken, folder) == ""
+    assert wrong(taken._replace(value=0.2), folder)
 
 
 def test_a_sweep_without_a_use_is_found(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from ...common.origins import Origin
@@ -14,7 +15,7 @@ from ...errors import MethodError
 from ...protocol.badges import Badge
 from ...protocol.config import origins
 from ...run.guards.declared import LONGEST, VARIANT, check_texts
-from ...run.registry import MethodFile, find_method, locate, no_variant
+from ...run.registry import MethodFile, find_method, given_by, locate, no_variant
 from ...validation.declared import Declared, installed_source, read_about, read_declared
 from ...validation.literals import Source, Unreadable
 from .plain import is_plain
@@ -26,7 +27,9 @@ class Described:
 
     Attributes:
         label, paper, variants: as the class has them. uses: badges, with these settings.
-        settings: those of the variant that was asked for.
+        settings: those of the variant that was asked for, in the suite that was.
+        name: of the method. defaults: settings without variant and suite. varied: what the variant
+            changes. given: what the suite gives, where the variant does not change it.
         call: what stands before a variant's name in --method.
         file: where the values are from.
         origins: setting -> where its default is from, of those that say it.
@@ -42,13 +45,18 @@ class Described:
     file: Path
     origins: Mapping[str, Origin]
     about: str
+    name: str
+    defaults: Mapping[str, Any]
+    varied: Mapping[str, Any]
+    given: Mapping[str, Any]
 
 
-def describe_method(asked: str) -> Described:
+def describe_method(asked: str, settings: Mapping[str, Any] = MappingProxyType({})) -> Described:
     """Read a method's file; where that does not say all, import it.
 
     Args:
         asked: as for --method.
+        settings: what the suite gives, `Suite.settings`.
 
     Raises:
         BenchError: see `find_method`.
@@ -58,17 +66,28 @@ def describe_method(asked: str) -> Described:
     if (read := _read(place)) is not None:
         if place.variant and place.variant not in read.variants:
             raise no_variant(place.name, place.variant, read.variants)
+        given = given_by(settings, place.name, read.defaults)
+        varied = read.variants[place.variant] if place.variant else {}
+        uses = read.uses if not given else read_declared(*_sources(place), given).uses
         return Described(
-            read.label, read.paper, (read.uses or {})[place.variant], read.config(place.variant),
-            read.variants, call, place.file, *_about(place),
+            read.label, read.paper, (uses or {})[place.variant],
+            read.config(place.variant, given), read.variants, call, place.file, *_about(place),
+            place.name, read.defaults, varied, _kept(given, varied),
         )  # fmt: skip
-    found = find_method(asked, [])
+    found = find_method(asked, [], settings)
     cls = found.cls
+    varied = cls.variants[found.variant] if found.variant else {}
     about = inspect.getdoc(sys.modules[cls.__module__]) or ""
     return Described(
         cls.label, cls.paper, found.uses, vars(found.config), cls.variants, call, found.file,
-        origins(type(found.config)), about,
+        origins(type(found.config)), about, found.name, vars(cls.Config()), varied,
+        _kept(found.of_suite, varied),
     )  # fmt: skip
+
+
+def _kept(given: Mapping[str, Any], varied: Mapping[str, Any]) -> dict[str, Any]:
+    """What a suite gives, without what the variant changes again."""
+    return {key: value for key, value in given.items() if key not in varied}
 
 
 def _sources(place: MethodFile) -> tuple[str, Source]:
