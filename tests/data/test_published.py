@@ -301,7 +301,7 @@ def _only(suite, *names):
 def test_an_uncommitted_lock_file_is_a_reason(there, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("CL_BENCH_LOCK")
     monkeypatch.setattr("benchmark.hub.lock.lock_path", lambda: there / "hub.lock.json")
-    monkeypatch.setattr("benchmark.run.request.git_dirty", lambda _: True)
+    monkeypatch.setattr("benchmark.run.asked.official.git_dirty", lambda _: True)
     plan = make_plan(request(tmp_path, "retrieval", "sketch", method="zs"))
     assert any(reason.endswith("is not committed") for reason in plan.unofficial)
 

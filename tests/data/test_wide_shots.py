@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from preparing import (
     QUIET,
     SIDE,
@@ -78,6 +80,11 @@ def published_images(place: Path, store: Store) -> dict[str, bytes]:
     return found
 
 
+def opened_of(raw: list[bytes], i: int) -> Image.Image:
+    """One of some encoded images."""
+    return decode(raw[i], "it")
+
+
 @pytest.mark.parametrize("name", [pytest.param("flowers102", marks=pytest.mark.slow), "mnist"])
 def test_crops_are_taken_from_what_the_images_themselves_give(hub, place, name) -> None:
     """The same pixels and sizes as if the images had never been prepared."""
@@ -89,8 +96,8 @@ def test_crops_are_taken_from_what_the_images_themselves_give(hub, place, name) 
         split = shots(place, name, rule)
         assert split.images.encoded is not None
         mine = [raw[sha] for sha in split.images.encoded()]
-        source = ImageSource(len(mine), lambda i, mine=mine: decode(mine[i], "it"), "published")
-        source = replace(source, content=f"{name} {rule}")
+        opened = partial(opened_of, mine)
+        source = ImageSource(len(mine), opened, f"{name} {rule}")
         want, found = wide_images(source, SIDE, place / "own"), taken(split, place / "cache")
         np.testing.assert_array_equal(found.pixels[:], want.pixels[:])
         assert found.size_N2.equal(want.size_N2)
@@ -100,7 +107,9 @@ def test_crops_are_taken_from_what_the_images_themselves_give(hub, place, name) 
     assert train.size + held.size == len(mine)
     assert held.encoded is not None
     assert held.wide is not None
-    rows = [split.images.encoded().index(sha) for sha in held.encoded()]
+    every = stored_images(split).encoded
+    assert every is not None
+    rows = [every().index(sha) for sha in held.encoded()]
     np.testing.assert_array_equal(held.wide(SIDE)[0][:], want.pixels[rows])
     assert torch.from_numpy(held.wide(SIDE)[2]).equal(want.size_N2[rows])
 

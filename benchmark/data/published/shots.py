@@ -6,9 +6,9 @@ They lie beside the images in the view that is tested, where suites train on cro
     wide.parquet      of each: source file and row, width and height before, sha256 of its pixels
     wide.json         written last: of which shots they are, and the sha256 of both
 
-All training images of the sets of X-TAIL and MTIL would take 56 GB at 224 px, beside 46 GB in the
-view that is tested; the shots of all their suites take 5. Which these are follows from the rows of
-the whole set, so that they are taken from its files again once all of them were read.
+All training images of the sets of X-TAIL and MTIL would take 46 GB at 224 px, beside 52 GB in the
+view that is tested; the shots of all suites on them take 5. Which these are follows from the rows
+of the whole set, so that they are taken from its files again once all of these were read.
 """
 
 import hashlib
