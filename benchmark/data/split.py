@@ -53,12 +53,17 @@ class StoredImages:
             depends on them alone. Raises BenchError where that side was not prepared.
         about: source and revision.
         encoded: the sha256 of each image's encoded bytes; None where they are not known.
+        wide: image side -> what crops of that side are taken from, see `WideImages`: pixels
+            (size, T, T, 3), hex sha256 that depends on them alone, and int64 (size, 2), width and
+            height of each image before; None where nothing of the kind is kept. Raises BenchError
+            where it was not prepared.
     """
 
     size: int
     pixels: Callable[[int], tuple[PixelRows, str]]
     about: str
     encoded: Callable[[], Sequence[str]] | None = None
+    wide: Callable[[int], tuple[PixelRows, str, npt.NDArray[np.int64]]] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ..backbones.backbone import Backbone
 from ..common.report import Report
 from ..data.batches import make_loader
 from ..data.cache.decoded import check_ahead, transform_id
-from ..data.crops.wide import wide_id
+from ..data.crops.room import wide_id
 from ..data.items import Items
 from ..data.own.apart import copies
 from ..data.tensors import LabelTensors, PairTensors, Tensors

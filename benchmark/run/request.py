@@ -12,7 +12,7 @@ from ..errors import BenchError
 from ..records.naming import file_stem, suite_folder
 from ..suites.find import find_suite
 from ..suites.names import PUBLISHED, CaptionSampling, Crops, Templates
-from ..suites.ready import PreparedData, ready
+from ..suites.ready import PreparedData, check_crops, ready
 from ..suites.suite import Recipe, Suite, check_recipe
 from .asked.official import code_reasons
 from .asked.validation import Validation, validation_suite
@@ -145,6 +145,9 @@ def make_plan(request: Request) -> Plan:
         held_out = tuple(d for d in suite.held_out if d.name not in prepared.left_out)
         suite = replace(suite, held_out=held_out)
     recipe = _recipe(request, suite)
+    if prepared is not None and recipe.crops == "random":
+        learned = [d for d in suite.tasks if d.name in tasks]
+        check_crops(suite, learned, cache_root(request.cache_dir), image_side(backbone))
     precision, instead = _precision(request, recipe)
     weights = request.pretrained or suite.weights
     pretrained = weights_name(weights)

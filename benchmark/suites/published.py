@@ -49,10 +49,10 @@ _DAR = Recipe(
     precision="bf16",
 )  # fmt: skip
 # CoDyRA, official code: 500 steps of 64 images, 5e-4 for what is added. 1e-5 for pretrained weights
-# is ZSCL's (Thunderbeee/ZSCL, mtil/scripts).
+# is ZSCL's (Thunderbeee/ZSCL, mtil/scripts). Crops are those of all official scripts.
 _CODYRA = Recipe(
     epochs=1, steps=500, batch_size=64, lr=1e-5, lr_added=5e-4, weight_decay=0.0, warmup=0.0,
-    precision="bf16",
+    precision="bf16", crops="random",
 )  # fmt: skip
 
 
@@ -102,9 +102,11 @@ def _dataset(
     optional: bool = False,
 ) -> Dataset:
     from ..data.catalog import declaration
+    from ..data.published.declare import Shots
 
     about = declaration(declared)
     chosen = dict(rules or about.splits)
+    shots = rule if isinstance(rule := chosen.get("train"), Shots) else None
     load = partial(
         _load, at=at, declared=declared, rules=chosen, names=names,
         templates=templates, name=name or declared,
@@ -112,7 +114,7 @@ def _dataset(
     return Dataset(
         name or declared, title or about.title, load, about.licence, about.citation,
         needs=declared, optional=optional, kind=about.kind,
-        test_images=_expected(chosen.get("test"), about.source.rows),
+        test_images=_expected(chosen.get("test"), about.source.rows), shots=shots,
     )  # fmt: skip
 
 

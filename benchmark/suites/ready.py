@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BenchError
+from .names import PUBLISHED
 from .suite import Dataset, Suite
+
+if TYPE_CHECKING:
+    from ..data.published.declare import Shots
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,83 @@ def default_suite(cache: Path | None, backbone: str | None) -> tuple[str, str]:
         every = len({d.needs for d in datasets})
         return "mini", f"{len(gone)} of {every} sets of retrieval are not prepared; {how}"
     return "retrieval", "its data is prepared; --suite mini is embedded and needs none"
+
+
+# -- training crops
+
+
+def cropped(suite: Suite) -> frozenset[str]:
+    """The prepared sets of which a suite trains on crops of few shots."""
+    if suite.recipe.crops == "none":
+        return frozenset()
+    return frozenset(str(d.needs) for d in suite.tasks if d.shots is not None)
+
+
+def cropped_shots(name: str) -> "tuple[Shots, ...]":
+    """The draws of shots of a prepared set that some suite trains on by crops.
+
+    What crops are taken from is prepared for all of them at once, so that what lies in the cache
+    does not depend on the suite that it was prepared for.
+    """
+    from .find import find_suite
+
+    found = (
+        d.shots
+        for suite in map(find_suite, PUBLISHED)
+        for d in suite.tasks
+        if d.needs == name and name in cropped(suite) and d.shots is not None
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def check_crops(suite: Suite, tasks: Iterable[Dataset], root: Path, side: int) -> None:
+    """Whether the whole images are prepared that crops of a suite's tasks are taken from.
+
+    Args:
+        suite: for its name.
+        tasks: those that are trained on.
+        root: cache folder.
+        side: of the backbone's images.
+
+    Raises:
+        BenchError: they are not, or are damaged.
+    """
+    from ..data.catalog import declaration
+    from ..data.published.declare import Folder
+    from ..data.published.load import prepared, rows_of, source_option
+    from ..data.published.shots import again, lacks_shots, refetched, shot_rows, without_wide
+
+    shown, size, option = [], 0, ""
+    error: BenchError | None = None
+    mine = [(d, d.needs, d.shots) for d in tasks if d.needs is not None]
+    for dataset, needs, shots in mine:
+        if shots is None:
+            raise BenchError(
+                f"whole images of {dataset.title} to be cropped",
+                "the view alone that is tested, as `data prepare` keeps those of few shots alone",
+                "leave --crops at none",
+            )
+        declared = declaration(needs)
+        store = prepared(root, declared, side)
+        if store is None or not lacks_shots(store, shots):
+            continue
+        source = source_option(declared, store.manifest["source"])
+        rows = rows_of(store, source)
+        picked = shot_rows(rows, [shots], declared)
+        error = without_wide(declared, store, rows, picked, source)
+        shown.append(declared.name)
+        size += refetched(declared, store, rows, picked)
+        option = " --from FOLDER" if isinstance(declared.source, Folder) else option
+    if error is None or len(shown) == 1:
+        if error is not None:
+            raise error
+        return
+    names = ", ".join(shown[:4]) + (" ..." if len(shown) > 4 else "")
+    raise BenchError(
+        f"the whole images that suite {suite.name} takes training crops from, at {side} px in "
+        f"{root}",
+        f"{len(mine) - len(shown)} of {len(mine)} sets with them (not {names})",
+        f"run `cl-bench data prepare {suite.name}{_option(suite, side)}{option}`, which adds them"
+        f"{again(size)}, or train without crops by --crops none",
+        code=4,
+    )

@@ -12,6 +12,7 @@ from ..errors import BenchError
 from .names import CaptionSampling, ClassScope, Crops, Decay, Kind, SplitName, Templates
 
 if TYPE_CHECKING:
+    from ..data.published.declare import Shots
     from ..data.split import Split
 
 
@@ -87,6 +88,7 @@ class Dataset:
         kind: images with captions or with labels, so that a method that is not defined for them
             is refused before anything is read; None where only the loaded split says it.
         test_images: expected in its test split, None where no declaration says it.
+        shots: the draw of its training split from a prepared set, where it is one of few shots.
         training: the training split without a look at the test split, where `load` has one (to
             say that a picture is in both); None where `load` has none.
     """
@@ -101,6 +103,7 @@ class Dataset:
     origin: "Callable[[], str | None]" = lambda: None
     kind: Kind | None = None
     test_images: int | None = None
+    shots: "Shots | None" = None
     training: "Callable[[], Split] | None" = None
 
 

@@ -365,13 +365,13 @@ def test_only_the_rows_that_are_read_are_compared_and_once(
     monkeypatch.setattr(checked, "SETTLED", -1.0)
     intact._right.clear()
     seen: list[tuple[int, int]] = []
-    real = intact._Rows._same
+    real = intact.CheckedRows._same
 
     def counted(self: Any, handle: int, piece: tuple[int, int]) -> bool:
         seen.append(piece)
         return real(self, handle, piece)
 
-    monkeypatch.setattr(intact._Rows, "_same", counted)
+    monkeypatch.setattr(intact.CheckedRows, "_same", counted)
     rows = rows_of(store)
     picked = np.array([7, 0, 7, 1, len(rows) - 1])
     first, key = intact.checked_pixels(store, rows, picked)

@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 import torch
 from lanes import lanes
-from preparing import SIDE, fetched, files_of, hub_source, made, served
+from preparing import (
+    SIDE,
+    coop_folder,
+    fetched,
+    files_of,
+    hub_source,
+    made,
+    served,
+    stored_images,
+)
 from tiny_lock import write_lock
 
 from benchmark.cli.data.jobs import Options
@@ -28,7 +37,7 @@ from benchmark.data.published.load import load_split, rows_of
 from benchmark.data.published.splits import few_shot, manifest_sha, pick
 from benchmark.data.published.store import read_store, stores
 from benchmark.data.published.verify import damage
-from benchmark.data.split import Labelled, Pairs, Split, StoredImages
+from benchmark.data.split import Labelled, Pairs, StoredImages
 from benchmark.data.split_rules import random_split
 from benchmark.errors import BenchError
 from benchmark.hub import lock
@@ -44,11 +53,6 @@ QUICK = {
     "mnist",
     "nocaps",
 }
-
-
-def stored_images(split: Split) -> StoredImages:
-    assert isinstance(split.images, StoredImages)
-    return split.images
 
 
 @pytest.mark.parametrize(
@@ -653,24 +657,6 @@ def test_webdataset_samples_are_grouped_by_the_name_of_the_file(tmp_path) -> Non
 
 
 # -- files that the user gives
-
-
-def coop_folder(root: Path) -> Path:
-    from PIL import Image
-
-    folder = root / "coop" / "eurosat"
-    names = class_table("eurosat")["coop"]
-    lists: dict[str, list[list[object]]] = {"train": [], "val": [], "test": []}
-    for part in lists:
-        for label, name in enumerate(names):
-            for i in range(2):
-                source = class_table("eurosat")["source"][label]
-                path = f"{source}/{source}_{part}{i}.jpg"
-                (folder / "2750" / path).parent.mkdir(parents=True, exist_ok=True)
-                Image.new("RGB", (8, 9), (label * 20, i * 90, 40)).save(folder / "2750" / path)
-                lists[part].append([path, label, name])
-    (folder / "split_zhou_EuroSAT.json").write_text(json.dumps(lists))
-    return root / "coop"
 
 
 def test_coop_lists_of_a_given_folder(place) -> None:

@@ -18,7 +18,9 @@ from benchmark.cli.data.prepare import prepare_all
 from benchmark.cli.main import app
 from benchmark.cli.order.report import order_report
 from benchmark.cli.run import run_all
+from benchmark.data.batches import make_loader
 from benchmark.data.catalog import CATALOG, declaration
+from benchmark.data.crops.room import room, wide_id
 from benchmark.data.published.declare import Source
 from benchmark.data.published.store import manifest_digest
 from benchmark.data.split import Labelled
@@ -26,6 +28,7 @@ from benchmark.errors import BenchError
 from benchmark.hub import lock
 from benchmark.hub.client import COMMIT, RemoteFile
 from benchmark.records.store import read_record
+from benchmark.run.build import open_ground
 from benchmark.run.request import Request, make_plan
 from benchmark.run.zero_shot import ZeroShot, measure_sets
 from benchmark.suites.find import find_suite
@@ -140,10 +143,51 @@ def test_few_shot_suites_from_the_hub_to_a_record(there, tmp_path, suite, k, cla
         train = tasks[name].load("train")
         assert isinstance(train, Labelled)
         assert np.bincount(train.labels).tolist() == [k] * 10
-    frame = run(tmp_path, suite, "mnist,eurosat").frame
+    record = run(tmp_path, suite, "mnist,eurosat")
+    assert record.provenance["data"]["crops"] == wide_id(TINY)
+    frame = record.frame
     acc = frame[frame["metric"] == "acc"]
     assert set(acc["n_gallery"]) == classes  # union of the two tasks' classes, or the own ones
     assert len(acc) == 3 * 2
+
+
+def test_a_run_on_prepared_shots_trains_on_crops_of_the_whole_images(there, tmp_path) -> None:
+    plan = make_plan(request(tmp_path, "mtil", "mnist,eurosat"))
+    ground = open_ground(plan, QUIET)
+    task = next(d for d in plan.suite.tasks if d.name == "eurosat")
+    data = ground.read(task, "train")
+    assert data.wide is not None
+    assert data.wide.pixels.shape == (50, room(TINY), room(TINY), 3)
+    assert ground.read(task, "test").wide is None
+    plain = replace(plan, recipe=replace(plan.recipe, crops="none"))
+    assert open_ground(plain, QUIET).read(task, "train").wide is None
+    loader = make_loader(ground.feed, data, (0, "x"), 50)
+    seen, again = (next(loader.epoch(i)).images.pixels_B3HW for i in (0, 1))
+    assert not any(a.equal(b) for a in seen for b in again), "each crop is drawn anew"
+
+
+def test_a_set_without_whole_images_is_refused_before_anything_is_read(changed, tmp_path) -> None:
+    for name in ("mnist", "eurosat"):
+        next((changed / "cache" / "data" / name).glob("*/wide.json")).unlink()
+    with pytest.raises(BenchError, match=r"0 of 2 sets with them \(not eurosat, mnist\)") as one:
+        make_plan(request(tmp_path, "mtil", "mnist,eurosat"))
+    said = str(one.value)
+    assert f"`cl-bench data prepare mtil --side {TINY}`" in said
+    assert "again, which were removed once decoded, or train without crops by --crops none" in said
+    assert one.value.code == 4
+    with pytest.raises(BenchError, match="data prepare eurosat --side"):
+        make_plan(request(tmp_path, "mtil", "eurosat"))
+    plan = make_plan(request(tmp_path, "mtil", "mnist,eurosat", crops="none"))
+    assert "crops=none" in plan.stem
+    path = next((changed / "cache" / "data" / "cifar100").glob("*/wide.json"))
+    path.write_text(path.read_text().replace("a", "b"))
+    with pytest.raises(BenchError, match=r"wide\.json.*as it was prepared.*prepare cifar100"):
+        make_plan(request(tmp_path, "mtil", "cifar100"))
+
+
+def test_sets_that_are_no_few_shots_cannot_be_cropped(there, tmp_path) -> None:
+    with pytest.raises(BenchError, match=r"whole images of .* to be cropped.*leave --crops"):
+        make_plan(request(tmp_path, "retrieval", "sketch", crops="random"))
 
 
 def test_sixteen_flowers_come_from_training_and_validation(there) -> None:
@@ -257,7 +301,7 @@ def _only(suite, *names):
 def test_an_uncommitted_lock_file_is_a_reason(there, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("CL_BENCH_LOCK")
     monkeypatch.setattr("benchmark.hub.lock.lock_path", lambda: there / "hub.lock.json")
-    monkeypatch.setattr("benchmark.run.request.git_dirty", lambda _: True)
+    monkeypatch.setattr("benchmark.run.asked.official.git_dirty", lambda _: True)
     plan = make_plan(request(tmp_path, "retrieval", "sketch", method="zs"))
     assert any(reason.endswith("is not committed") for reason in plan.unofficial)
 

@@ -1,6 +1,7 @@
 """Short ways to prepare the small repositories of `hub_repos` in a folder of the test's own."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ from tiny_lock import write_lock
 
 from benchmark.cli.display import Display
 from benchmark.data.catalog import declaration
-from benchmark.data.published.declare import Source
+from benchmark.data.published.declare import Source, class_table
 from benchmark.data.published.preparation import prepare
 from benchmark.data.published.preparation.plan import Job, plan
 from benchmark.data.published.store import Store
+from benchmark.data.split import Split, StoredImages
 
 SIDE = 32
 QUIET = Display(quiet=True)
@@ -60,3 +62,28 @@ def files_of(folder: Path) -> dict[str, str]:
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
+
+
+def stored_images(split: Split) -> StoredImages:
+    """The images of a prepared split."""
+    assert isinstance(split.images, StoredImages)
+    return split.images
+
+
+def coop_folder(root: Path) -> Path:
+    """EuroSAT in CoOp's layout: two images a class and part, of one colour each."""
+    from PIL import Image
+
+    folder = root / "coop" / "eurosat"
+    names = class_table("eurosat")["coop"]
+    lists: dict[str, list[list[object]]] = {"train": [], "val": [], "test": []}
+    for part in lists:
+        for label, name in enumerate(names):
+            for i in range(2):
+                source = class_table("eurosat")["source"][label]
+                path = f"{source}/{source}_{part}{i}.jpg"
+                (folder / "2750" / path).parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (8, 9), (label * 20, i * 90, 40)).save(folder / "2750" / path)
+                lists[part].append([path, label, name])
+    (folder / "split_zhou_EuroSAT.json").write_text(json.dumps(lists))
+    return root / "coop"

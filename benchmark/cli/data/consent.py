@@ -9,8 +9,10 @@ from pathlib import Path
 import typer
 from tabulate import tabulate
 
+from ...data.crops.room import room
 from ...data.published.declare import Declaration, Folder
 from ...data.published.preparation.plan import Planned
+from ...data.published.preparation.wide import to_fetch_again, wide_left
 from ...errors import BenchError
 from ..display import Display
 from .names import FULL_DISK, GB
@@ -27,6 +29,9 @@ class SetCost:
         download: bytes to download. pixels: bytes of decoded images to come.
         images: all that are expected.
         raw: bytes of downloads that are kept. largest: bytes of its largest source file.
+        wide: bytes of whole images of shots to come, `pixels` has them too. again: bytes of
+            files that are downloaded once more for these. held: bytes of files that stay until
+            these are taken from them.
     """
 
     declared: Declaration
@@ -35,6 +40,9 @@ class SetCost:
     images: int
     raw: int
     largest: int
+    wide: int = 0
+    again: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,8 @@ class Cost:
 
     @property
     def peak(self) -> int:
-        """Bytes beside these while it runs: two source files at a time."""
-        return 2 * max((each.largest for each in self.sets), default=0)
+        """Bytes beside these while it runs: two source files at a time, and those with shots."""
+        return max((2 * each.largest + each.held for each in self.sets), default=0)
 
 
 def cost_of(planned: Sequence[Planned], weights: Mapping[str, int]) -> Cost:
@@ -67,14 +75,27 @@ def cost_of(planned: Sequence[Planned], weights: Mapping[str, int]) -> Cost:
 
 def _set_cost(planned: Planned) -> SetCost:
     job, notes = planned.job, planned.notes()
+    count, shot_files = wide_left(planned)
+    again = to_fetch_again(planned, shot_files)
     left = sum(f.size for f, note in zip(planned.files, notes, strict=True) if note is None)
-    download = 0 if isinstance(job.source, Folder) else left
+    download = 0 if isinstance(job.source, Folder) else left + again
     expected = sum((planned.entry.rows or job.source.rows).values())
     done = sum(note.kept for note in notes if note is not None)
-    pixels = max(0, expected - done) * job.side**2 * 3
+    wide = count * room(job.side) ** 2 * 3
+    pixels = max(0, expected - done) * job.side**2 * 3 + wide
     largest = max((f.size for f in planned.files), default=0)
     raw = download if job.keep_raw else 0
-    return SetCost(job.declared, download, pixels, expected, raw, largest)
+    kept = job.keep_raw or isinstance(job.source, Folder)
+    held = 0 if kept else sum(planned.files[i].size for i in shot_files)
+    return SetCost(job.declared, download, pixels, expected, raw, largest, wide, again, held)
+
+
+def _of_wide(cost: SetCost) -> str:
+    """What whole images of shots cost."""
+    name, size = cost.declared.name, _gb(cost.wide)
+    said = f"  {name}: {size} of it at most are whole images of few shots, to take crops from"
+    again = f"; {_gb(cost.again)} of files that are prepared are fetched again for them"
+    return said + again * bool(cost.again)
 
 
 def described(cost: Cost, root: Path, free: int) -> list[str]:
@@ -100,6 +121,7 @@ def described(cost: Cost, root: Path, free: int) -> list[str]:
         f"{root}; {free / GB:.1f} GB are free"
     )
     notes = [f"  {s.declared.name}: {note}" for s in cost.sets for note in s.declared.notes]
+    notes += [_of_wide(s) for s in cost.sets if s.wide]
     return [table, total, *notes]
 
 

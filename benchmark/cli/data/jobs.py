@@ -19,6 +19,7 @@ from ...data.published.store import Store, identity
 from ...errors import BenchError
 from ...hub.trouble import NoHub
 from ...suites.find import find_suite
+from ...suites.ready import cropped_shots
 from ..display import Display
 from .names import FULL_DISK, Selection, cache_folder, check_one_source, source_of
 
@@ -60,7 +61,9 @@ def jobs_of(asked: Selection, options: Options) -> list[Job]:
             continue
         command = _command(name, options)
         side = options.side or own
-        jobs.append(Job(declared, source, side, root, options.given, options.keep_raw, command))
+        crops = cropped_shots(name) if name in asked.cropped else ()
+        keep, given = options.keep_raw, options.given
+        jobs.append(Job(declared, source, side, root, given, keep, command, crops))
     if options.given is not None and not any(isinstance(j.source, Folder) for j in jobs):
         known = ", ".join(n for n, d in CATALOG.items() if isinstance(d.source, Folder))
         got = "--from beside data that come from the hub"

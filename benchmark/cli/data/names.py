@@ -12,6 +12,7 @@ from ...data.published.store import source_name
 from ...errors import BenchError, nearest
 from ...suites.find import find_suite
 from ...suites.names import PUBLISHED
+from ...suites.ready import cropped
 
 GB = 1e9
 FULL_DISK = 6  # exit code; it stops a preparation, where other troubles let the next set go on
@@ -36,13 +37,15 @@ class Selection:
 
     Attributes:
         names: datasets of the catalog, in order. optional: those of a suite that it can do
-            without. weights: "model/tag" pairs. suites: those named.
+            without. weights: "model/tag" pairs. suites: those named. cropped: datasets whose
+            whole images are wanted, where some suite trains on crops of them.
     """
 
     names: tuple[str, ...]
     optional: frozenset[str]
     weights: tuple[str, ...]
     suites: tuple[str, ...]
+    cropped: frozenset[str] = frozenset()
 
 
 def wanted(names: Sequence[str]) -> Selection:
@@ -53,18 +56,22 @@ def wanted(names: Sequence[str]) -> Selection:
     """
     datasets: dict[str, bool] = {}
     weights: list[str] = []
+    whole: set[str] = set()
     suites = [name for name in names if name in PUBLISHED]
     for name in names:
         if name in PUBLISHED:
             suite = find_suite(name)
             weights.append(f"{suite.backbone}/{suite.pretrained}")
+            whole |= cropped(suite)
             for d in suite.datasets:
                 if d.needs is not None:
                     datasets[d.needs] = datasets.get(d.needs, False) or not d.optional
         elif name in CATALOG:
             datasets[name] = True
+            whole.add(name)
         elif name == "all":
             datasets |= {n: datasets.get(n, False) for n in CATALOG}
+            whole |= set(CATALOG)
         elif name.partition("/")[0] in {*configs(), *blips()} and "/" in name:
             weights.append(name)
         else:
@@ -72,7 +79,7 @@ def wanted(names: Sequence[str]) -> Selection:
             expected = "a suite, a dataset, a model/tag of weights, or 'all'"
             raise BenchError(expected, f"'{name}'", nearest(name, known))
     optional = frozenset(n for n, must in datasets.items() if not must)
-    return Selection(tuple(datasets), optional, tuple(weights), tuple(suites))
+    return Selection(tuple(datasets), optional, tuple(weights), tuple(suites), frozenset(whole))
 
 
 def check_one_source(asked: Selection, source: str | None) -> None:

@@ -8,6 +8,7 @@ from ...data.catalog import declaration
 from ...data.published.intact import damaged_files
 from ...data.published.preparation.plan import Job
 from ...data.published.preparation.prepare import note_in_lock, prepare
+from ...data.published.shots import damaged_wide, lacks_wide
 from ...data.published.store import Store
 from ...data.split_rules import shown
 from ...errors import BenchError
@@ -93,15 +94,19 @@ def _refused(
 
 
 def _intact(job: Job, display: Display) -> Store | None:
-    """The store of a job, every byte compared; what is damaged is said, and counts as not there."""
+    """The store of a job, every byte compared; what is damaged is said, and counts as not there.
+
+    So does a store without the whole images that crops are taken from, where they are wanted.
+    """
     store, title = store_of(job), job.declared.title
     if store is None:
         return None
     with display.bars((f"{title} check", store.nbytes(), "B")) as (advance,):
         wrong = list(damaged_files(store.folder, store.notes, advance))
+        wrong += damaged_wide(store) if job.crops else ()
     for path in wrong:
         display.line(f"{title}: {path} has other bytes than when it was written; it is made again")
-    return None if wrong else store
+    return None if wrong or lacks_wide(store, job.crops) else store
 
 
 def _keep(job: Job, store: Store, display: Display) -> None:
@@ -124,8 +129,11 @@ def _end(jobs: Sequence[Job], troubles: Sequence[tuple[str, BenchError]], displa
     if not troubles:
         return 0
     said(troubles)
-    stores = [store for job in jobs if (store := store_of(job)) is not None]
-    done = sum(not any(damaged_files(store.folder, store.notes)) for store in stores)
+    stores = [(job, store) for job in jobs if (store := store_of(job)) is not None]
+    done = sum(
+        not any(damaged_files(store.folder, store.notes)) and not lacks_wide(store, job.crops)
+        for job, store in stores
+    )
     display.line(f"{done} of {len(jobs)} sets are prepared; the same command goes on from here")
     return troubles[0][1].code
 

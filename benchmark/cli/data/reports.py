@@ -8,13 +8,15 @@ from tabulate import tabulate
 
 from ...common.locks import held
 from ...data.catalog import declaration
-from ...data.published.declare import Declaration
+from ...data.published.declare import Declaration, Shots
 from ...data.published.load import lock_key, usable
 from ...data.published.preparation.plan import guard_of
-from ...data.published.store import Store, folders_of, source_name, stores
+from ...data.published.shots import look_wide, texts
+from ...data.published.store import Flaw, Store, folders_of, source_name, stores
 from ...errors import BenchError, quoted
 from ...hub import lock
 from ...hub.lock import Entry
+from ...suites.ready import cropped_shots
 from ..display import DisplayMode, make_display
 from .names import GB, cache_folder, wanted
 
@@ -29,12 +31,13 @@ def status(names: Sequence[str], cache_dir: Path | None) -> str:
     root, entries = cache_folder(cache_dir), lock.read(lock.lock_path())
     rows: list[tuple[object, ...]] = []
     for declared, found in _stores(names, root):
-        locked = _locked(entries.get(declared.name))
+        locked, shots = _locked(entries.get(declared.name)), cropped_shots(declared.name)
         for store in found:
             mine = _locked(entries.get(lock_key(declared, store)))
             splits = ", ".join(f"{k} {v['rows']}" for k, v in store.manifest["splits"].items())
             size = f"{store.nbytes() / GB:.2f}"
-            rows.append((declared.name, "prepared", store.side, splits, size, store.about, mine))
+            state = "prepared" + _crops(store, shots)
+            rows.append((declared.name, state, store.side, splits, size, store.about, mine))
         whole = {store.folder for store in found}
         others = [folder for folder in folders_of(root, declared) if folder not in whole]
         for folder in others:
@@ -47,6 +50,15 @@ def status(names: Sequence[str], cache_dir: Path | None) -> str:
     return tabulate(
         rows, heads, disable_numparse=True, maxcolwidths=[None, 24, None, 40, None, 48, None]
     )
+
+
+def _crops(store: Store, shots: Sequence[Shots]) -> str:
+    """Whether there are whole images to take crops from, where suites train on them."""
+    found = look_wide(store)
+    if isinstance(found, Flaw):
+        return ", crops damaged"
+    there = found is not None and set(found.rules) >= set(texts(shots))
+    return "" if not shots else ", with crops" if there else ", no crops"
 
 
 def _locked(entry: Entry | None) -> str:

@@ -9,7 +9,8 @@ from math import log, sqrt
 import torch
 from torch import Tensor
 
-SCALE = (0.9, 1.0)  # share of the picture's area
+from .room import SCALE
+
 RATIO = (3 / 4, 4 / 3)  # width over height
 TRIES = 10
 DRAWS = 2 * TRIES + 2  # uniform numbers that a box takes

@@ -5,7 +5,6 @@ training reads them.
 """
 
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,8 @@ from ..cache.arrays import SIZES
 from ..cache.decoded import PIXELS, build, mapped, unread
 from ..pixels import PixelRows, Pixels
 from ..split import ImageSource, StoredImages
-from .boxes import SCALE, drawn_boxes, reach
-
-VERSION = "1"  # of what is kept of an image
+from .boxes import drawn_boxes, reach
+from .room import room, wide_id
 
 
 @dataclass(frozen=True)
@@ -61,19 +59,6 @@ class WideImages:
         return torch.cat([first_B2, box_B4[:, 2:] * scale_B2], dim=1)
 
 
-def room(side: int) -> int:
-    """Side of the array in which images lie that are cropped to `side`.
-
-    A box has nine tenths of a side at least, so that no crop has fewer pixels than the model's.
-    """
-    return ceil(side / SCALE[0])
-
-
-def wide_id(side: int) -> str:
-    """Name of the transform of images that are cropped to `side`."""
-    return f"crop-0.9-1-bicubic-{side}-of-{room(side)}-uint8-v{VERSION}"
-
-
 def fit_wide(image: Image.Image, side: int) -> Pixels:
     """What is kept of an RGB image of any size, (T, T, 3) uint8; see `WideImages`."""
     most = room(side)
@@ -104,14 +89,17 @@ def wide_images(
 
     Raises:
         BenchError: an image cannot be decoded, the cache cannot be written, or the source has been
-            decoded before and is there in the view alone that is tested.
+            decoded before and is there in the view alone that is tested, or is damaged.
     """
     if isinstance(source, StoredImages):
-        raise BenchError(
-            "whole images to be cropped",
-            f"those of {source.about}, which are prepared in the view alone that is tested",
-            "leave --crops at none",
-        )
+        if source.wide is None:
+            raise BenchError(
+                "whole images to be cropped",
+                f"those of {source.about}, which are prepared in the view alone that is tested",
+                "leave --crops at none",
+            )
+        rows, sha256, stored_N2 = source.wide(side)
+        return WideImages(rows, sha256, torch.from_numpy(stored_N2))
     path = PIXELS.path(root, digest([source.content, wide_id(side)]))
     key = digest([source.content, "width and height"])
     sizes = SIZES.path(root, key)

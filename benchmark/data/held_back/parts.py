@@ -12,6 +12,8 @@ from ..pixels import PixelRows
 from ..split import ImageSource, Labelled, Pairs, Split, StoredImages
 from .rule import Indices, validation_rows
 
+Wide = Callable[[int], tuple[PixelRows, str, Indices]]
+
 
 def divide(split: Split, share: float) -> tuple[Split, Split]:
     """The training and the validation part of a training split, each in the split's order.
@@ -50,7 +52,13 @@ def _picked(images: ImageSource | StoredImages, rows: Indices) -> ImageSource | 
             found, sha = every(side)
             return found.pick(rows), digest([sha, key])
 
-        return replace(images, size=len(rows), pixels=pixels, encoded=encoded)
+        return replace(
+            images,
+            size=len(rows),
+            pixels=pixels,
+            encoded=encoded,
+            wide=None if images.wide is None else partial(_some_wide, images.wide, rows),
+        )
     whole, place = images, {int(row): i for i, row in enumerate(rows)}
 
     def in_order() -> Iterator[tuple[int, Callable[[], Image.Image]]]:
@@ -63,6 +71,11 @@ def _picked(images: ImageSource | StoredImages, rows: Indices) -> ImageSource | 
         in_order=in_order,
         encoded=encoded,
     )
+
+
+def _some_wide(every: Wide, rows: Indices, side: int) -> tuple[PixelRows, str, Indices]:
+    found, sha, size_N2 = every(side)
+    return found.pick(rows), digest([sha, rows.astype("<i8").tobytes()]), size_N2[rows]
 
 
 def _some(every: Callable[[], Sequence[str]], rows: Indices) -> list[str]:

@@ -57,14 +57,15 @@ def checked_pixels(
         for note in notes:
             stop = start + note.kept
             mine = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, stop)] - start
-            file = _Rows(note.path(store.folder, "u8"), (note.kept, *shape), every[start:stop])
+            path, here = note.path(store.folder, "u8"), every[start:stop]
+            file = CheckedRows(path, (note.kept, *shape), here)
             blocks.append(file.mapped(mine, note.sha256["parquet"], pool, option))
             start = stop
     sha = digest([str(len(picked)), *(every[i] for i in picked)])
     return PixelRows.of(blocks, shape).pick(picked), sha
 
 
-class _Rows:
+class CheckedRows:
     """A file of pixels, and the sha256 of each of its rows."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], sha256: list[str]) -> None:
@@ -85,6 +86,9 @@ class _Rows:
             table: sha256 of the row table.
             pool: does the work.
             option: see `damaged`.
+
+        Raises:
+            BenchError: a row has other bytes than when it was written.
         """
         try:
             with self._path.open("rb") as stream:

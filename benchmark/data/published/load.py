@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,9 +10,10 @@ from ...errors import BenchError
 from ...hub import lock
 from ..pixels import PixelRows
 from ..split import Labelled, Pairs, Split, StoredImages
-from .declare import Declaration, Folder, SplitRule, class_table
+from .declare import Declaration, Folder, Shots, SplitRule, class_table
 from .intact import checked_pixels
-from .splits import pick
+from .shots import wide_pixels
+from .splits import Indices, pick
 from .store import (
     Flaw,
     Rows,
@@ -171,7 +171,7 @@ def load_split(
     name = name or declared.name
     if declared.kind == "pairs":
         texts = rows.table.column("captions").take(picked).to_pylist()
-        images = _images(root, declared, store, picked)
+        images = _images(root, declared, store, picked, rule)
         return Pairs(name, images, tuple(tuple(own) for own in texts))
     table = class_table(str(declared.classes))[str(names)]
     kept = [i for i, prompt_name in enumerate(table) if prompt_name]
@@ -179,23 +179,34 @@ def load_split(
         picked = picked[np.isin(label_N[picked], kept)]
     place = {label: i for i, label in enumerate(kept)}
     labels = np.asarray([place[int(i)] for i in label_N[picked]], dtype=np.int64)
-    images = _images(root, declared, store, picked)
+    images = _images(root, declared, store, picked, rule)
     return Labelled(name, images, labels, tuple(table[i] for i in kept), tuple(templates))
 
 
-def _images(root: Path, declared: Declaration, store: Store, picked: Any) -> StoredImages:
-    def pixels(side: int) -> tuple[PixelRows, str]:
+def _images(
+    root: Path, declared: Declaration, store: Store, picked: Indices, rule: SplitRule
+) -> StoredImages:
+    def at(side: int) -> tuple[Store, Rows, str]:
         mine = prepared(root, declared, side, store.manifest["source"])
         if mine is None or mine.manifest["splits"] != store.manifest["splits"]:
             raise not_prepared(declared, root, side)
         option = source_option(declared, mine.manifest["source"])
-        return checked_pixels(mine, rows_of(mine, option), picked, option)
+        return mine, rows_of(mine, option), option
+
+    def pixels(side: int) -> tuple[PixelRows, str]:
+        mine, rows, option = at(side)
+        return checked_pixels(mine, rows, picked, option)
+
+    def wide(side: int) -> tuple[PixelRows, str, Indices]:
+        mine, rows, option = at(side)
+        return wide_pixels(declared, mine, rows, picked, option)
 
     def encoded() -> list[str]:
         every = rows_of(store).column("image_sha256")
         return [every[i] for i in picked]
 
-    return StoredImages(len(picked), pixels, store.about, encoded)
+    whole = wide if isinstance(rule, Shots) else None
+    return StoredImages(len(picked), pixels, store.about, encoded, whole)
 
 
 def not_prepared(declared: Declaration, root: Path, side: int | None = None) -> BenchError:

@@ -12,6 +12,7 @@ from ..cache.decoded import PIXELS
 from .declare import Declaration
 from .load import lock_key
 from .preparation.prepare import contents, entry_of
+from .shots import damaged_wide
 from .store import Store, read_note
 
 
@@ -28,6 +29,9 @@ def damage(store: Store, declared: Declaration, advance: Advance) -> Iterator[st
         if read_note(store.folder, note.index, note.file, store.side) != note:
             intact = False
             yield f"{note.path(store.folder, 'json')} and manifest.json differ"
+    for path in damaged_wide(store):
+        yield f"{path} has other bytes than when it was written"
+    advance(sum(path.stat().st_size for path in store.folder.glob("wide.*")))
     if not intact:
         return
     found = contents(declared, store.folder, store.notes, tuple(store.manifest["rows"]))

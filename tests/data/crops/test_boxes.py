@@ -7,9 +7,10 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms.v2 import functional as F
 
-from benchmark.data.crops.boxes import DRAWS, RATIO, SCALE, drawn_boxes, reach
+from benchmark.data.crops.boxes import DRAWS, RATIO, drawn_boxes, reach
 from benchmark.data.crops.resample import resampled
-from benchmark.data.crops.wide import WideImages, fit_wide, room
+from benchmark.data.crops.room import SCALE, room
+from benchmark.data.crops.wide import WideImages, fit_wide
 from benchmark.data.pixels import PixelRows
 
 SHAPES = [(48, 48), (500, 375), (375, 500), (640, 426), (280, 200), (900, 300), (20, 90), (31, 29)]

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,8 @@ from .reader import RawRow
 # Pillow's own limit for an error, where it only warns by default. Some paintings are that large.
 MOST_PIXELS = 178_956_970
 AHEAD = 8  # images per worker that wait to be written
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -72,7 +74,7 @@ def write_file(
     pixels = hashlib.sha256()
     note = FileNote(index, name, 0, 0, size, {}, columns)
     with atomic(note.path(folder, "u8")) as temporary, temporary.open("wb") as out:
-        for record, block in _ordered(lambda row: _one(row, side, kind), rows):
+        for record, block in in_order(lambda row: _one(row, side, kind), rows):
             records.append(record)
             if block is not None:
                 out.write(block)
@@ -126,16 +128,14 @@ def _why(raw: bytes, error: BenchError) -> str:
     return f"{len(raw)} bytes, '{cause}'"
 
 
-def _ordered(
-    work: Callable[[RawRow], tuple[dict[str, Any], bytes | None]], rows: Iterable[RawRow]
-) -> Iterator[tuple[dict[str, Any], bytes | None]]:
-    """Results in the order of the rows; a bounded number of images is in memory."""
+def in_order(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """What threads make of some items, in their order; a bounded number is in memory."""
     workers = os.cpu_count() or 1
-    waiting: deque[Future[tuple[dict[str, Any], bytes | None]]] = deque()
+    waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for row in rows:
-                waiting.append(pool.submit(work, row))
+            for item in items:
+                waiting.append(pool.submit(work, item))
                 if len(waiting) >= workers * AHEAD:
                     yield waiting.popleft().result()
             while waiting:

@@ -10,8 +10,9 @@ from ....hub.client import COMMIT, RemoteFile, resolve
 from ....hub.lock import Entry
 from ....hub.partial import Traffic
 from ....hub.trouble import Repo
-from ..declare import Declaration, Folder, Source
+from ..declare import Declaration, Folder, Shots, Source
 from ..intact import damaged_files
+from ..shots import raw_folder
 from ..store import FileNote, Store, folder_of, read_note, read_store, source_name
 from .files import card_parts, declared_parts, find_files
 from .given import listed
@@ -27,6 +28,7 @@ class Job:
         declared: the dataset. source: which of its sources. side: of the images, in pixels.
         root: the cache folder. given: folder of files that the user gives, for `Folder` sources.
         keep_raw: keep what was downloaded. command: what the user repeats after trouble.
+        crops: the draws of shots that are trained on by random crops, see `published.shots`.
     """
 
     declared: Declaration
@@ -36,6 +38,7 @@ class Job:
     given: Path | None = None
     keep_raw: bool = False
     command: str = "cl-bench data prepare"
+    crops: tuple[Shots, ...] = ()
 
     @property
     def key(self) -> str:
@@ -98,7 +101,7 @@ class Planned:
     @property
     def raw(self) -> Path:
         """Folder of the downloads."""
-        return self.job.root / "raw" / self.job.declared.name / self.folder.name.rpartition("-")[0]
+        return raw_folder(self.folder)
 
 
 def guard_of(root: Path, name: str) -> Path:

@@ -13,12 +13,13 @@ from ....common.locks import held
 from ....common.report import Advance, Report
 from ....errors import BenchError
 from ....hub import lock
-from ....hub.client import RemoteFile, fetch, in_cache
+from ....hub.client import RemoteFile
 from ....hub.lock import Entry
 from ...cache.decoded import transform_id
 from ...split_rules import shown
 from ..classes import different
 from ..declare import Declaration, Folder, Source, Whole
+from ..shots import lacks_wide
 from ..splits import manifest_of
 from ..store import (
     VERSION,
@@ -33,13 +34,13 @@ from ..store import (
 )
 from .ahead import Ahead
 from .decode import bomb_cap, write_file
-from .given import read_given
 from .plan import Planned, row_differences
-from .reader import SourceFile, read_rows
+from .raw import download, file_rows, given_rows
+from .wide import add_wide, may_have_shots
 
 
 def prepare(planned: Planned, report: Report) -> Store:
-    """Make the store whole; what an earlier attempt finished is taken as it is.
+    """Make the store whole, with what crops are taken from; what is finished is taken as it is.
 
     Raises:
         BenchError: a file cannot be downloaded or read, the disk is full, or there are other rows
@@ -63,6 +64,9 @@ def prepare(planned: Planned, report: Report) -> Store:
             with bomb_cap():
                 _files(planned, report, drop=not kept.exists())
             store = _finish(planned, report)
+        if lacks_wide(store, job.crops):
+            with bomb_cap():
+                add_wide(planned, store, report)
         if not kept.exists():
             shutil.rmtree(planned.raw, ignore_errors=True)
     report.line(f"{title}: prepared, {_counts(store)}")
@@ -91,18 +95,11 @@ def _files(planned: Planned, report: Report, drop: bool) -> None:
     rows = (f"{title} download", size, "B"), (f"{title} images", left, "images")
     with report.bars(*rows) as (arrived, decoded):
 
-        def download(index: int) -> tuple[Path, str]:
-            return _download(planned, index, arrived)
+        def fetched(index: int) -> tuple[Path, str]:
+            return download(planned, index, arrived)
 
-        with Ahead(todo, download) as downloads:
+        with Ahead(todo, fetched) as downloads:
             _decode_all(planned, job.source, downloads, decoded, drop)
-
-
-def _download(planned: Planned, index: int, arrived: Advance) -> tuple[Path, str]:
-    """A source file, from the hub's own cache where another program left it."""
-    repo, file = planned.job.repo, planned.files[index]
-    cached = in_cache(repo, planned.commit, file)
-    return fetch(repo, planned.commit, file, planned.raw if cached is None else None, arrived)
 
 
 def _decode_all(
@@ -114,7 +111,7 @@ def _decode_all(
 ) -> None:
     for index, (path, sha) in downloads:
         _check_columns(planned, _one_file(planned, source, index, path, sha, decoded))
-        if drop and path.is_relative_to(planned.raw):
+        if drop and path.is_relative_to(planned.raw) and not may_have_shots(planned, index):
             path.unlink()
 
 
@@ -124,8 +121,7 @@ def _one_file(
 ) -> FileNote:  # fmt: skip
     job, file = planned.job, planned.files[index]
     part = planned.parts[file.path] or None
-    classes = job.declared.classes
-    rows, columns = read_rows(SourceFile(path, file.path, source, part, classes))
+    rows, columns = file_rows(planned, source, index, path, part)
     wanted = (row for row in rows if row.part in source.parts)
     return write_file(
         wanted, file.path, sha, file.size, columns, planned.folder, index, job.side,
@@ -135,8 +131,7 @@ def _one_file(
 
 def _given(planned: Planned, source: Folder, report: Report) -> None:
     job, file = planned.job, planned.files[0]
-    assert job.given is not None, "checked by `listed`"
-    rows = read_given(job.declared, source, job.given)
+    rows = given_rows(planned, source)
     total = sum(source.rows.values())
     with report.bars((f"{job.declared.title} images", total, "images")) as (decoded,):
         write_file(
