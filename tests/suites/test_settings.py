@@ -34,7 +34,7 @@ def test_a_variant_and_the_call_come_after_the_suite() -> None:
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [({"kapa_max": 1.0}, "kapa_max"), ({"ewc": {"strenth": 1.0}}, "ewc.strenth"),
+    [({"kapa_max": 1.0}, "kapa_max"), ({"ewc": {"power": 1.0}}, "ewc.power"),
      ({"ewk": {"strength": 1.0}}, "ewk")],
 )  # fmt: skip
 def test_a_name_that_nothing_has_is_refused(given: dict[str, object], name: str) -> None:
