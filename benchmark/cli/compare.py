@@ -34,7 +34,7 @@ def compare(
         str,
         typer.Option(
             help="final (mean over the learned sets at the end) | hit | acc (of image-caption or "
-            "labelled sets, see --step) | delta | forgetting | transfer | average | ood"
+            "labelled sets, see --step) | delta | learning | forgetting | transfer | average | ood"
         ),
     ] = "final",
     k: Annotated[int | None, typer.Option(help="K of Recall@K: 1, 5 or 10 [1]")] = None,

@@ -152,6 +152,12 @@ def learning_accuracy(R: ArrayLike) -> float:
     return float(_diagonal(_scores(R)[1:]).mean())
 
 
+def learning_gain(R: ArrayLike) -> float:
+    """How far tasks rise by being learned, mean_j (R[j, j] - R[0, j]), 0 the untouched backbone."""
+    scores = _scores(R)
+    return float((_diagonal(scores[1:]) - _whole(scores[0])).mean())
+
+
 def forgetting_from_learned(R: ArrayLike) -> float:
     """Loss since each task was learned, mean over j < T of R[j, j] - R[T, j].
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 from .answered import AnsweredRun, MissingAnswer, Term
 
-Summary = Literal["hit", "acc", "final", "delta", "forgetting", "transfer", "average", "ood"]
+Summary = Literal[
+    "hit", "acc", "final", "delta", "learning", "forgetting", "transfer", "average", "ood"
+]
 Direction = Literal["t2i", "i2t", "both"]
 FALLING: frozenset[Summary] = frozenset({"forgetting"})
 """Of these less is better."""
@@ -19,7 +21,8 @@ class Question:
     Attributes:
         summary: a mean over the learned sets, see `metrics.continual`: hit and acc are Recall@K and
             accuracy after a step, of the sets that have captions or labels; final either of them at
-            the end; delta the end minus step 0; forgetting from just after learning to the end;
+            the end; delta the end minus step 0; learning just after learning minus step 0;
+            forgetting from just after learning to the end;
             transfer before learning; average over all steps. ood is delta over the held-out sets.
         k: the K of Recall@K; a labelled set counts with its accuracy.
         direction: t2i, i2t, or the mean of both; a labelled set counts the same in either.
@@ -108,6 +111,8 @@ def _steps(
             return ((end, 1),), 1
         case "delta" | "ood":
             return ((end, 1), (0, -1)), 1
+        case "learning":
+            return ((run.tasks.index(task) + 1, 1), (0, -1)), 1
         case "forgetting":
             return ((run.tasks.index(task) + 1, 1), (end, -1)), 1
         case "transfer":

@@ -28,6 +28,7 @@ ALL: list[Callable[[np.ndarray], object]] = [
     c.final_average,
     c.delta_to_zero_shot,
     c.learning_accuracy,
+    c.learning_gain,
     c.forgetting_from_learned,
     c.forgetting_from_best,
     c.forgetting_from_peak,
@@ -47,6 +48,7 @@ def test_scalars() -> None:
     assert c.final_average(R) == pytest.approx(81)
     assert c.delta_to_zero_shot(R) == pytest.approx((45 + 20 + 58) / 3)
     assert c.learning_accuracy(R) == pytest.approx(81)
+    assert c.learning_gain(R) == pytest.approx(81 - (81 - (45 + 20 + 58) / 3))
     assert c.forward_transfer(R) == pytest.approx(((44 - 40) + (20 - 30)) / 2)
     assert c.average_incremental_recall(R) == pytest.approx((80 + 82.5 + 81) / 3)
 
@@ -72,7 +74,12 @@ def test_skill_lost_before_learning_is_not_forgetting() -> None:
 
 def test_constant_rows_have_no_dynamics() -> None:
     flat = np.tile([0.3, 0.2, 0.1, 0.4], (5, 1))
-    for metric in (c.delta_to_zero_shot, c.forgetting_from_best, c.forward_transfer):
+    for metric in (
+        c.delta_to_zero_shot,
+        c.learning_gain,
+        c.forgetting_from_best,
+        c.forward_transfer,
+    ):
         assert metric(flat) == 0
     np.testing.assert_allclose(c.transfer(flat), [0.2, 0.1, 0.4])
     np.testing.assert_allclose(c.average(flat), flat[0])

@@ -17,6 +17,7 @@ TASKS = ("waves", "coins", "dots", "lines")
 METRICS: dict[Summary, Callable[[Any], float]] = {
     "final": continual.final_average,
     "delta": continual.delta_to_zero_shot,
+    "learning": continual.learning_gain,
     "forgetting": continual.forgetting_from_learned,
     "transfer": continual.mean_transfer,
     "average": continual.mean_average,

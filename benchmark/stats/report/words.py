@@ -18,6 +18,7 @@ _SUMMARIES = {
     "acc": "accuracy",
     "final": "{score} at the end",
     "delta": "{score} at the end minus that of the untouched backbone",
+    "learning": "{score} just after learning minus that of the untouched backbone",
     "forgetting": "{score} just after learning minus that at the end (less is better)",
     "transfer": "{score} before a set is learned, mean over these steps",
     "average": "{score}, mean over all steps",

@@ -21,6 +21,7 @@ QUESTIONS: Mapping[Score, Question] = {
     "transfer": Question("transfer"),
     "average": Question("average"),
     "change": Question("delta"),
+    "learning": Question("learning"),
     "forgetting": Question("forgetting"),
     "ood": Question("ood"),
 }

@@ -42,6 +42,7 @@ def _cells(line: BoardLine, columns: Columns) -> list[str]:
         cell(named(line.label, line.uses)),
         *(line.show(name) for _, name in columns),
         line.show("change", "+"),
+        line.show("learning", "+"),
         line.show("forgetting", "+"),
         line.show("ood", "+"),
         ", ".join(counts),
@@ -59,7 +60,7 @@ def _section(lines: Sequence[BoardLine], columns: Columns) -> str:
 
     heads = [head for head, _ in columns]
     costs = ["Runs", "Trained", "Kept", "Settings", "Verified"]
-    heads = ["Method", *heads, "Δ zero-shot", "Forgetting", "OOD", *costs]
+    heads = ["Method", *heads, "Δ zero-shot", "Just learned", "Forgetting", "OOD", *costs]
     ranks = ranks_of(lines)
     ranked, others, variants = [], [], []
     for line in sorted(lines, key=place):
@@ -113,6 +114,22 @@ def _bounds(section: BoardSection) -> list[str]:
     ]
 
 
+def _idle(section: BoardSection) -> list[str]:
+    """Of methods that learn task after task and score less on one that they have just learned."""
+    found = []
+    for one in sorted(section.lines, key=lambda one: one.key):
+        gain = one.value("learning")
+        aside = one.why or one.settings or is_ablation(one.method, one.key[2])
+        if gain is None or aside or one.method == UPPER_BOUND:
+            continue
+        if gain[0] < -max(1.0, 2 * (gain[1] or 0.0)):
+            found.append(
+                f"`{one.label}` scores {-gain[0]:.1f} points less on a task just after learning it "
+                "than the untouched backbone: here it has nothing to forget."
+            )
+    return found
+
+
 def _draws(section: BoardSection) -> list[str]:
     """What is said of the draw of shots, in suites of labelled sets."""
     if section.pairs:
@@ -143,7 +160,7 @@ def render_leaderboard(
         remark = remarks.get((one.group[0], one.group[1]))
         parts += [remark] if remark else []
         parts.append(_section(one.lines, _PAIRS if one.pairs else _LABELLED))
-        parts += map(cell, [*_bounds(one), *_draws(one)])
+        parts += map(cell, [*_bounds(one), *_draws(one), *_idle(one)])
         parts += filter(None, [sets_table(one.records), order_table(one.lines)])
     if not judged:
         parts.append("No records yet: `cl-bench run` writes them.")

@@ -36,6 +36,8 @@ difference may be surer than its two numbers: the ranks say how sure, and
 - **Transfer, Average, Last** (labelled suites): mean accuracy of a task before it is learned, over
   all steps, and at the end; means over tasks.
 - **Δ zero-shot**: the end minus the untouched backbone, mean of both directions.
+- **Just learned**: a task just after learning it minus zero-shot, mean over tasks and both
+  directions; `joint` learns at the end alone.
 - **Forgetting**: just after learning minus the end, mean over all tasks but the last and both
   directions; negative when later tasks help.
 - **OOD**: last step minus step 0 on the held-out sets, mean over sets (a set's score is the mean

@@ -11,14 +11,15 @@ from ...records.store import Record
 from ..matrix import score_matrix
 
 Score = Literal[
-    "last_t2i", "last_i2t", "last", "transfer", "average", "change", "forgetting", "ood"
+    "last_t2i", "last_i2t", "last", "transfer", "average", "change", "learning", "forgetting", "ood"
 ]  # fmt: skip
 """What the leaderboard says of one run; all but ood are means over its tasks, see
 `metrics.continual`.
 
 last_t2i, last_i2t: Recall@1 of one direction at the end of the run; a labelled task counts with
-its accuracy in both. last, transfer, average, forgetting, and change (the end minus zero-shot):
-means of both directions. ood: the end minus zero-shot on the held-out sets.
+its accuracy in both. last, transfer, average, forgetting, change (the end minus zero-shot) and
+learning (just after learning minus zero-shot): means of both directions. ood: the end minus
+zero-shot on the held-out sets.
 """
 RunScores = Mapping[Score, float | None]
 """Fractions; None over a hole."""
@@ -26,6 +27,7 @@ RunScores = Mapping[Score, float | None]
 _OVER_TASKS: Mapping[Score, Callable[[ArrayLike], float]] = {
     "last": continual.final_average,
     "change": continual.delta_to_zero_shot,
+    "learning": continual.learning_gain,
     "forgetting": continual.forgetting_from_learned,
     "transfer": continual.mean_transfer,
     "average": continual.mean_average,
