@@ -257,8 +257,8 @@ def test_a_change_on_held_out_sets_is_of_the_same_sets(tmp_path: Path) -> None:
     one, two = (few("xtail", "ft", seed) for seed in (0, 1))
     save(tmp_path / "r", [row for row in one if row["eval_task"] != "places365"], costs(1))
     save(tmp_path / "r", two, costs(1))
-    assert standing(tmp_path, "| codyra ")[6] not in (MISSING, "")
-    assert standing(tmp_path, "| lora ")[6] == MISSING
+    assert standing(tmp_path, "| codyra ")[7] not in (MISSING, "")
+    assert standing(tmp_path, "| lora ")[7] == MISSING
 
 
 def test_records_of_other_prompts_stand_beside_the_default_ones(tmp_path: Path) -> None:
