@@ -140,7 +140,7 @@ class CoDyRARAILDual(Method[CoDyRARAILDualConfig]):
         self.update.merge(self.clip)
         del self.update
         if self.config.rebuild:
-            self.head = self._head()
+            self.head = self._head().to(self.clip.logit_scale.device)
         for one in self.tasks or [task]:
             self.head.learn(one, self.encode_image)
 

@@ -266,7 +266,8 @@ def kept_bytes(loader: Loader) -> int:
     if isinstance(loader, Loaders):
         for data, lease in _parts(loader):
             if not lease.closed:
-                total += data.pixels.nbytes // len(data) * lease.count(data)
+                seen = (data.pixels, *(() if data.wide is None else (data.wide.pixels,)))
+                total += sum(p.nbytes for p in seen) // len(data) * lease.count(data)
                 if isinstance(data, PairTensors):
                     captions, _ = captions_of(data, lease.places(data))
                     total += data.tokens_ML[captions].nbytes

@@ -193,8 +193,8 @@ class Method(nn.Module, ABC, Generic[ConfigT]):
 
         None, unless training on a task starts from the pretrained model and what `before_task`
         builds, reads nothing that earlier tasks left, and changes no tensor but the trained ones.
-        Then runs that agree in these settings, `lr` and `weight_decay` train each task once,
-        whatever their order and their other settings.
+        Then runs that agree in these settings, `lr`, `weight_decay` and `decay` train each task
+        once, whatever their order and their other settings.
         """
         return None
 

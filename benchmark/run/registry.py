@@ -13,7 +13,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..common.files import ROOT, module_file
-from ..common.origins import Origin
+from ..common.origins import NOWHERE, Origin
 from ..errors import BenchError, MethodError, nearest
 from ..protocol.config import Config, field_types, origins, parse_changes
 from ..suites.given import of_suite
@@ -172,7 +172,9 @@ def find_method(
     }
     sha = method_sha(module, file)
     varied = cls.variants[variant] if variant else {}
-    told = {k: o for k, o in origins(cls.Config).items() if k not in {*mine, *varied}}
+    said = {k: o for k, o in origins(cls.Config).items() if k not in varied}
+    own = (k for k in field_types(cls.Config) if k not in mine or k in varied)
+    told = {k: said.get(k, NOWHERE) for k in own}
     return ResolvedMethod(
         name, variant, cls, config, overrides, file, sha, origin, of_suite=mine, origins=told
     )

@@ -8,6 +8,7 @@ from typing import Any
 from .. import __version__
 from ..common.report import Report
 from ..errors import BenchError
+from ..records.naming import method_label
 from ..records.study.file import STUDIES, StudyFile, read_study, study_path, write_study
 from ..run.asked.official import code_reasons
 from ..run.provenance.code import git_origin
@@ -61,7 +62,8 @@ class Desk:
         self.file = StudyFile(
             study, plan.suite.name, plan.suite.version, plan.backbone, plan.pretrained,
             {"recipe": plan.recipe.asked(), "templates": plan.suite.templates,
-             "limit": plan.request.limit, "precision": plan.precision, **asked},
+             "limit": plan.request.limit, "precision": plan.precision,
+             "settings": {_label(one): one.asked["config"] for one in plans}, **asked},
             _made(plans),
         )  # fmt: skip
         if self.path.exists():
@@ -99,6 +101,10 @@ class Desk:
 def plan_of(request: Request, name: str) -> Plan:
     """A plan for one task; the other tasks and the held-out sets need not be prepared."""
     return make_plan(replace(request, order=name, evals="id"))
+
+
+def _label(plan: Plan) -> str:
+    return method_label(plan.method.name, plan.method.variant)
 
 
 def _unofficial_root(root: Path) -> Path:

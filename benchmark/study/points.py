@@ -106,7 +106,7 @@ def placement(study: Study, task: str | None, reference: str | None, ranks: Sequ
     """
     new, old = study.task(task), study.reference(reference)
     base = study.plan(new.name, study.seeds[0])
-    asked = {"method": base.method.name, "task": new.name, "reference": old.name}
+    asked = {"method": study.request.method, "task": new.name, "reference": old.name}
     desk = Desk("placement", [base], asked, study.place, study.report)
     places = list(product((*TOWERS, BOTH), PARTS, ranks))
     with study.report.phase("placement", len(places) * len(study.seeds), "points") as advance:
@@ -149,7 +149,7 @@ def removal(study: Study, task: str | None, reference: str | None) -> Path:
     """
     new, old = study.task(task), study.reference(reference)
     base = study.plan(new.name, study.seeds[0])
-    asked = {"method": base.method.name, "task": new.name, "reference": old.name}
+    asked = {"method": study.request.method, "task": new.name, "reference": old.name}
     desk = Desk("removal", [base], asked, study.place, study.report)
     places = list(_groups())
     with study.report.phase("removal", len(places) * len(study.seeds), "points") as advance:

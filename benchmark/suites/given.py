@@ -25,7 +25,9 @@ def of_suite(
     Raises:
         BenchError: a name that no method has, or under a method's own name none of its settings.
     """
-    own = settings.get(name, {})
+    own, fix = settings.get(name, {}), "correct `settings` of the suite"
+    if not isinstance(own, Mapping):
+        raise BenchError("a table of settings under a method's name", quoted(name), fix)
     given = settings_for(settings, name)
     mine = {key: value for key, value in given.items() if key in fields}
     odd = [f"{name}.{key}" for key in own if key not in fields]
@@ -34,7 +36,6 @@ def of_suite(
     tables = {key for key, value in settings.items() if isinstance(value, Mapping)}
     odd += sorted(tables - {*names, name})
     if odd:
-        fix = "correct `settings` of the suite"
         raise BenchError("methods, and settings that they have", quoted(odd[0]), fix)
     return mine
 

@@ -230,6 +230,28 @@ def test_dual_is_kernel_ridge_on_features_as_they_were(trained, lab):
         assert_close(got.double(), want, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["codyra-rail-primal", "codyra-rail-dual"])
+def test_rebuilt_regresses_on_what_the_model_sees_now(name, trained, lab):
+    more = {"hidden": 40} if "primal" in name else {}
+    run = trained(name, rebuild=True, **more)
+    assert run.method.badges(run.method.config) == {"samples"}
+    stale, y = _stale(trained, lab)
+    with torch.no_grad():
+        x = torch.cat([run.method.encode_image(_images(run, data)) for data in lab.labelled])
+    x = x.double()
+    assert not torch.allclose(x, stale, atol=1e-3)
+    if "primal" in name:
+        phi = (x @ run.method.head.regression.hidden_DF).relu()
+        gram = phi.T @ phi + 0.1 * torch.eye(40, dtype=torch.float64)
+        weight = torch.linalg.solve(gram, phi.T @ y)
+        assert_close(run.method.head.regression.weight_FS, weight, rtol=0, atol=1e-6)
+    else:
+        kernel = torch.exp(-0.1 * torch.cdist(x, x).square())
+        alpha = torch.linalg.solve(kernel + 0.001 * torch.eye(len(x), dtype=torch.float64), y)
+        got = run.method.head.regression.scores(x.float())
+        assert_close(got.double(), kernel @ alpha, rtol=0, atol=1e-4)
+
+
 def test_before_a_class_is_learned_scores_are_codyras(trained, lab):
     """After the first task, an image that looks like a class of the second is left alone."""
     run, plain = trained("codyra-rail-dual", 1), trained("codyra", 1)

@@ -107,7 +107,7 @@ def _request(original: Original, given: Given) -> Request:
     }
     device = _device(original) if given.device is None else given.device
     with _of_record(original, given):
-        hp = tuple(_overrides(method, asked["config"]))
+        hp = tuple(_overrides(method, asked["config"], suite))
     return Request(
         method=method,
         order=asked["order"],
@@ -162,9 +162,9 @@ def _method(original: Original) -> str:
     return f"{name}.{variant}" if variant else str(name)
 
 
-def _overrides(method: str, config: dict[str, Any]) -> Iterator[str]:
-    """`--hp` of all settings that are not the method's or its variant's."""
-    base = asdict(find_method(method, []).config)
+def _overrides(method: str, config: dict[str, Any], suite: Suite) -> Iterator[str]:
+    """`--hp` of all settings that are not the method's, the suite's or the variant's."""
+    base = asdict(find_method(method, [], suite.settings).config)
     for name, value in config.items():
         if name not in base:
             continue  # `_check_same` tells of it

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ... import __version__
 from ...common.files import atomic
-from ...common.origins import Origin, told
+from ...common.origins import NOWHERE, Origin, told
 from ...data.cache.decoded import transform_id
 from ...protocol.class_rows import PROMPTS
 from ...records.evidence import evidence_file, write_evidence
@@ -92,9 +92,9 @@ def provenance_of(plan: Plan, inputs: Inputs, costs: Costs, usage: Usage) -> dic
 
 def _origins(plan: Plan) -> dict[str, Origin]:
     """Where the values of a run's settings are from: the method's, the suite's, its recipe's."""
-    told = plan.suite.origins_for(plan.method.name)
-    keys = {*plan.method.of_suite, *plan.recipe.asked()}
-    return {**plan.method.origins, **{k: o for k, o in told.items() if k in keys}}
+    told, own = plan.suite.origins_for(plan.method.name), plan.method.origins
+    given = {k: told.get(k, NOWHERE) for k in plan.method.of_suite if k not in own}
+    return {**{k: o for k, o in told.items() if k in plan.recipe.asked()}, **own, **given}
 
 
 def _computing(plan: Plan, inputs: Inputs) -> dict[str, Any]:

@@ -51,7 +51,8 @@ class Trained:
             settings: those of the method that its training depends on.
         """
         config = fit.method.config
-        asked = [repr(sorted(settings.items())), repr((config.lr, config.weight_decay))]
+        given = config.lr, config.weight_decay, config.decay
+        asked = [repr(sorted(settings.items())), repr(given)]
         return digest([*self.about, *asked, repr(fit.recipe), repr(fit.seed), data, _sha(fit)])
 
     def load(self, key: str, fit: Fit) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """The leaderboard: one line per method, suite version and backbone."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..writers.markdown import cell, pipes
 from .certainty import SectionRanks
 from .legend import LEGEND, SEEDS_TO_RANK
 from .lines import BoardLine, BoardSection, ranks_of, sections
-from .order_effect import order_table
+from .order_effect import order_scores, order_table
 from .scores import Score
 from .sets import sets_table
 
@@ -106,12 +107,24 @@ def _remark(line: BoardLine) -> str:
 def _bounds(section: BoardSection) -> list[str]:
     """What is said of methods that learn all tasks at once."""
     told_no_more = [one for one in section.lines if not (one.why or one.told)]
-    totals = {one.label: total for one in told_no_more if (total := one.total()) is not None}
-    return [
-        bound_note(one.label, totals[one.label], {k: totals[k] for k in totals if k != one.label})
-        for one in sorted(told_no_more, key=lambda one: one.key)
-        if one.method == UPPER_BOUND and one.label in totals
-    ]
+    means = {
+        one.label: {order: fmean(seeds) for order, seeds in order_scores(one).items()}
+        for one in told_no_more
+    }
+    found = []
+    for one in sorted(told_no_more, key=lambda one: one.key):
+        own = means[one.label]
+        if one.method != UPPER_BOUND or not own:
+            continue
+        ahead = {}
+        for label, theirs in means.items():
+            # In the orders that both have, as one order may be harder than another.
+            shared = own.keys() & theirs.keys()
+            if label != one.label and shared:
+                counted = shared & set(one.both) or shared
+                ahead[label] = fmean(theirs[order] - own[order] for order in counted)
+        found.append(bound_note(one.label, 0.0, ahead))
+    return found
 
 
 def _idle(section: BoardSection) -> list[str]:

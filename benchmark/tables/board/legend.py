@@ -47,7 +47,9 @@ difference may be surer than its two numbers: the ranks say how sure, and
   both orders over all tasks of the suite, made by committed code with the suite's settings, no
   failed cell at any step, evidence of what each query got, and no error by `cl-bench validate`.
   `{UPPER_BOUND}`, which learns all tasks at once, has no rank, nor has what is told more than a
-  method may know. Below a board stands whether it is an upper bound of that board.
+  method may know. Below a board stands whether it is an upper bound of that board. Runs of
+  `codyra` in which rank and targets, kappa_max or dense alone are others are in Figures 7 and 8,
+  and on no board.
 - **Settings**: how they were chosen, as the records say: `paper's`, all of them the paper's or its
   code's; `default`, one of them is ours, see `cl-bench ls NAME`; `tuned`, by a sweep on validation
   images held out of training data, after so many trials; `given`, by whoever made the run.

@@ -10,7 +10,10 @@ from ..spec import EXTRA_ROWS
 
 Settings = Mapping[str, Any]
 # Of a method's own settings, those that say how much was trained, and how.
-_OWN = ("rank", "alpha", "dropout", "lr", "weight_decay", "decay", "caption_sampling")
+_OWN = (
+    "rank", "alpha", "dropout", "kappa_max", "dense", "strength", "lr", "weight_decay", "decay",
+    "caption_sampling",
+)  # fmt: skip
 _WORDS = {"lr": "learning rate", "weight_decay": "weight decay", "caption_sampling": "captions"}
 # Of older records: what was done before there was a choice.
 _UNSAID = {"decay": "all", "caption_sampling": "random", "precision": "fp32", "crops": "none"}
@@ -120,6 +123,7 @@ def _own(config: Settings, recipe: Settings) -> str:
         f"{_WORDS.get(key, key)} {_value(value)}"
         for key, value in values.items()
         if recipe.get(key, _UNSAID.get(key)) != value
+        or (key == "lr" and recipe.get("lr_added", value) != value)
     )
 
 
