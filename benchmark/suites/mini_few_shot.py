@@ -42,7 +42,7 @@ TRAIN_SEEDS = {"xtail": 16, "mtil": 5, "peft": 7}
 # that were chosen for the plainest ones, `ft` and `lora`.
 # Crops are those of all official scripts.
 RECIPE = Recipe(
-    epochs=1, batch_size=32, lr=3e-4, lr_added=1e-3, weight_decay=0.0, warmup=0.1, crops="random"
+    epochs=1, batch_size=32, lr=1e-5, lr_added=2e-4, weight_decay=0.0, warmup=0.1, crops="random"
 )
 # With 5 shots `joint` learns as much in 40 steps a task as in 80.
 STEPS = {"xtail": 80, "mtil": 40, "peft": 80}
