@@ -290,7 +290,7 @@ def test_settings_that_mean_nothing_are_refused(name, hp, words):
 RESULTS = Path(__file__).parents[2] / "results"
 SUITES = {
     "mini-xtail": ("codyra", "codyra-plus.route-oracle"),
-    "mini-mtil": ("codyra.dense70", "codyra-plus.dense70-route-oracle"),
+    "mini-mtil": ("codyra", "codyra-plus.route-oracle"),
 }
 
 
@@ -308,6 +308,8 @@ def _matrix(record):
 def test_the_oracle_of_the_committed_records_follows_from_codyras(suite, order):
     """A+[i, j] = A[j, j] once j is learned, A[i, j] before, as by hand from CoDyRA's own record."""
     plain, told = SUITES[suite]
+    if not (RESULTS / suite).is_dir():
+        pytest.skip(f"no records of {suite} yet: they are being made again")
     for seed in (42, 43, 44):
         name = f"{{}}--tiny-s--{order}--s{seed}.parquet"
         R, held_out = _matrix(read_record(RESULTS / suite / name.format(plain)))

@@ -47,6 +47,8 @@ def test_a_precision_is_named_where_it_is_not_the_declared_one(
     version = version or forged.rows[0]["suite_version"]
     forged.set(suite=suite, suite_version=version, settings=settings)
     forged.about["asked"]["precision"] = ran
+    if suite == "xtail" and version == NOW:  # which gives this method no rate of its own
+        forged.about["asked"]["config"]["lr"] = None
     if declared is not None:
         forged.about["asked"]["recipe"]["precision"] = declared
     forged.identify()

@@ -16,6 +16,8 @@ import pytest
 from forger import Forgery, codes, copied, found, honest, rekeyed
 
 from benchmark.records.answers import AnswerKey
+from benchmark.suites.find import find_suite
+from benchmark.suites.suite import settings_for
 
 FT, FT43, II = "ft--forward--s42", "ft--forward--s43", "ft--ii--s42"
 ZS, ZS43 = "zs--forward--s42", "zs--forward--s43"
@@ -124,7 +126,11 @@ def take_over(forged: Forgery, method: str) -> None:
     forged.about["method"] |= {
         "label": declared.label, "paper": declared.paper, "sha256": code.methods[method][0]
     }  # fmt: skip
-    forged.about["asked"]["config"] = declared.config("")
+    given = settings_for(find_suite(forged.rows[0]["suite"]).settings, method)
+    forged.about["asked"]["config"] = declared.config("", given)
+    forged.about["asked"]["suite_settings"] = {
+        k: v for k, v in given.items() if k in declared.defaults
+    }
 
 
 # -- other code
@@ -257,7 +263,7 @@ def a_suite_of_a_name_that_is_kept(forged: Forgery) -> None:
     forged.identify()
 
 
-@forgery("V06")
+@forgery("V06", "V10")
 def fewer_queries(forged: Forgery) -> None:
     """The worst half of one set is left out, from the evidence too."""
     assert forged.evidence is not None
@@ -540,9 +546,9 @@ def flipped(forged: Forgery, share: Callable[[int], float]) -> None:
 
 
 @forgery("V13", beside=(FT, FT43))
-def a_seed_copied_with_one_answer_in_a_hundred_changed(forged: Forgery) -> None:
+def a_seed_copied_with_one_answer_in_a_thousand_changed(forged: Forgery) -> None:
     reseed(forged, 44)
-    flipped(forged, lambda step: 0.01)
+    flipped(forged, lambda step: 0.001)
 
 
 @forgery("V13", beside=(FT,))
@@ -562,7 +568,7 @@ def a_seed_copied_without_a_cell_of_it(forged: Forgery) -> None:
 def another_methods_run_with_a_few_answers_changed(forged: Forgery) -> None:
     forged.named("lora-ft")
     take_over(forged, "lora-ft")
-    flipped(forged, lambda step: 0.001)
+    flipped(forged, lambda step: 0.0003)
 
 
 def reorder(forged: Forgery, tasks: list[str], order: str) -> None:
@@ -587,7 +593,7 @@ def an_order_renamed(forged: Forgery) -> None:
 @forgery("V13", beside=(FT,))
 def an_order_renamed_and_a_few_answers_changed(forged: Forgery) -> None:
     reorder(forged, honest(II).rows[0]["task_order"].split(","), "ii")
-    flipped(forged, lambda step: 0.01)
+    flipped(forged, lambda step: 0.001)
 
 
 # -- form

@@ -11,7 +11,9 @@ from ...records.schema import SCHEMA_VERSION
 from ..code_book import CodeBook
 from ..declared import Declared
 from ..ledger import CommittedCode
+from ..pins import pinned
 from ..runs import Examined
+from .identity import of_suite
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AGAIN = "repeat the run from a committed checkout"
@@ -128,7 +130,8 @@ def _check_declared(run: Examined, declared: Declared) -> None:
         if run.part("method", name) not in (wanted, None):
             got = quoted(run.part("method", name))
             run.error("V05", f"the {name} of the method's file, '{wanted}'", got, _AGAIN)
-    if declared.uses is None or run.part("asked", "config") != declared.config(variant):
+    given = of_suite(run, pinned().get(run.row["suite"]))
+    if declared.uses is None or run.part("asked", "config") != declared.config(variant, given):
         return  # settings that change it are named, and such a row has no rank
     wanted_uses = ",".join(declared.uses[variant])
     if badges_of(run.row["uses"]) != badges_of(wanted_uses):
