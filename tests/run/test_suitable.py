@@ -154,7 +154,7 @@ def small(tmp_path: Path, own_cache: Path) -> Small:
 
 
 def test_a_method_is_built_before_data_are_read(small: Small, unread: None) -> None:
-    hp = ("text_room=truncate", "top_k=20", "pool_size=40")
+    hp = ("text_room=truncate", "top_k=20", "pool_size=40", "prompt_length=5")
     with pytest.raises(BenchError, match=r"top_k \* prompt_length of at most"):
         execute(make_plan(small("l2p", hp=hp)), QUIET)
     with pytest.raises(AssertionError, match="a split was read"):
