@@ -308,7 +308,7 @@ def _matrix(record):
 def test_the_oracle_of_the_committed_records_follows_from_codyras(suite, order):
     """A+[i, j] = A[j, j] once j is learned, A[i, j] before, as by hand from CoDyRA's own record."""
     plain, told = SUITES[suite]
-    if not (RESULTS / suite).is_dir():
+    if not any((RESULTS / suite).glob("*.parquet")):
         pytest.skip(f"no records of {suite} yet: they are being made again")
     for seed in (42, 43, 44):
         name = f"{{}}--tiny-s--{order}--s{seed}.parquet"
